@@ -1,0 +1,1 @@
+//! Wire types of the flink.apache.org/v1beta1 custom resources and their CRDs.

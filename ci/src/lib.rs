@@ -1,0 +1,1 @@
+//! Checks over the repository itself: dependency rules, vocabulary, gates.

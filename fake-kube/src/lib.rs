@@ -1,0 +1,1 @@
+//! fake-kube: the API server with controllers, a kubelet and a listener.

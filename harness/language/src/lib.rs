@@ -1,0 +1,1 @@
+//! The scenario language: strict parsing, error positions, matching, expressions, reports.

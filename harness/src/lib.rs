@@ -1,0 +1,1 @@
+//! The harness: worlds, scenario runner, invariants and the drey command.

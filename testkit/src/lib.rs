@@ -1,0 +1,1 @@
+//! Builders and matchers for tests over the custom resources.
