@@ -1,0 +1,30 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`. `make help` lists the rest.
+CARGO ?= cargo
+REPORT ?= target/drey/report
+
+.PHONY: help run test test-all gates bench bless lint fmt
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: ## run the whole scenario library against the real reconciler, in virtual time; report in target/drey/report
+	@$(CARGO) run --quiet --locked --bin drey -- run scenarios --report $(REPORT)
+
+test: ## all tests: unit, property, scenario, conformance, documentation examples
+	ci/test
+
+gates: ## exact cost counts of a converged pass against the stored baseline
+	$(CARGO) run --quiet --locked -p drey-benches --bin gates
+
+bench: ## criterion benchmarks and the figures of docs/benchmarks.md
+	$(CARGO) bench --locked -p drey-benches
+
+bless: ## rewrite the golden transcripts; read the diff before you commit it
+	@$(CARGO) run --quiet --locked --bin drey -- run scenarios --bless --report $(REPORT)
+
+lint: ## format check and clippy, warnings denied
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+fmt: ## format
+	$(CARGO) fmt --all
