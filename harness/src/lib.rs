@@ -1,1 +1,4 @@
-//! The harness: worlds, scenario runner, invariants and the drey command.
+//! The harness: worlds, scenario runner, invariants and the `drey` command.
+
+pub mod determinism;
+pub mod world;

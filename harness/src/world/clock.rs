@@ -1,0 +1,87 @@
+//! Scenario time. One clock drives operator, fakes and runner: the scenario's epoch plus what tokio's clock has advanced
+//! since, times a scale. In virtual mode tokio's clock is paused and jumps; in loopback mode it is the real one, and a
+//! scale of 10 makes ten scenario seconds of one real second. Nothing here reads the wall clock.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+/// A copyable handle on scenario time. Make it inside the runtime whose clock it follows.
+#[derive(Clone, Copy, Debug)]
+pub struct ScenarioClock {
+    epoch: Timestamp,
+    started: Instant,
+    scale: f64,
+}
+
+impl ScenarioClock {
+    /// Scenario time `epoch` is now; `scale` scenario seconds pass per second of tokio's clock.
+    pub fn start(epoch: Timestamp, scale: f64) -> ScenarioClock {
+        assert!(scale.is_finite() && scale > 0.0, "the time scale is a positive number");
+        ScenarioClock { epoch, started: Instant::now(), scale }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        let passed = self.scenario(self.started.elapsed());
+        self.epoch + SignedDuration::try_from(passed).expect("a scenario lasts less than centuries")
+    }
+
+    /// Scenario time since the epoch.
+    pub fn elapsed(&self) -> Duration {
+        self.scenario(self.started.elapsed())
+    }
+
+    /// A span of scenario time as tokio must sleep it.
+    pub fn runtime(&self, span: Duration) -> Duration {
+        if self.scale == 1.0 { span } else { span.div_f64(self.scale) }
+    }
+
+    fn scenario(&self, span: Duration) -> Duration {
+        if self.scale == 1.0 { span } else { span.mul_f64(self.scale) }
+    }
+
+    pub async fn sleep(&self, span: Duration) {
+        tokio::time::sleep(self.runtime(span)).await;
+    }
+
+    /// Returns at once when `until` has passed.
+    pub async fn sleep_until(&self, until: Timestamp) {
+        let left = until.duration_since(self.now());
+        if let Ok(left) = Duration::try_from(left) {
+            self.sleep(left).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch() -> Timestamp {
+        "2026-01-01T00:00:00Z".parse().expect("a timestamp")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn scenario_time_follows_the_paused_clock() {
+        let clock = ScenarioClock::start(epoch(), 1.0);
+        clock.sleep(Duration::from_secs(90)).await;
+        assert_eq!(clock.now().to_string(), "2026-01-01T00:01:30Z");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_scale_stretches_what_passes_and_shortens_what_is_slept() {
+        let clock = ScenarioClock::start(epoch(), 10.0);
+        let before = Instant::now();
+        clock.sleep_until(epoch() + SignedDuration::from_secs(60)).await;
+        assert_eq!(before.elapsed(), Duration::from_secs(6));
+        assert_eq!(clock.elapsed(), Duration::from_secs(60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_the_past_does_not_wait() {
+        let clock = ScenarioClock::start(epoch(), 1.0);
+        clock.sleep_until(epoch() - SignedDuration::from_secs(5)).await;
+        assert_eq!(clock.elapsed(), Duration::ZERO);
+    }
+}
