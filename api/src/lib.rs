@@ -49,6 +49,7 @@ pub use snapshot::{
 };
 pub use status::{
     Checkpoint, CheckpointFormat, CheckpointInfo, Condition, FlinkJobState, JobStatus, LifecycleState,
-    ReconciliationState, ReconciliationStatus, Savepoint, SavepointFormat, SavepointInfo, SnapshotTriggerType,
+    ReconciliationState, ReconciliationStatus, Savepoint, SavepointFormat, SavepointInfo,
+    SnapshotTriggerType,
 };
 pub use version::{FlinkVersion, VersionFormatError};
