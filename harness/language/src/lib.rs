@@ -1,1 +1,26 @@
-//! The scenario language: strict parsing, error positions, matching, expressions, reports.
+//! The scenario language and everything that speaks to its authors: strict parsing with positions, the vocabulary as
+//! data, partial-match trees, CEL expressions, the one event stream of a run and the reports made from it.
+//!
+//! Generic on purpose: this crate knows nothing of Flink, of our other crates, of async or of HTTP. The harness
+//! registers product words with [`vocabulary::Vocabulary::add`] and runs what [`scenario::parse`] returns.
+
+pub mod cel;
+pub mod diagnostics;
+pub mod duration;
+pub mod events;
+pub mod failure;
+pub mod files;
+pub mod matching;
+pub mod paint;
+pub mod report;
+pub mod scenario;
+pub mod source;
+pub mod vocabulary;
+pub mod yaml;
+mod yaml_hints;
+
+pub use diagnostics::{Diagnostic, Diagnostics};
+pub use paint::Paint;
+pub use scenario::{Case, Scenario, Step, parse};
+pub use source::{Source, Span};
+pub use vocabulary::Vocabulary;

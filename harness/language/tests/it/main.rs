@@ -1,0 +1,3 @@
+//! Integration tests of the scenario language, one binary.
+
+mod vocabulary;
