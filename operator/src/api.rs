@@ -1,0 +1,234 @@
+//! Single requests to the Kubernetes API on plain JSON: bounded in time, counted, and fenced when they write.
+//! No retries here; what to do about a failure is decided by whoever asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use http::Method;
+use serde_json::Value;
+
+use crate::clock::Clock;
+use crate::fence::Fence;
+use crate::flink::Unanswered;
+use crate::net::{classify, innermost};
+
+/// A request that takes longer than this (world time) is given up.
+pub(crate) const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// What a request to the API server came to besides its answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// The server said no.
+    #[error("{call}: {message} (HTTP {code} {reason})")]
+    Status { call: String, code: u16, reason: String, message: String },
+    /// No answer: a write may have happened or not.
+    #[error("{call}: {why}: {detail}")]
+    Unanswered { call: String, why: Unanswered, detail: String },
+    /// Not sent, because the lease may be somebody else's by now.
+    #[error("{call}: not sent: this operator may no longer be the leader")]
+    Fenced { call: String },
+    /// The server's answer, or our request, makes no sense.
+    #[error("{call}: {detail}")]
+    Nonsense { call: String, detail: String },
+}
+
+impl ApiError {
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            ApiError::Status { code, .. } => Some(*code),
+            ApiError::Unanswered { .. } | ApiError::Fenced { .. } | ApiError::Nonsense { .. } => None,
+        }
+    }
+
+    pub fn is_not_found(&self) -> bool {
+        self.code() == Some(404)
+    }
+
+    pub fn is_forbidden(&self) -> bool {
+        self.code() == Some(403)
+    }
+
+    /// 409 because the object changed or is another one than expected.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, ApiError::Status { code: 409, reason, .. } if reason != "AlreadyExists")
+    }
+
+    pub fn is_already_exists(&self) -> bool {
+        matches!(self, ApiError::Status { code: 409, reason, .. } if reason == "AlreadyExists")
+    }
+}
+
+/// The place of objects of one kind in one namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    path: String,
+}
+
+impl Place {
+    pub(crate) fn new(api_version: &str, plural: &str, namespace: &str) -> Place {
+        let root = if api_version.contains('/') { "apis" } else { "api" };
+        Place { path: format!("/{root}/{api_version}/namespaces/{namespace}/{plural}") }
+    }
+
+    /// The place of an object by its `apiVersion` and `kind`.
+    pub(crate) fn of(object: &Value, namespace: &str) -> Option<Place> {
+        let api_version = object["apiVersion"].as_str()?;
+        let kind = object["kind"].as_str()?;
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let gvk = kube::core::GroupVersionKind::gvk(group, version, kind);
+        let plural = kube::core::ApiResource::from_gvk(&gvk).plural;
+        Some(Place::new(api_version, &plural, namespace))
+    }
+
+    fn object(&self, name: &str) -> String {
+        format!("{}/{name}", self.path)
+    }
+}
+
+/// Requests made, for `Pass` and for metrics.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    reads: AtomicU32,
+    writes: AtomicU32,
+}
+
+impl Requests {
+    pub(crate) fn reads(&self) -> u32 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn writes(&self) -> u32 {
+        self.writes.load(Ordering::Relaxed)
+    }
+}
+
+/// The API server, for the length of one pass.
+#[derive(Clone)]
+pub(crate) struct Api {
+    client: kube::Client,
+    clock: Arc<dyn Clock>,
+    fence: Fence,
+    pub(crate) requests: Arc<Requests>,
+}
+
+impl Api {
+    pub(crate) fn new(client: kube::Client, clock: Arc<dyn Clock>, fence: Fence) -> Api {
+        Api { client, clock, fence, requests: Arc::default() }
+    }
+
+    /// The same server with counters of its own.
+    pub(crate) fn counted_anew(&self) -> Api {
+        Api { requests: Arc::default(), ..self.clone() }
+    }
+
+    /// False when nothing may be written any more.
+    pub(crate) fn may_write(&self) -> bool {
+        self.fence.allowance(REQUEST_TIME_MAX).is_some()
+    }
+
+    pub(crate) async fn get(&self, at: &Place, name: &str) -> Result<Value, ApiError> {
+        self.request(Method::GET, at.object(name), None, "").await
+    }
+
+    /// A quorum read of the objects a selector names (`query` as `labelSelector=..&fieldSelector=..`, encoded).
+    pub(crate) async fn list(&self, at: &Place, query: &str) -> Result<Vec<Value>, ApiError> {
+        let mut list = self.request(Method::GET, format!("{}?{query}", at.path), None, "").await?;
+        match list["items"].take() {
+            Value::Array(items) => Ok(items),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    pub(crate) async fn create(&self, at: &Place, object: &Value) -> Result<Value, ApiError> {
+        self.request(Method::POST, at.path.clone(), Some(object), "application/json").await
+    }
+
+    pub(crate) async fn replace(&self, at: &Place, name: &str, object: &Value) -> Result<Value, ApiError> {
+        self.request(Method::PUT, at.object(name), Some(object), "application/json").await
+    }
+
+    pub(crate) async fn replace_status(&self, at: &Place, name: &str, o: &Value) -> Result<Value, ApiError> {
+        self.request(Method::PUT, format!("{}/status", at.object(name)), Some(o), "application/json").await
+    }
+
+    pub(crate) async fn merge(&self, at: &Place, name: &str, patch: &Value) -> Result<Value, ApiError> {
+        self.request(Method::PATCH, at.object(name), Some(patch), "application/merge-patch+json").await
+    }
+
+    /// The answer is the object while something still holds it, else a `Status`.
+    pub(crate) async fn delete(&self, at: &Place, name: &str, options: &Value) -> Result<Value, ApiError> {
+        self.request(Method::DELETE, at.object(name), Some(options), "application/json").await
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: String,
+        body: Option<&Value>,
+        content_type: &'static str,
+    ) -> Result<Value, ApiError> {
+        let call = || format!("{method} {path}");
+        let nonsense = |detail: String| ApiError::Nonsense { call: call(), detail };
+        let is_write = method != Method::GET;
+        let wanted = self.clock.runtime(REQUEST_TIME_MAX);
+        let allowance = if is_write {
+            self.fence.allowance(wanted).ok_or_else(|| ApiError::Fenced { call: call() })?
+        } else {
+            wanted
+        };
+        let mut request = http::Request::builder().method(method.clone()).uri(&path);
+        let bytes = match body {
+            None => Vec::new(),
+            Some(body) => {
+                request = request.header(http::header::CONTENT_TYPE, content_type);
+                serde_json::to_vec(body).map_err(|e| nonsense(e.to_string()))?
+            }
+        };
+        let request = request.body(bytes).map_err(|e| nonsense(e.to_string()))?;
+        let counter = if is_write { &self.requests.writes } else { &self.requests.reads };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let answer = self.client.request::<Value>(request);
+        match tokio::time::timeout(allowance, answer).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(failed(call(), error)),
+            Err(_) => Err(ApiError::Unanswered {
+                call: call(),
+                why: Unanswered::Timeout,
+                detail: format!("after {allowance:?}"),
+            }),
+        }
+    }
+}
+
+fn failed(call: String, error: kube::Error) -> ApiError {
+    match error {
+        kube::Error::Api(status) => ApiError::Status {
+            call,
+            code: status.code,
+            reason: status.reason.clone(),
+            message: status.message.clone(),
+        },
+        kube::Error::SerdeError(e) => ApiError::Nonsense { call, detail: e.to_string() },
+        other => ApiError::Unanswered { call, why: classify(&other), detail: innermost(&other) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        let check = |api_version: &str, kind: &str, expected: &str| {
+            let object = serde_json::json!({ "apiVersion": api_version, "kind": kind });
+            assert_eq!(Place::of(&object, "ns").unwrap().object("x"), expected);
+        };
+        check("apps/v1", "Deployment", "/apis/apps/v1/namespaces/ns/deployments/x");
+        check("v1", "Service", "/api/v1/namespaces/ns/services/x");
+        check("v1", "ConfigMap", "/api/v1/namespaces/ns/configmaps/x");
+        check("v1", "Secret", "/api/v1/namespaces/ns/secrets/x");
+        check("networking.k8s.io/v1", "Ingress", "/apis/networking.k8s.io/v1/namespaces/ns/ingresses/x");
+        assert_eq!(Place::of(&Value::Null, "ns"), None);
+    }
+}
