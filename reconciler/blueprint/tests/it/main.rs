@@ -1,0 +1,1 @@
+//! Blueprint against manifests, tables and shared data.
