@@ -1,13 +1,11 @@
 //! The shell around the reconciler: watches, Flink and Kubernetes clients, status writer, leader election.
 //!
-//! The loop gathers what the watches have shown into an `Observation`, lets `drey-reconciler` decide, and carries
+//! `run` gathers what the watches have shown into an `Observation`, lets `drey-reconciler` decide, and carries
 //! the plan out. It decides nothing itself. Time, transports and the API client come in through [`Deps`]; there
 //! are no statics, no process exits and no signal handlers here, and nothing outlives the future `run` returns.
 //!
 //! A converged pass sends no request to the API server: everything is read from the watches, own writes are seen
 //! at once (`world::index`), and a status that did not change is not written.
-
-#![expect(dead_code, reason = "the loop that uses these follows once decisions can be made")]
 
 mod act;
 mod answer;
@@ -20,8 +18,10 @@ mod lease;
 mod limiter;
 mod net;
 mod observer;
+mod pass;
 mod queue;
 mod recorder;
+mod run;
 mod settings;
 mod world;
 
@@ -33,4 +33,5 @@ pub use flink::{DirectTransport, FlinkTransport, ProxyTransport, Target, Transpo
 pub use lease::LeaseConfig;
 pub use observer::{Counts, Lifecycle, Outcome, Pass, PassObserver};
 pub use queue::{Cause, Key};
+pub use run::run;
 pub use settings::{configured_concurrency, configured_lease};

@@ -7,8 +7,8 @@ use drey_blueprint::config::{OperatorConfig, keys};
 use crate::lease::LeaseConfig;
 use crate::limiter::{Backoff, RateLimit};
 
-/// A resource that waits for a change is looked at after this long all the same: a lost watch event must not
-/// make it wait for ever.
+/// A resource that waits for a change, or that failed too often, is looked at after this long all the same: a
+/// watch event that got lost, or a permission given later, must not make it wait for ever.
 pub(crate) const RESYNC: Duration = Duration::from_secs(600);
 
 /// The shell's own settings.

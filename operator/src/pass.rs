@@ -1,0 +1,201 @@
+//! One pass over one resource: gather, ask, decide, act. Everything it knows comes in, everything it leaves
+//! behind goes out; between the two it holds nothing.
+
+use std::sync::Arc;
+
+use drey_api::{FlinkDeployment, FlinkDeploymentSpec, ReconciledSpec};
+use drey_blueprint::config::keys;
+use drey_reconciler::{ActionFailure, ActionKind, Decision, Memo, Next, Observation, Policy};
+
+use crate::act::{ActError, Actor};
+use crate::answer::answer;
+use crate::api::Api;
+use crate::clock::Clock;
+use crate::flink::{FlinkClient, FlinkTransport, Target};
+use crate::observer::{Counts, Outcome, Pass, PassObserver};
+use crate::queue::{Cause, Key};
+use crate::recorder;
+use crate::settings::Settings;
+use crate::world::World;
+
+/// Rounds of asking before a decision; each answer can raise at most a few more questions.
+const ROUNDS_MAX: u32 = 12;
+
+/// What every pass needs.
+pub(crate) struct Context {
+    pub api: Api,
+    pub flink: Arc<dyn FlinkTransport>,
+    pub clock: Arc<dyn Clock>,
+    pub policy: Policy,
+    pub settings: Settings,
+    pub observer: Arc<dyn PassObserver>,
+    pub world: Arc<World>,
+}
+
+/// What a pass is told by the one before it. Losing it costs a request or a repeated event, nothing else.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory {
+    pub memo: Memo,
+    pub failure: Option<ActionFailure>,
+}
+
+/// What a pass came to.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The resource does not exist any more.
+    Gone,
+    Done(Next),
+    /// The picture was too old; it is newer now.
+    Outdated(String),
+    Failed(ActError),
+}
+
+/// Makes one pass.
+pub(crate) async fn pass(context: &Context, key: &Key, cause: Cause, memory: Memory) -> (End, Memory) {
+    let Some((mut observation, version)) = context.world.observe(key) else {
+        return (End::Gone, Memory::default());
+    };
+    let started = context.clock.now();
+    observation.memo = memory.memo;
+    observation.failure = memory.failure;
+    let api = context.api.counted_anew();
+    let flink = flink_client(context, &observation.resource);
+    let rounds = ask(context, &mut observation, &flink, &api).await;
+    let decision = drey_reconciler::decide(&observation, &context.policy, started);
+    let outcome = carry_out(context, key, &observation, version, &decision, &flink, &api).await;
+    let counts = Counts {
+        api_reads: api.requests.reads(),
+        api_writes: api.requests.writes(),
+        flink_requests: flink.requests(),
+        rounds,
+    };
+    let ended = context.clock.now();
+    trace(key, &cause, &decision, &outcome, counts);
+    context.observer.pass(&Pass {
+        key,
+        cause: &cause,
+        observation: &observation,
+        decision: &decision,
+        outcome: &outcome,
+        counts,
+        started,
+        ended,
+    });
+    settle(decision, outcome)
+}
+
+fn settle(decision: Decision, outcome: Outcome) -> (End, Memory) {
+    let memo = decision.memo;
+    match outcome {
+        Outcome::Done => (End::Done(decision.next), Memory { memo, failure: None }),
+        Outcome::Failed { error: ActError::Outdated(why), .. } => {
+            (End::Outdated(why), Memory { memo, failure: None })
+        }
+        Outcome::Failed { at, error } => {
+            let action =
+                decision.plan.get(at).map_or(ActionKind::PersistStatus, drey_reconciler::Action::kind);
+            let failure = error.for_decision().map(|error| ActionFailure { action, error });
+            (End::Failed(error), Memory { memo, failure })
+        }
+    }
+}
+
+/// Fetches until the decision has everything; every question once.
+async fn ask(context: &Context, observation: &mut Observation, flink: &FlinkClient, api: &Api) -> u32 {
+    let now = context.clock.now();
+    for round in 0..ROUNDS_MAX {
+        let asks = drey_reconciler::needs(observation, &context.policy, now);
+        if asks.is_empty() {
+            return round;
+        }
+        for one in &asks {
+            answer(one, observation, flink, api).await;
+        }
+    }
+    tracing::error!(
+        resource = observation.resource.name(),
+        "questions without end: deciding on what is known"
+    );
+    ROUNDS_MAX
+}
+
+/// Events first (best effort), then the plan in order up to the first error, then the status.
+async fn carry_out(
+    context: &Context,
+    key: &Key,
+    observation: &Observation,
+    version: String,
+    decision: &Decision,
+    flink: &FlinkClient,
+    api: &Api,
+) -> Outcome {
+    let resource = &observation.resource;
+    for event in &decision.events {
+        if let Err(error) = recorder::publish(api, resource, event, context.clock.now()).await {
+            tracing::warn!(%key, reason = event.reason, %error, "could not publish an event");
+        }
+    }
+    let stored = resource.status.as_ref().and_then(|s| serde_json::to_value(s).ok()).unwrap_or_default();
+    let cancel_timeout = context.clock.runtime(context.settings.flink_cancel_timeout);
+    let mut actor = Actor {
+        key,
+        resource,
+        api,
+        flink,
+        flink_cancel: &flink.with_timeout(cancel_timeout),
+        world: &context.world,
+        version,
+        stored,
+        had_deployment: observation.job_manager.known().is_some(),
+        saw_no_pods: false,
+        is_gone: false,
+    };
+    for (at, action) in decision.plan.iter().enumerate() {
+        if let Err(error) = actor.act(action).await {
+            return Outcome::Failed { at, error };
+        }
+    }
+    if actor.is_gone {
+        return Outcome::Done;
+    }
+    match actor.persist(&decision.status).await {
+        Ok(()) => Outcome::Done,
+        Err(error) => Outcome::Failed { at: decision.plan.len(), error },
+    }
+}
+
+fn flink_client(context: &Context, resource: &FlinkDeployment) -> FlinkClient {
+    let target = Target::rest(resource.namespace(), resource.name(), rest_port(context, resource));
+    let timeout = context.clock.runtime(context.settings.flink_timeout);
+    FlinkClient::new(Arc::clone(&context.flink), target, timeout)
+}
+
+/// `rest.port` of what runs, which is the recorded spec while the user's may be a new one already.
+fn rest_port(context: &Context, resource: &FlinkDeployment) -> u16 {
+    let text = resource.status.as_ref().and_then(|s| s.reconciliation_status.last_reconciled_spec.as_deref());
+    let recorded = text.and_then(|text| ReconciledSpec::<FlinkDeploymentSpec>::parse(text).ok());
+    let spec = recorded.as_ref().map_or(&resource.spec, |r| &r.spec);
+    let config = &context.policy.config;
+    let mut conf = config.defaults_for(resource.namespace(), spec.flink_version);
+    conf.extend(spec.flink_configuration.flatten());
+    let port = conf.get(keys::REST_PORT).and_then(|port| u16::try_from(port).ok());
+    port.filter(|port| *port != 0).unwrap_or(8081)
+}
+
+fn trace(key: &Key, cause: &Cause, decision: &Decision, outcome: &Outcome, counts: Counts) {
+    let (reads, writes, flink) = (counts.api_reads, counts.api_writes, counts.flink_requests);
+    match outcome {
+        Outcome::Done => {
+            let next = &decision.next;
+            tracing::debug!(%key, %cause, actions = decision.plan.len(), reads, writes, flink, ?next, "pass");
+        }
+        Outcome::Failed { at, error } => {
+            let action =
+                decision.plan.get(*at).map_or(ActionKind::PersistStatus, drey_reconciler::Action::kind);
+            tracing::warn!(%key, %cause, ?action, %error, "pass stopped");
+        }
+    }
+    for step in &decision.trace {
+        tracing::trace!(%key, "{step}");
+    }
+}
