@@ -1,1 +1,57 @@
-//! A Kubernetes API server in one process: MVCC store and HTTP semantics.
+//! A Kubernetes API server in one process: MVCC store and HTTP semantics of a 1.35.
+//!
+//! [`ApiServer`] is the handle. [`ApiServer::service`] is its HTTP face (a `tower::Service`), [`ApiServer::client`] the
+//! synchronous one, [`ApiServer::changes`] follows every change. Time, randomness and faults are handed in; nothing here
+//! starts a thread or reads a wall clock.
+//!
+//! The rules and their evidence: kube-api.md and the recorded cases under `fake-kube/cases`. Left out: sockets and TLS,
+//! controllers, the kubelet (crate `fake-kube`); RBAC, admission webhooks, websockets and protobuf bodies.
+
+mod answer;
+mod changes;
+mod clock;
+mod codec;
+mod crd;
+mod delete;
+mod discovery;
+mod events;
+mod fault;
+mod fields;
+mod list;
+mod local;
+mod meta;
+mod names;
+mod negotiate;
+mod patch;
+mod pods;
+mod port;
+mod registry;
+mod request;
+mod resource;
+mod seeded;
+mod selector;
+mod server;
+mod service;
+mod service_ip;
+mod status;
+mod store;
+mod strategy;
+mod subresource;
+mod table;
+mod validate;
+mod watch;
+mod write;
+
+pub use answer::ApiBody;
+pub use changes::Changes;
+pub use clock::{Clock, ManualClock};
+pub use fault::{Change, Gate, Observer, RequestRecord, Verdict};
+pub use local::{LocalClient, PatchKind, ServedResource};
+pub use pods::{LogOptions, PodBackend};
+pub use request::RequestInfo;
+pub use resource::Resource;
+pub use selector::{FieldSelector, LabelSelector};
+pub use server::{ApiServer, Options, User};
+pub use service::{ApiService, ConnectionCut};
+pub use status::{BODY_MAX, Status};
+pub use store::{ChangeKind, HistoryLimits};

@@ -1,0 +1,279 @@
+//! Request bodies: JSON and YAML into values, with the refusals of a real server (cases create-bad-json*, neg-*).
+
+use std::fmt;
+
+use fake_kube_schema::text::go_quote;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use crate::resource::Definition;
+use crate::status::{Result, Status};
+
+/// A decoded body and what strict decoding has against it.
+pub(crate) struct Decoded {
+    pub(crate) value: Value,
+    /// `duplicate field "spec.x"`.
+    pub(crate) strict: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Media {
+    Json,
+    Yaml,
+}
+
+const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+
+/// The media type of a POST or PUT body; no header means JSON.
+pub(crate) fn media(content_type: &str) -> Result<Media> {
+    let base = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    match base.as_str() {
+        "" | "application/json" => Ok(Media::Json),
+        "application/yaml" => Ok(Media::Yaml),
+        _ => Err(Status::unsupported_media(ACCEPTED)),
+    }
+}
+
+/// Decodes an object of `def`, checking that the body says so.
+pub(crate) fn object(def: &Definition, body: &[u8], media: Media) -> Result<Decoded> {
+    let unrecognized = |why: String| {
+        let shown = excerpt(body);
+        Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): {why} ({shown})",
+            def.kind
+        ))
+    };
+    let decoded = match media {
+        Media::Json => parse(body)
+            .map_err(|e| unrecognized(format!("couldn't get version/kind; json parse error: {e}")))?,
+        Media::Yaml => yaml(body)
+            .map_err(|e| unrecognized(format!("couldn't get version/kind; json parse error: {e}")))?,
+    };
+    if !decoded.value.is_object() {
+        let kind = go_kind(&decoded.value);
+        return Err(unrecognized(format!(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal {kind} into Go value of type struct \
+             {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"
+        )));
+    }
+    let text = |key: &str| decoded.value.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if def.is_custom() {
+        if kind.is_empty() {
+            let whole = String::from_utf8_lossy(body);
+            return Err(unrecognized(format!("Object 'Kind' is missing in '{whole}'")));
+        }
+        if api_version != def.api_version() {
+            return Err(Status::bad_request(format!(
+                "the API version in the data ({api_version}) does not match the expected API version ({})",
+                def.api_version()
+            )));
+        }
+        if kind != def.kind {
+            let cause = fake_kube_schema::Cause::invalid(
+                "kind",
+                &Value::from(kind.as_str()),
+                &format!("must be {}", def.kind),
+            );
+            let name = crate::meta::name(&decoded.value).to_owned();
+            return Err(Status::invalid_as(&def.group, &kind, &name, vec![cause]));
+        }
+    } else if (!kind.is_empty() && kind != def.kind)
+        || (!api_version.is_empty() && api_version != def.api_version())
+    {
+        return Err(wrong_builtin(def, &api_version, &kind));
+    }
+    check_metadata(def, &decoded.value)?;
+    Ok(decoded)
+}
+
+/// Metadata of the wrong JSON type fails in the decoder, before any validation.
+fn check_metadata(def: &Definition, value: &Value) -> Result<()> {
+    match value.get("metadata") {
+        None | Some(Value::Null | Value::Object(_)) => Ok(()),
+        Some(other) => {
+            let into = if def.is_custom() {
+                "Go value".to_owned()
+            } else {
+                format!("Go struct field {}.metadata", def.kind)
+            };
+            Err(cannot_handle(
+                def,
+                &format!("json: cannot unmarshal {} into {into} of type v1.ObjectMeta", go_kind(other)),
+            ))
+        }
+    }
+}
+
+pub(crate) fn cannot_handle(def: &Definition, why: &str) -> Status {
+    Status::bad_request(format!(
+        "{} in version {} cannot be handled as a {}: {why}",
+        def.kind,
+        go_quote(&def.version),
+        def.kind
+    ))
+}
+
+fn wrong_builtin(def: &Definition, api_version: &str, kind: &str) -> Status {
+    let version = api_version.rsplit('/').next().unwrap_or("");
+    let group = api_version.rsplit_once('/').map_or("core", |(g, _)| g.split('.').next().unwrap_or(g));
+    let own = if def.group.is_empty() { "core" } else { def.group.split('.').next().unwrap_or("") };
+    let _ = group;
+    Status::bad_request(format!(
+        "{kind} in version {} cannot be handled as a {}: converting ({version}.{kind}) to ({own}.{}): unknown conversion",
+        go_quote(version),
+        def.kind,
+        def.kind
+    ))
+}
+
+/// What Go's error shows of the body: at most 30 bytes as text, hex when it is not an object (case create-bad-json).
+fn excerpt(body: &[u8]) -> String {
+    if body.is_empty() {
+        return "<empty>".to_owned();
+    }
+    let looks_textual = body.first() == Some(&b'{') || !matches!(body[0], b'[' | b'"' | 0..=0x1f | 0x80..);
+    if looks_textual {
+        let text = String::from_utf8_lossy(body);
+        if text.len() > 30 {
+            format!("{} ...", text.chars().take(30).collect::<String>())
+        } else {
+            text.into_owned()
+        }
+    } else {
+        body.iter().take(30).map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+fn go_kind(v: &Value) -> &'static str {
+    match v {
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Number(_) => "number",
+        Value::Bool(_) => "bool",
+        Value::Null => "null",
+        Value::Object(_) => "object",
+    }
+}
+
+/// Parses JSON, later keys winning, and notes duplicate keys. Nesting is bounded by serde_json (128).
+pub(crate) fn parse(body: &[u8]) -> std::result::Result<Decoded, String> {
+    let mut strict = Vec::new();
+    let mut de = serde_json::Deserializer::from_slice(body);
+    let value = Node { path: String::new(), strict: &mut strict }
+        .deserialize(&mut de)
+        .map_err(|e| go_syntax(body, &e))?;
+    de.end().map_err(|e| go_syntax(body, &e))?;
+    Ok(Decoded { value, strict })
+}
+
+/// JSON syntax errors in the words of encoding/json.
+fn go_syntax(body: &[u8], e: &serde_json::Error) -> String {
+    if e.is_eof() || body.iter().all(u8::is_ascii_whitespace) {
+        return "unexpected end of JSON input".to_owned();
+    }
+    let line_start = body
+        .split_inclusive(|b| *b == b'\n')
+        .take(e.line().saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum::<usize>();
+    let at = (line_start + e.column().saturating_sub(1)).min(body.len().saturating_sub(1));
+    let c = String::from_utf8_lossy(&body[at..]).chars().next().unwrap_or('?');
+    let text = e.to_string();
+    let place = if text.starts_with("trailing") {
+        "after top-level value"
+    } else if text.starts_with("expected `:`") {
+        "after object key"
+    } else if text.starts_with("expected `,` or `}`") {
+        "after object key:value pair"
+    } else if text.starts_with("expected `,` or `]`") {
+        "after array element"
+    } else if text.starts_with("key must be a string") {
+        "looking for beginning of object key string"
+    } else {
+        "looking for beginning of value"
+    };
+    format!("invalid character '{c}' {place}")
+}
+
+/// Parses YAML into a JSON value.
+pub(crate) fn yaml(body: &[u8]) -> std::result::Result<Decoded, String> {
+    let text = std::str::from_utf8(body).map_err(|e| e.to_string())?;
+    let value: Value =
+        serde_saphyr::from_str(text).map_err(|e| format!("error converting YAML to JSON: yaml: {e}"))?;
+    Ok(Decoded { value, strict: Vec::new() })
+}
+
+/// Builds a [`Value`] and remembers keys seen twice.
+struct Node<'a> {
+    path: String,
+    strict: &'a mut Vec<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> std::result::Result<Value, D::Error> {
+        d.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> std::result::Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, v: bool) -> std::result::Result<Value, E> {
+        Ok(Value::Bool(v))
+    }
+
+    fn visit_i64<E>(self, v: i64) -> std::result::Result<Value, E> {
+        Ok(v.into())
+    }
+
+    fn visit_u64<E>(self, v: u64) -> std::result::Result<Value, E> {
+        Ok(v.into())
+    }
+
+    fn visit_f64<E>(self, v: f64) -> std::result::Result<Value, E> {
+        Ok(Number::from_f64(v).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, v: &str) -> std::result::Result<Value, E> {
+        Ok(v.into())
+    }
+
+    fn visit_string<E>(self, v: String) -> std::result::Result<Value, E> {
+        Ok(Value::String(v))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Value, A::Error> {
+        let mut out = Vec::new();
+        while let Some(v) = seq.next_element_seed(Node {
+            path: format!("{}[{}]", self.path, out.len()),
+            strict: &mut *self.strict,
+        })? {
+            out.push(v);
+        }
+        Ok(Value::Array(out))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Value, A::Error> {
+        let mut out = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let path = if self.path.is_empty() { key.clone() } else { format!("{}.{key}", self.path) };
+            if out.contains_key(&key) {
+                self.strict.push(format!("duplicate field {}", go_quote(&path)));
+            }
+            let v = map.next_value_seed(Node { path, strict: &mut *self.strict })?;
+            out.insert(key, v);
+        }
+        Ok(Value::Object(out))
+    }
+}

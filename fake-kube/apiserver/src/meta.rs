@@ -1,0 +1,109 @@
+//! Reading and writing `metadata` of an object held as JSON.
+
+use jiff::{Timestamp, Unit};
+use serde_json::{Map, Value, json};
+
+pub(crate) fn text<'a>(object: &'a Value, key: &str) -> &'a str {
+    object.get("metadata").and_then(|m| m.get(key)).and_then(Value::as_str).unwrap_or("")
+}
+
+pub(crate) fn name(object: &Value) -> &str {
+    text(object, "name")
+}
+
+pub(crate) fn namespace(object: &Value) -> &str {
+    text(object, "namespace")
+}
+
+pub(crate) fn uid(object: &Value) -> &str {
+    text(object, "uid")
+}
+
+pub(crate) fn get<'a>(object: &'a Value, key: &str) -> Option<&'a Value> {
+    object.get("metadata").and_then(|m| m.get(key)).filter(|v| !v.is_null())
+}
+
+pub(crate) fn generation(object: &Value) -> Option<i64> {
+    get(object, "generation").and_then(Value::as_i64)
+}
+
+pub(crate) fn is_deleting(object: &Value) -> bool {
+    get(object, "deletionTimestamp").is_some()
+}
+
+pub(crate) fn finalizers(object: &Value) -> Vec<&str> {
+    let list = get(object, "finalizers").and_then(Value::as_array);
+    list.map(|l| l.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+}
+
+/// The metadata of an object, made when missing.
+pub(crate) fn of(object: &mut Value) -> &mut Map<String, Value> {
+    if !object.is_object() {
+        *object = json!({});
+    }
+    let root = object.as_object_mut().expect("made an object above");
+    let meta = root.entry("metadata").or_insert_with(|| json!({}));
+    if !meta.is_object() {
+        *meta = json!({});
+    }
+    meta.as_object_mut().expect("made an object above")
+}
+
+pub(crate) fn set(object: &mut Value, key: &str, value: Value) {
+    of(object).insert(key.to_owned(), value);
+}
+
+pub(crate) fn remove(object: &mut Value, key: &str) {
+    of(object).shift_remove(key);
+}
+
+/// Copies one member of the metadata, or its absence.
+pub(crate) fn copy(from: &Value, to: &mut Value, key: &str) {
+    match get(from, key) {
+        Some(v) => set(to, key, v.clone()),
+        None => remove(to, key),
+    }
+}
+
+pub(crate) fn set_finalizers(object: &mut Value, list: Vec<String>) {
+    if list.is_empty() {
+        remove(object, "finalizers");
+    } else {
+        set(object, "finalizers", json!(list));
+    }
+}
+
+/// `metav1.Time`: whole seconds in UTC.
+pub(crate) fn time(t: Timestamp) -> String {
+    t.round(Unit::Second)
+        .map_or(t, |r| if r > t { r - jiff::SignedDuration::from_secs(1) } else { r })
+        .to_string()
+}
+
+/// `metav1.MicroTime`: six digits.
+pub(crate) fn micro_time(t: Timestamp) -> String {
+    t.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+}
+
+pub(crate) fn parse_time(v: Option<&Value>) -> Option<Timestamp> {
+    v.and_then(Value::as_str).and_then(|s| s.parse().ok())
+}
+
+/// Looks a dotted path up (`spec.replicas`), no list indices.
+pub(crate) fn dotted<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').filter(|s| !s.is_empty()).try_fold(object, |v, key| v.get(key))
+}
+
+/// Sets a dotted path, making maps on the way; false when something else is in the way.
+pub(crate) fn set_dotted(object: &mut Value, path: &str, value: Value) -> bool {
+    let mut at = object;
+    for key in path.split('.').filter(|s| !s.is_empty()) {
+        if at.is_null() {
+            *at = json!({});
+        }
+        let Some(map) = at.as_object_mut() else { return false };
+        at = map.entry(key).or_insert(Value::Null);
+    }
+    *at = value;
+    true
+}

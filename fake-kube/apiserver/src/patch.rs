@@ -1,0 +1,263 @@
+//! PATCH: the four patch types over the current object (kube-api.md 2.8).
+
+use std::sync::Arc;
+
+use fake_kube_schema::text::go_quote;
+use fake_kube_schema::{Cause, patch};
+
+use crate::port as managed;
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+use crate::codec::{self, Decoded};
+use crate::meta;
+use crate::request::FieldValidation;
+use crate::resource::Definition;
+use crate::server::State;
+use crate::status::{Result, Status};
+use crate::store::Stored;
+use crate::write::{Call, Origin, check_version};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchKind {
+    Json,
+    Merge,
+    Strategic,
+    Apply,
+}
+
+impl PatchKind {
+    /// By content type; which ones a kind takes differs (kube-api.md 2.5, line 415).
+    pub(crate) fn of(def: &Definition, content_type: &str) -> Result<PatchKind> {
+        let base = content_type.split(';').next().unwrap_or("").trim();
+        match base {
+            "application/json-patch+json" => Ok(PatchKind::Json),
+            "application/merge-patch+json" => Ok(PatchKind::Merge),
+            "application/apply-patch+yaml" => Ok(PatchKind::Apply),
+            "application/strategic-merge-patch+json" if !def.is_custom() => Ok(PatchKind::Strategic),
+            _ if def.is_custom() => Err(Status::unsupported_media(
+                "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+            )),
+            _ => {
+                Err(Status::new(415, "UnsupportedMediaType", "415: Unsupported Media Type")
+                    .details(json!({})))
+            }
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn patch(&mut self, call: &mut Call, kind: PatchKind, body: &[u8]) -> Result<Answer> {
+        if kind == PatchKind::Apply {
+            return self.apply(call, body);
+        }
+        let live = self.live(call)?;
+        let current = self.view(&call.def, &live.value);
+        let patched = self.patched(call, kind, &current, body)?;
+        let new = self.accept_patched(call, patched, &current, kind)?;
+        let version = meta::text(&new, "resourceVersion");
+        if !version.is_empty() && version != "0" && version != meta::text(&current, "resourceVersion") {
+            check_version(call, version, &live)?;
+        }
+        self.update(call, &live, new, Origin::Patch)
+    }
+
+    /// The object after the patch, before any check of it.
+    pub(crate) fn patched(
+        &self,
+        call: &Call,
+        kind: PatchKind,
+        current: &Value,
+        body: &[u8],
+    ) -> Result<Value> {
+        let patch =
+            codec::parse(body).map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?.value;
+        match kind {
+            PatchKind::Json => patch::json(current, &patch).map_err(patch_failed),
+            PatchKind::Merge if !patch.is_object() => Err(Status::bad_request("Invalid JSON Patch")),
+            PatchKind::Merge => patch::merge(current, &patch).map_err(patch_failed),
+            PatchKind::Strategic => patch::strategic(&call.def.schema, current, &patch).map_err(patch_failed),
+            PatchKind::Apply => unreachable!("apply does not come here"),
+        }
+    }
+
+    /// What decoding the patched object would say: kind, names, unknown fields.
+    fn accept_patched(
+        &mut self,
+        call: &mut Call,
+        mut new: Value,
+        current: &Value,
+        kind: PatchKind,
+    ) -> Result<Value> {
+        if !new.is_object() || !matches!(new.get("metadata"), Some(Value::Object(_))) {
+            let what = new.get("metadata").cloned().unwrap_or(Value::Null);
+            if !what.is_null() || !new.is_object() {
+                return Err(invalid_patch(
+                    &new,
+                    &format!("json: cannot unmarshal {} into Go struct field", type_name(&what)),
+                ));
+            }
+            meta::of(&mut new);
+        }
+        let def = call.def.clone();
+        for (key, want) in [("apiVersion", def.api_version()), ("kind", def.kind.clone())] {
+            if let Some(other) = new.get(key).and_then(Value::as_str).filter(|v| *v != want) {
+                return Err(wrong_type(&def, key, other));
+            }
+            new[key] = json!(want);
+        }
+        let unknown: Vec<String> =
+            def.schema.prune(&mut new).iter().map(|p| format!("unknown field {}", go_quote(p))).collect();
+        let _ = kind;
+        if !unknown.is_empty() && call.options.validation == FieldValidation::Strict {
+            return Err(invalid_patch(&new, &format!("strict decoding error: {}", unknown.join(", "))));
+        }
+        call.report_strict(unknown)?;
+        if meta::name(&new) != meta::name(current) {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({}) does not match the name on the URL ({})",
+                meta::name(&new),
+                call.name
+            )));
+        }
+        call.check_namespace(&mut new)?;
+        def.schema.default(&mut new);
+        Ok(new)
+    }
+
+    /// Server-side apply.
+    fn apply(&mut self, call: &mut Call, body: &[u8]) -> Result<Answer> {
+        let Decoded { value: mut applied, .. } =
+            codec::yaml(body).map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")))?;
+        self.check_applied(call, &mut applied)?;
+        let def = call.def.clone();
+        let api_version = def.api_version();
+        let live = self.store.get(def.table, &call.key()).cloned();
+        if live.is_none() && !call.subresource.is_empty() {
+            return Err(Status::not_found(&def, &call.name));
+        }
+        let version = meta::text(&applied, "resourceVersion").to_owned();
+        if let Some(live) = &live
+            && !version.is_empty()
+        {
+            check_version(call, &version, live)?;
+        }
+        // Which part of the object this endpoint may touch (resetFields of the strategies).
+        if let Some(map) = applied.as_object_mut() {
+            match call.subresource.as_str() {
+                "status" => {
+                    map.retain(|k, _| matches!(k.as_str(), "apiVersion" | "kind" | "metadata" | "status"))
+                }
+                _ if def.has_status() => map.retain(|k, _| k != "status"),
+                _ => {}
+            }
+        }
+        let current = live.as_ref().map(|l| self.view(&def, &l.value));
+        let force = call.options.force.unwrap_or(false);
+        let merged =
+            managed::apply(&def.schema, current.as_ref(), &applied, &call.record(&api_version), force)
+                .map_err(patch_failed)?;
+        match live {
+            Some(live) => self.apply_update(call, &live, merged),
+            None => self.apply_create(call, merged, &applied),
+        }
+    }
+
+    fn apply_update(&mut self, call: &mut Call, live: &Arc<Stored>, mut merged: Value) -> Result<Answer> {
+        call.def.schema.default(&mut merged);
+        self.update(call, live, merged, Origin::Apply)
+    }
+
+    fn apply_create(&mut self, call: &mut Call, merged: Value, applied: &Value) -> Result<Answer> {
+        if !meta::uid(applied).is_empty() {
+            let cause = Cause::invalid("metadata.uid", &json!(meta::uid(applied)), "field is immutable");
+            return Err(Status::invalid(&call.def, &call.name, vec![cause]));
+        }
+        self.create_applied(call, merged)
+    }
+
+    fn check_applied(&self, call: &Call, applied: &mut Value) -> Result<()> {
+        if !applied.is_object() {
+            return Err(Status::bad_request(format!(
+                "error decoding YAML: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                type_name(applied)
+            )));
+        }
+        let text = |k: &str| applied.get(k).and_then(Value::as_str).unwrap_or("");
+        let (api_version, kind) = (text("apiVersion"), text("kind"));
+        if api_version != call.def.api_version() || kind != call.def.kind {
+            let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+            return Err(Status::bad_request(format!("invalid object type: {group}/{version}, Kind={kind}")));
+        }
+        let name = meta::name(applied);
+        if name.is_empty() {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                call.name
+            )));
+        }
+        if name != call.name {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({name}) does not match the name on the URL ({})",
+                call.name
+            )));
+        }
+        if meta::get(applied, "managedFields").is_some() {
+            return Err(Status::bad_request("metadata.managedFields must be nil"));
+        }
+        call.check_namespace(applied)
+    }
+}
+
+fn wrong_type(def: &Definition, key: &str, other: &str) -> Status {
+    if def.is_custom() {
+        return match key {
+            "kind" => {
+                let cause = Cause::invalid("kind", &json!(other), &format!("must be {}", def.kind));
+                Status::invalid_as(&def.group, other, "", vec![cause])
+            }
+            _ => Status::bad_request(format!(
+                "the API version in the data ({other}) does not match the expected API version ({})",
+                def.api_version()
+            )),
+        };
+    }
+    Status::bad_request(format!(
+        "{} in version {} cannot be handled as a {}",
+        def.kind,
+        go_quote(&def.version),
+        def.kind
+    ))
+}
+
+/// 422 that quotes the whole patched object (kube-api.md 2.5).
+fn invalid_patch(patched: &Value, why: &str) -> Status {
+    let quoted = Value::String(patched.to_string());
+    Status::invalid_as("", "", "", vec![Cause::invalid("patch", &quoted, why)])
+}
+
+fn type_name(v: &Value) -> &'static str {
+    match v {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+fn patch_failed(e: patch::PatchError) -> Status {
+    match e {
+        patch::PatchError::BadRequest(text) => Status::bad_request(text),
+        patch::PatchError::Rejected(_) => {
+            Status::new(422, "Invalid", "the server rejected our request due to an error in our request")
+                .details(json!({}))
+        }
+        patch::PatchError::Undecodable(text) => {
+            Status::invalid_as("", "", "", vec![Cause::invalid("patch", &Value::Null, &text)])
+        }
+        patch::PatchError::TooLarge(text) => Status::new(413, "RequestEntityTooLarge", text),
+        patch::PatchError::Internal(text) => Status::bare(text),
+    }
+}

@@ -1,0 +1,130 @@
+//! What the server knows about one resource of one group version.
+
+use std::sync::Arc;
+
+use fake_kube_schema::Schema;
+use serde_json::Value;
+
+use crate::names::NameRule;
+use crate::status::qualify;
+use crate::store::TableId;
+
+/// Names a resource: `Resource::new("apps", "v1", "deployments")`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Resource {
+    pub group: String,
+    pub version: String,
+    pub plural: String,
+}
+
+impl Resource {
+    pub fn new(group: &str, version: &str, plural: &str) -> Resource {
+        Resource { group: group.to_owned(), version: version.to_owned(), plural: plural.to_owned() }
+    }
+
+    pub fn core(plural: &str) -> Resource {
+        Resource::new("", "v1", plural)
+    }
+
+    pub fn group_version(&self) -> String {
+        group_version(&self.group, &self.version)
+    }
+}
+
+pub(crate) fn group_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
+/// A subresource as discovery lists it.
+#[derive(Clone, Debug)]
+pub(crate) struct Subresource {
+    pub(crate) name: String,
+    pub(crate) verbs: Vec<String>,
+}
+
+/// One resource in one version: names, rules, schema. Built-in kinds and custom resources alike.
+#[derive(Debug)]
+pub(crate) struct Definition {
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) plural: String,
+    pub(crate) kind: String,
+    pub(crate) list_kind: String,
+    pub(crate) namespaced: bool,
+    pub(crate) verbs: Vec<String>,
+    pub(crate) subresources: Vec<Subresource>,
+    pub(crate) table: TableId,
+    pub(crate) schema: Schema,
+    pub(crate) traits: Traits,
+    pub(crate) custom: Option<CustomVersion>,
+}
+
+/// The part of a Definition only custom resources have.
+#[derive(Debug)]
+pub(crate) struct CustomVersion {
+    pub(crate) crd: String,
+    pub(crate) status: bool,
+    pub(crate) scale: Option<ScalePaths>,
+    /// `.spec.color` of `selectableFields`.
+    pub(crate) selectable: Vec<String>,
+    pub(crate) columns: Arc<Value>,
+    pub(crate) warning: Option<String>,
+    /// The CRD is being deleted.
+    pub(crate) terminating: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ScalePaths {
+    pub(crate) spec: String,
+    pub(crate) status: String,
+    pub(crate) selector: Option<String>,
+}
+
+/// How a kind differs from the common behaviour (registry/*/strategy.go of a real server).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traits {
+    pub(crate) name_rule: NameRule,
+    /// Has `metadata.generation`, bumped by spec changes.
+    pub(crate) generation: bool,
+    /// The main endpoint leaves `status` alone, `/status` writes it.
+    pub(crate) status: bool,
+    /// PUT without resourceVersion is allowed.
+    pub(crate) unconditional_update: bool,
+    pub(crate) create_on_update: bool,
+    /// DELETE answers the object instead of a Status.
+    pub(crate) delete_returns_object: bool,
+    /// Deleted without a policy: dependents are orphaned.
+    pub(crate) orphan_by_default: bool,
+    /// Accepted and answered, never stored (access reviews).
+    pub(crate) virtual_kind: bool,
+}
+
+impl Definition {
+    pub(crate) fn api_version(&self) -> String {
+        group_version(&self.group, &self.version)
+    }
+
+    pub(crate) fn qualified_resource(&self) -> String {
+        qualify(&self.plural, &self.group)
+    }
+
+    pub(crate) fn is_custom(&self) -> bool {
+        self.custom.is_some()
+    }
+
+    pub(crate) fn has_status(&self) -> bool {
+        self.custom.as_ref().map_or(self.traits.status, |c| c.status)
+    }
+
+    pub(crate) fn subresource(&self, name: &str) -> Option<&Subresource> {
+        self.subresources.iter().find(|s| s.name == name)
+    }
+
+    pub(crate) fn is(&self, group: &str, plural: &str) -> bool {
+        self.group == group && self.plural == plural
+    }
+
+    pub(crate) fn resource(&self) -> Resource {
+        Resource::new(&self.group, &self.version, &self.plural)
+    }
+}

@@ -1,0 +1,34 @@
+//! Names, uids and jitter from one seed, so that a run can be replayed.
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore, SeedableRng};
+
+const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+pub(crate) struct Seeded(ChaCha8Rng);
+
+impl Seeded {
+    pub(crate) fn new(seed: u64) -> Seeded {
+        Seeded(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// A version 4 UUID.
+    pub(crate) fn uid(&mut self) -> String {
+        let mut b = [0u8; 16];
+        self.0.fill_bytes(&mut b);
+        b[6] = b[6] & 0x0f | 0x40;
+        b[8] = b[8] & 0x3f | 0x80;
+        let h = |r: std::ops::Range<usize>| b[r].iter().map(|x| format!("{x:02x}")).collect::<String>();
+        format!("{}-{}-{}-{}-{}", h(0..4), h(4..6), h(6..8), h(8..10), h(10..16))
+    }
+
+    /// What `generateName` appends.
+    pub(crate) fn suffix(&mut self) -> String {
+        (0..5).map(|_| LETTERS[self.below(LETTERS.len() as u64) as usize] as char).collect()
+    }
+
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        // The bias of a plain remainder is below 2^-50 for the small ranges used here.
+        self.0.next_u64() % n.max(1)
+    }
+}

@@ -1,0 +1,580 @@
+//! The HTTP face: a `tower::Service` that turns requests into calls and answers into responses.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::{Value, json};
+
+use crate::answer::{Answer, ApiBody};
+use crate::codec;
+use crate::discovery::{self, Document};
+use crate::fault::{RequestRecord, Verdict};
+use crate::fields::Filter;
+use crate::negotiate::{self, Encoding, Form, Wording};
+use crate::patch::PatchKind;
+use crate::request::{self, DeleteOptions, Params, RequestInfo, Route, WriteOptions};
+use crate::resource::Definition;
+use crate::server::{ApiServer, State, User};
+use crate::status::{BODY_MAX, Result, Status};
+use crate::watch::{Fate, WatchStream};
+use crate::write::Call;
+
+/// The connection was cut by a fault: no answer, or an answer that stops midway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionCut;
+
+impl fmt::Display for ConnectionCut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("connection reset by peer")
+    }
+}
+
+impl std::error::Error for ConnectionCut {}
+
+impl From<Infallible> for ConnectionCut {
+    fn from(never: Infallible) -> ConnectionCut {
+        match never {}
+    }
+}
+
+/// See [`ApiServer::service`].
+#[derive(Clone)]
+pub struct ApiService {
+    server: ApiServer,
+    user: Arc<User>,
+}
+
+impl ApiService {
+    pub(crate) fn new(server: ApiServer, user: User) -> ApiService {
+        ApiService { server, user: Arc::new(user) }
+    }
+}
+
+impl<B> tower::Service<Request<B>> for ApiService
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<ApiBody>;
+    type Error = ConnectionCut;
+    type Future = BoxFuture<'static, std::result::Result<Response<ApiBody>, ConnectionCut>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<std::result::Result<(), ConnectionCut>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let exchange = Exchange::new(&this, &head);
+            let verdict = exchange.judge();
+            match &verdict {
+                Verdict::DropBefore => {
+                    exchange.tell(0, "", "connection cut before the request");
+                    return Err(ConnectionCut);
+                }
+                Verdict::Delay(d) => {
+                    let now = this.server.now();
+                    let wait = jiff::SignedDuration::try_from(*d).unwrap_or(jiff::SignedDuration::MAX);
+                    let until = now.checked_add(wait).unwrap_or(jiff::Timestamp::MAX);
+                    this.server.shared.clock.sleep_until(until).await;
+                }
+                _ => {}
+            }
+            let body = match Limited::new(body, BODY_MAX).collect().await {
+                Ok(b) => Ok(b.to_bytes()),
+                Err(e) if e.downcast_ref::<LengthLimitError>().is_some() => Err(Status::too_large()),
+                Err(e) => Err(Status::bad_request(format!("error reading the request body: {e}"))),
+            };
+            let response = match (&verdict, body) {
+                (Verdict::Fail(status), _) => exchange.failure(status),
+                (_, Err(status)) => exchange.failure(&status),
+                (_, Ok(body)) => exchange.run(&body, &verdict),
+            };
+            if verdict == Verdict::DropAfterCommit {
+                return Err(ConnectionCut);
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// One request on its way through the server.
+struct Exchange {
+    server: ApiServer,
+    method: Method,
+    path: String,
+    route: Option<Route>,
+    params: Params,
+    info: RequestInfo,
+    accept: String,
+    if_none_match: String,
+    protobuf_body: bool,
+}
+
+impl Exchange {
+    fn new(service: &ApiService, head: &http::request::Parts) -> Exchange {
+        let text = |name: header::HeaderName| {
+            let all: Vec<&str> = head.headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).collect();
+            all.join(",")
+        };
+        let path = head.uri.path().to_owned();
+        let params = Params::parse(head.uri.query().unwrap_or(""));
+        let route = request::route(&path);
+        let content_type = text(header::CONTENT_TYPE);
+        let mut info = RequestInfo {
+            user: service.user.name.clone(),
+            user_agent: text(header::USER_AGENT),
+            verb: head.method.as_str().to_lowercase(),
+            method: head.method.as_str().to_owned(),
+            path: path.clone(),
+            content_type: content_type.clone(),
+            ..RequestInfo::default()
+        };
+        if let Some(r) = &route {
+            info.verb = request::verb(&head.method, r, &params).to_owned();
+            info.group.clone_from(&r.group);
+            info.version.clone_from(&r.version);
+            info.resource.clone_from(&r.resource);
+            info.subresource.clone_from(&r.subresource);
+            info.namespace.clone_from(&r.namespace);
+            info.name.clone_from(&r.name);
+        }
+        Exchange {
+            server: service.server.clone(),
+            method: head.method.clone(),
+            path,
+            route,
+            params,
+            info,
+            accept: text(header::ACCEPT),
+            if_none_match: text(header::IF_NONE_MATCH),
+            protobuf_body: content_type.starts_with("application/vnd.kubernetes.protobuf"),
+        }
+    }
+
+    fn judge(&self) -> Verdict {
+        let gate = self.server.shared.gate.read().unwrap_or_else(PoisonError::into_inner).clone();
+        gate.map_or(Verdict::Pass, |g| g.judge(&self.info))
+    }
+
+    fn tell(&self, code: u16, reason: &str, message: &str) {
+        self.server.tell_request(|| RequestRecord {
+            info: self.info.clone(),
+            at: self.server.now(),
+            code,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            dry_run: self.params.get("dryRun").is_some(),
+            revision: self.server.revision(),
+        });
+    }
+
+    fn failure(&self, status: &Status) -> Response<ApiBody> {
+        self.tell(status.code, &status.reason, &status.message);
+        if status.plain {
+            return text_response(status.code, &status.message);
+        }
+        let encoding = if self.accept.contains("application/yaml") && !self.accept.contains("json") {
+            Encoding::Yaml
+        } else {
+            Encoding::Json
+        };
+        let form = Form { encoding, ..Form::JSON };
+        let mut response =
+            respond(status.code, form.content_type(), negotiate::encode(&status.to_value(), encoding));
+        if let Some(seconds) = status.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+
+    fn run(&self, body: &Bytes, verdict: &Verdict) -> Response<ApiBody> {
+        match &self.route {
+            None => self.document(),
+            Some(route) => match self.resource(route, body, verdict) {
+                Ok(response) => response,
+                Err(status) => self.failure(&status),
+            },
+        }
+    }
+
+    /// Paths outside resources.
+    fn document(&self) -> Response<ApiBody> {
+        let path = self.path.as_str();
+        let get = self.method == Method::GET;
+        if let Some(text) = discovery::health(path, self.params.get("verbose").is_some()) {
+            self.tell(200, "", "");
+            return text_response(200, &text);
+        }
+        if path == "/version" || path == "/version/" {
+            if !get {
+                return self.failure(&Status::method_not_allowed());
+            }
+            self.tell(200, "", "");
+            return respond(
+                200,
+                "application/json",
+                negotiate::encode(&discovery::version(), Encoding::Json),
+            );
+        }
+        if path.starts_with("/openapi/v3") {
+            let hash = self.params.get("hash");
+            return match self.server.with(|s| s.openapi(path, hash)) {
+                Some(d) => self.send_document(d),
+                None => {
+                    self.tell(404, "NotFound", "");
+                    response(404, ApiBody::full(Bytes::new()))
+                }
+            };
+        }
+        let address = &self.server.shared.address;
+        match self.server.with(|s| s.discovery(path, &self.accept, address)) {
+            Some(Ok(d)) => self.send_document(d),
+            Some(Err(status)) => self.failure(&status),
+            None => self.failure(&Status::not_found_page()),
+        }
+    }
+
+    fn send_document(&self, d: Document) -> Response<ApiBody> {
+        if let Some(to) = &d.redirect {
+            self.tell(301, "", "");
+            let mut r = response(301, ApiBody::full(Bytes::new()));
+            if let Ok(v) = HeaderValue::from_str(to) {
+                r.headers_mut().insert(header::LOCATION, v);
+            }
+            return r;
+        }
+        let matched = d.etag.as_ref().is_some_and(|e| *e == self.if_none_match);
+        self.tell(if matched { 304 } else { 200 }, "", "");
+        let mut r = if matched {
+            response(304, ApiBody::full(Bytes::new()))
+        } else {
+            respond(200, d.content_type, negotiate::encode(&d.value, Encoding::Json))
+        };
+        if let Some(v) = d.etag.and_then(|e| HeaderValue::from_str(&e).ok()) {
+            let cache = match (d.immutable, d.content_type == discovery::AGGREGATED) {
+                (true, _) => "public, immutable",
+                (false, true) => "public",
+                (false, false) => "no-cache, private",
+            };
+            r.headers_mut().insert(header::ETAG, v);
+            r.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+            r.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+        }
+        r
+    }
+
+    fn resource(&self, route: &Route, body: &Bytes, verdict: &Verdict) -> Result<Response<ApiBody>> {
+        let def = self.definition(route)?;
+        let verb = self.info.verb.as_str();
+        self.check_method(&def, route, verb)?;
+        let wording = if def.is_custom() {
+            Wording::Custom
+        } else {
+            Wording::Builtin { collection: route.name.is_empty() }
+        };
+        let form = if route.subresource == "log" {
+            Form::JSON
+        } else {
+            negotiate::choose(&self.accept, &self.params, wording, verb == "watch")?
+        };
+        if self.protobuf_body && !body.is_empty() {
+            return Err(Status::unsupported_media(
+                "application/json, application/yaml, application/vnd.kubernetes.protobuf",
+            ));
+        }
+        let mut call = self.call(&def, route, verb)?;
+        if route.subresource == "log" {
+            return self.log(&call);
+        }
+        let answer = self.server.with(|s| self.dispatch(s, &mut call, route, verb, body, verdict));
+        let answer = match answer {
+            Ok(a) => a,
+            Err(status) => {
+                let mut r = self.failure(&status);
+                warn(&mut r, &call.warnings);
+                return Ok(r);
+            }
+        };
+        if let Some(text) = def.custom.as_ref().and_then(|c| c.warning.clone()) {
+            call.warnings.insert(0, text);
+        }
+        let mut r = self.render(answer, form, verdict);
+        warn(&mut r, &call.warnings);
+        Ok(r)
+    }
+
+    fn definition(&self, route: &Route) -> Result<Arc<Definition>> {
+        self.server.with(|s| {
+            let found = s.registry.get(&route.group, &route.version, &route.resource).cloned();
+            let builtin = s.registry.is_builtin_group(&route.group);
+            let unknown = || if builtin { Status::unknown_path() } else { Status::not_found_page() };
+            let def = found.ok_or_else(unknown)?;
+            let sub = route.subresource.as_str();
+            let fits = if def.namespaced { route.scoped || (route.name.is_empty()) } else { !route.scoped };
+            if !fits {
+                return Err(if def.namespaced && self.method == Method::POST && builtin {
+                    Status::method_not_allowed()
+                } else {
+                    unknown()
+                });
+            }
+            if !sub.is_empty() && def.subresource(sub).is_none() {
+                // Custom resources: the Status of a missing object, whether it exists or not (kube-api.md 2.3).
+                let known = matches!(sub, "status" | "scale");
+                return Err(match (def.is_custom(), known) {
+                    (true, true) => Status::not_found(&def, &route.name),
+                    _ => unknown(),
+                });
+            }
+            Ok(def)
+        })
+    }
+
+    /// 405 and its relatives (kube-api.md 1.1).
+    fn check_method(&self, def: &Definition, route: &Route, verb: &str) -> Result<()> {
+        let collection = route.name.is_empty();
+        let across = collection && def.namespaced && !route.scoped;
+        let offered = |v: &str| match def.subresource(&route.subresource) {
+            Some(s) => s.verbs.iter().any(|x| x == v),
+            None => def.verbs.iter().any(|x| x == v) || def.is_custom(),
+        };
+        if def.is_custom() {
+            let refuse = || {
+                let shown = if verb == "options" || verb == "head" { "" } else { verb };
+                let kind = def.qualified_resource();
+                Status::new(
+                    405,
+                    "MethodNotAllowed",
+                    format!("{shown} is not supported on resources of kind \"{kind}\""),
+                )
+                .details(json!({"group": def.group, "kind": def.plural}))
+            };
+            return match verb {
+                "update" | "patch" if collection => Err(Status::bad_request("name must be provided")),
+                "options" | "head" => Err(refuse()),
+                _ if !route.subresource.is_empty() && !offered(verb) => Err(refuse()),
+                "create" if across => Err(Status::not_found_page()),
+                _ => Ok(()),
+            };
+        }
+        let fits = match verb {
+            "create" => (collection || !route.subresource.is_empty()) && !across,
+            "update" | "patch" => !collection,
+            "deletecollection" => !across,
+            "options" | "head" => false,
+            _ => true,
+        };
+        if fits && offered(verb) { Ok(()) } else { Err(Status::method_not_allowed()) }
+    }
+
+    fn call(&self, def: &Arc<Definition>, route: &Route, verb: &str) -> Result<Call> {
+        let apply = self.info.content_type.starts_with("application/apply-patch+yaml");
+        let options = match verb {
+            "create" => WriteOptions::parse(&self.params, "CreateOptions", false, &self.info.user_agent)?,
+            "update" => WriteOptions::parse(&self.params, "UpdateOptions", false, &self.info.user_agent)?,
+            "patch" => {
+                // The patch type is refused before its options are looked at.
+                PatchKind::of(def, &self.info.content_type)?;
+                WriteOptions::parse(&self.params, "PatchOptions", apply, &self.info.user_agent)?
+            }
+            _ => WriteOptions {
+                manager: request::default_manager(&self.info.user_agent),
+                ..WriteOptions::default()
+            },
+        };
+        Ok(Call {
+            def: def.clone(),
+            namespace: if def.namespaced { route.namespace.clone() } else { String::new() },
+            name: route.name.clone(),
+            subresource: route.subresource.clone(),
+            options,
+            actor: Arc::from(self.info.user.as_str()),
+            now: self.server.now(),
+            warnings: Vec::new(),
+        })
+    }
+
+    fn dispatch(
+        &self,
+        s: &mut State,
+        call: &mut Call,
+        route: &Route,
+        verb: &str,
+        body: &Bytes,
+        verdict: &Verdict,
+    ) -> Result<Handled> {
+        let stale = match verdict {
+            Verdict::Stale { revision } => Some(*revision),
+            _ => None,
+        };
+        let def = call.def.clone();
+        let (namespace, params) = (call.namespace.clone(), &self.params);
+        let done = |a: Result<Answer>| a.map(Handled::Answer);
+        match (verb, route.subresource.as_str()) {
+            ("get", "scale") => done(s.scale(call)),
+            ("get", _) => done(s.get(&def, &namespace, &call.name, params.text("resourceVersion"), stale)),
+            ("list", _) => done(s.list(&def, &namespace, params, stale)),
+            ("watch", _) => {
+                let mut params = params.clone();
+                if route.watch_prefix && !route.name.is_empty() {
+                    params.and_field(&format!("metadata.name={}", route.name));
+                }
+                s.watch(&def, &namespace, &params, call.now, stale).map(|p| Handled::Watch(Box::new(p)))
+            }
+            ("create", "") => {
+                let decoded = codec::object(&def, body, codec::media(&self.info.content_type)?)?;
+                done(s.create(call, decoded))
+            }
+            ("create", sub) => {
+                let value = codec::parse(body).map_err(Status::bad_request)?.value;
+                done(match sub {
+                    "eviction" => s.evict(call, &value),
+                    "binding" => s.bind(call, &value),
+                    "token" => s.token(call, &value),
+                    _ => Err(Status::bad_request("Upgrade request required")),
+                })
+            }
+            ("update", "scale") => done(s.write_scale(call, None, body)),
+            ("update", "finalize") => {
+                let value = codec::parse(body).map_err(Status::bad_request)?.value;
+                done(s.finalize(call, &value))
+            }
+            ("update", _) => {
+                let decoded = codec::object(&def, body, codec::media(&self.info.content_type)?)?;
+                done(s.put(call, decoded))
+            }
+            ("patch", sub) => {
+                let kind = PatchKind::of(&def, &self.info.content_type)?;
+                done(if sub == "scale" {
+                    s.write_scale(call, Some(kind), body)
+                } else {
+                    s.patch(call, kind, body)
+                })
+            }
+            ("delete" | "deletecollection", _) => {
+                let value = delete_body(body, &self.info.content_type)?;
+                let options = DeleteOptions::parse(value.as_ref(), params)?;
+                call.options.dry_run = options.dry_run;
+                if verb == "delete" {
+                    return done(s.delete(call, &options));
+                }
+                let filter = Filter::parse(&def, params)?;
+                let limit = params.int("limit")?.unwrap_or(0).max(0) as usize;
+                done(s.delete_collection(call, &options, &filter, limit))
+            }
+            _ => Err(Status::method_not_allowed()),
+        }
+    }
+
+    fn render(&self, handled: Handled, form: Form, verdict: &Verdict) -> Response<ApiBody> {
+        let now = self.server.now();
+        match handled {
+            Handled::Answer(Answer::Object { code, def, object }) => {
+                self.tell(code, "", "");
+                respond(code, form.content_type(), negotiate::object(&def, &object, form, now))
+            }
+            Handled::Answer(Answer::Value { code, value }) => {
+                self.tell(code, "", "");
+                respond(code, form.content_type(), negotiate::encode(&value, form.encoding))
+            }
+            Handled::Answer(Answer::List { def, page }) => {
+                self.tell(200, "", "");
+                respond(200, form.content_type(), negotiate::list(&def, &page, form, now))
+            }
+            Handled::Watch(plan) => {
+                self.tell(200, "", "");
+                let fate = match verdict {
+                    Verdict::CutWatch => Fate::Cut,
+                    Verdict::Expire => Fate::Expire,
+                    _ => Fate::Live,
+                };
+                let stream = WatchStream::new(self.server.clone(), *plan, form, fate);
+                let mut r = response(200, ApiBody::watch(Box::new(stream)));
+                r.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                r
+            }
+        }
+    }
+
+    fn log(&self, call: &Call) -> Result<Response<ApiBody>> {
+        let found = self.server.with(|s| s.log_request(call, &self.params))?;
+        let Some((pod, options)) = found else {
+            self.tell(204, "", "");
+            return Ok(response(204, ApiBody::full(Bytes::new())));
+        };
+        let backend = self.server.shared.pods.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(backend) = backend else {
+            return Err(Status::internal(format!("no kubelet answers for pod {}", call.name)));
+        };
+        let text = backend.log(&pod, &options)?;
+        self.tell(200, "", "");
+        Ok(respond(200, "text/plain", text.into()))
+    }
+}
+
+enum Handled {
+    Answer(Answer),
+    Watch(Box<crate::watch::WatchPlan>),
+}
+
+fn delete_body(body: &Bytes, content_type: &str) -> Result<Option<Value>> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let decoded = match codec::media(content_type)? {
+        codec::Media::Json => codec::parse(body),
+        codec::Media::Yaml => codec::yaml(body),
+    };
+    let value = decoded
+        .map_err(|e| Status::bad_request(format!("couldn't get version/kind; json parse error: {e}")))?
+        .value;
+    let kind = value["kind"].as_str().unwrap_or("");
+    if !kind.is_empty() && kind != "DeleteOptions" {
+        let version = value["apiVersion"].as_str().unwrap_or("");
+        return Err(Status::bad_request(format!(
+            "no kind \"{kind}\" is registered for version \"{version}\" in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\""
+        )));
+    }
+    Ok(Some(value))
+}
+
+fn warn(response: &mut Response<ApiBody>, warnings: &[String]) {
+    let mut seen: Vec<&String> = Vec::new();
+    for text in warnings {
+        if seen.contains(&text) {
+            continue;
+        }
+        seen.push(text);
+        let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(v) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            response.headers_mut().append(header::WARNING, v);
+        }
+    }
+}
+
+fn response(code: u16, body: ApiBody) -> Response<ApiBody> {
+    let mut r = Response::new(body);
+    *r.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    r
+}
+
+fn respond(code: u16, content_type: &'static str, body: Bytes) -> Response<ApiBody> {
+    let mut r = response(code, ApiBody::full(body));
+    r.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    r
+}
+
+fn text_response(code: u16, text: &str) -> Response<ApiBody> {
+    respond(code, "text/plain; charset=utf-8", Bytes::copy_from_slice(text.as_bytes()))
+}

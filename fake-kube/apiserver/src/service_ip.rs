@@ -1,0 +1,164 @@
+//! Cluster IPs, node ports and the defaults of Services (pkg/registry/core/service).
+
+use std::collections::BTreeSet;
+
+use fake_kube_schema::Cause;
+use serde_json::{Value, json};
+
+use crate::meta;
+use crate::status::{Result, Status};
+use crate::write::Call;
+
+/// Addresses and ports in use. Addresses come from 10.96.0.0/12, node ports from 30000-32767.
+#[derive(Default)]
+pub(crate) struct Allocated {
+    ips: BTreeSet<String>,
+    ports: BTreeSet<i64>,
+    last_ip: u32,
+    last_port: i64,
+}
+
+impl Allocated {
+    /// Defaults the spec and allocates what it needs. A dry run allocates nothing.
+    pub(crate) fn prepare(&mut self, call: &Call, service: &mut Value, old: Option<&Value>) -> Result<()> {
+        if !service["spec"].is_object() {
+            service["spec"] = json!({});
+        }
+        let kind = service["spec"]["type"].as_str().unwrap_or("ClusterIP").to_owned();
+        defaults(&mut service["spec"], &kind);
+        if kind == "ExternalName" {
+            return Ok(());
+        }
+        self.cluster_ip(call, service, old)?;
+        self.node_ports(call, service, &kind)
+    }
+
+    fn cluster_ip(&mut self, call: &Call, service: &mut Value, old: Option<&Value>) -> Result<()> {
+        let kept = old.map(|o| &o["spec"]["clusterIP"]).and_then(Value::as_str).unwrap_or("").to_owned();
+        let asked = service["spec"]["clusterIP"].as_str().unwrap_or("").to_owned();
+        if !kept.is_empty() && (asked.is_empty() || asked == kept) {
+            let old = old.expect("kept came from it");
+            for key in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+                if service["spec"][key].is_null() {
+                    service["spec"][key] = old["spec"][key].clone();
+                }
+            }
+            return Ok(());
+        }
+        if !kept.is_empty() {
+            let cause = Cause::invalid("spec.clusterIPs[0]", &json!([asked]), "may not change once set");
+            return Err(Status::invalid(&call.def, &call.name, vec![cause]));
+        }
+        let ip = if asked.is_empty() { self.next_ip() } else { asked };
+        if ip != "None" {
+            if self.ips.contains(&ip) {
+                let why = format!("failed to allocate IP {ip}: provided IP is already allocated");
+                let cause = Cause::invalid("spec.clusterIPs", &json!([ip]), &why);
+                return Err(Status::invalid(&call.def, meta::name(service), vec![cause]));
+            }
+            if !call.options.dry_run {
+                self.ips.insert(ip.clone());
+            }
+        }
+        // A headless service without selector is not tied to the address family of its pods.
+        let open =
+            ip == "None" && service["spec"]["selector"].as_object().is_none_or(serde_json::Map::is_empty);
+        let (families, policy) = if open {
+            (json!(["IPv4", "IPv6"]), "RequireDualStack")
+        } else {
+            (json!(["IPv4"]), "SingleStack")
+        };
+        let spec = &mut service["spec"];
+        spec["clusterIPs"] = json!([ip]);
+        spec["clusterIP"] = json!(ip);
+        if spec["ipFamilies"].is_null() {
+            spec["ipFamilies"] = families;
+        }
+        if spec["ipFamilyPolicy"].is_null() {
+            spec["ipFamilyPolicy"] = json!(policy);
+        }
+        Ok(())
+    }
+
+    fn node_ports(&mut self, call: &Call, service: &mut Value, kind: &str) -> Result<()> {
+        if kind != "NodePort" && kind != "LoadBalancer" {
+            return Ok(());
+        }
+        for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
+            if port["nodePort"].as_i64().unwrap_or(0) == 0 {
+                port["nodePort"] = json!(self.next_port());
+            }
+            if !call.options.dry_run
+                && let Some(n) = port["nodePort"].as_i64()
+            {
+                self.ports.insert(n);
+            }
+        }
+        Ok(())
+    }
+
+    fn next_ip(&mut self) -> String {
+        loop {
+            self.last_ip += 1;
+            // From the upper part of the range, as a real allocator does for dynamic addresses.
+            let n = 0x0a60_0100 + self.last_ip % 0x000f_0000;
+            let ip = std::net::Ipv4Addr::from(n).to_string();
+            if !self.ips.contains(&ip) {
+                return ip;
+            }
+        }
+    }
+
+    fn next_port(&mut self) -> i64 {
+        for _ in 0..2768 {
+            self.last_port = (self.last_port + 1) % 2768;
+            if !self.ports.contains(&(30_000 + self.last_port)) {
+                break;
+            }
+        }
+        30_000 + self.last_port
+    }
+
+    pub(crate) fn release(&mut self, service: &Value) {
+        if let Some(ip) = service["spec"]["clusterIP"].as_str() {
+            self.ips.remove(ip);
+        }
+        for port in service["spec"]["ports"].as_array().into_iter().flatten() {
+            if let Some(n) = port["nodePort"].as_i64() {
+                self.ports.remove(&n);
+            }
+        }
+    }
+}
+
+fn defaults(spec: &mut Value, kind: &str) {
+    let Some(map) = spec.as_object_mut() else { return };
+    map.insert("type".to_owned(), json!(kind));
+    let mut put = |key: &str, value: Value| {
+        let slot = map.entry(key).or_insert(Value::Null);
+        if slot.is_null() {
+            *slot = value;
+        }
+    };
+    put("sessionAffinity", json!("None"));
+    if kind != "ExternalName" {
+        put("internalTrafficPolicy", json!("Cluster"));
+    }
+    if kind == "NodePort" || kind == "LoadBalancer" {
+        put("externalTrafficPolicy", json!("Cluster"));
+    }
+    if kind == "LoadBalancer" {
+        put("allocateLoadBalancerNodePorts", json!(true));
+    }
+    for port in map.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+        if !port.is_object() {
+            continue;
+        }
+        if port["protocol"].is_null() {
+            port["protocol"] = json!("TCP");
+        }
+        if port["targetPort"].is_null() {
+            port["targetPort"] = port["port"].clone();
+        }
+    }
+}

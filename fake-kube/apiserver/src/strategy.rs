@@ -1,0 +1,242 @@
+//! How built-in kinds differ: names, generation, status, what a write may touch (registry/*/strategy.go).
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::meta;
+use crate::names::NameRule;
+use crate::resource::{Definition, Traits};
+
+const WITH_GENERATION: [(&str, &str); 17] = [
+    ("", "pods"),
+    ("", "replicationcontrollers"),
+    ("apiextensions.k8s.io", "customresourcedefinitions"),
+    ("apps", "daemonsets"),
+    ("apps", "deployments"),
+    ("apps", "replicasets"),
+    ("apps", "statefulsets"),
+    ("batch", "cronjobs"),
+    ("batch", "jobs"),
+    ("networking.k8s.io", "ingresses"),
+    ("networking.k8s.io", "ingressclasses"),
+    ("networking.k8s.io", "networkpolicies"),
+    ("policy", "poddisruptionbudgets"),
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
+    ("flowcontrol.apiserver.k8s.io", "flowschemas"),
+];
+
+/// Kinds whose PUT needs a resourceVersion (kube-api.md 2.5).
+const CONDITIONAL_UPDATE: [(&str, &str); 5] = [
+    ("apiextensions.k8s.io", "customresourcedefinitions"),
+    ("apiregistration.k8s.io", "apiservices"),
+    ("coordination.k8s.io", "leases"),
+    ("policy", "poddisruptionbudgets"),
+    ("flowcontrol.apiserver.k8s.io", "flowschemas"),
+];
+
+pub(crate) fn traits(group: &str, plural: &str) -> Traits {
+    let listed = |list: &[(&str, &str)]| list.contains(&(group, plural));
+    let rbac = group == "rbac.authorization.k8s.io";
+    Traits {
+        name_rule: match (group, plural) {
+            ("", "namespaces") => NameRule::Label,
+            ("", "services") => NameRule::Label1035,
+            _ if rbac => NameRule::PathSegment,
+            _ => NameRule::Subdomain,
+        },
+        generation: listed(&WITH_GENERATION),
+        status: true,
+        unconditional_update: !listed(&CONDITIONAL_UPDATE),
+        create_on_update: rbac
+            || listed(&[
+                ("coordination.k8s.io", "leases"),
+                ("", "endpoints"),
+                ("", "events"),
+                ("events.k8s.io", "events"),
+            ])
+            || listed(&[("", "limitranges")]),
+        delete_returns_object: group.is_empty() && matches!(plural, "pods" | "services" | "serviceaccounts"),
+        orphan_by_default: (group, plural) == ("batch", "jobs"),
+        virtual_kind: group == "authorization.k8s.io" || group == "authentication.k8s.io",
+    }
+}
+
+/// Before validation of a create: what the server sets or clears beyond metadata.
+pub(crate) fn prepare_create(def: &Definition, object: &mut Value, uid: &str, now: Timestamp) {
+    if def.has_status() {
+        reset_status(def, object);
+    }
+    match (def.group.as_str(), def.plural.as_str()) {
+        ("", "namespaces") => namespace(object),
+        ("", "pods") => {
+            object["status"] = json!({"phase": "Pending", "qosClass": qos(object)});
+        }
+        ("batch", "jobs") => job_labels(object, uid),
+        ("", "events") | ("events.k8s.io", "events") => {}
+        _ => {}
+    }
+    let _ = now;
+}
+
+/// `status` as it is right after creation.
+fn reset_status(def: &Definition, object: &mut Value) {
+    let initial = match (def.group.as_str(), def.plural.as_str()) {
+        _ if def.is_custom() => None,
+        ("apps", "replicasets") => Some(json!({"replicas": 0})),
+        ("apps", "statefulsets") => Some(json!({"replicas": 0, "availableReplicas": 0})),
+        ("apps", "daemonsets") => Some(json!({"currentNumberScheduled": 0, "numberMisscheduled": 0,
+            "desiredNumberScheduled": 0, "numberReady": 0})),
+        ("", "replicationcontrollers") => Some(json!({"replicas": 0})),
+        ("", "services") | ("networking.k8s.io", "ingresses") => Some(json!({"loadBalancer": {}})),
+        ("", "persistentvolumeclaims") => Some(json!({"phase": "Pending"})),
+        ("", "persistentvolumes") => Some(json!({"phase": "Pending"})),
+        ("apps", "deployments") | ("batch", "jobs" | "cronjobs") => Some(json!({})),
+        ("", "resourcequotas") => Some(json!({})),
+        ("autoscaling", _) => Some(json!({"desiredReplicas": 0, "currentMetrics": null})),
+        ("policy", _) => Some(
+            json!({"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0}),
+        ),
+        ("", "nodes") => return,
+        _ => None,
+    };
+    match initial {
+        Some(v) => object["status"] = v,
+        None => {
+            if let Some(map) = object.as_object_mut() {
+                map.shift_remove("status");
+            }
+        }
+    }
+}
+
+fn namespace(object: &mut Value) {
+    let name = meta::name(object).to_owned();
+    object["status"] = json!({"phase": "Active"});
+    if object["spec"]["finalizers"].as_array().is_none_or(|l| !l.iter().any(|f| f == "kubernetes")) {
+        let mut list = object["spec"]["finalizers"].as_array().cloned().unwrap_or_default();
+        list.push("kubernetes".into());
+        if !object["spec"].is_object() {
+            object["spec"] = json!({});
+        }
+        object["spec"]["finalizers"] = Value::Array(list);
+    }
+    let labels = meta::of(object).entry("labels").or_insert_with(|| json!({}));
+    if labels.is_object() && !name.is_empty() {
+        labels["kubernetes.io/metadata.name"] = name.into();
+    }
+}
+
+fn job_labels(object: &mut Value, uid: &str) {
+    if object["spec"]["manualSelector"] == true {
+        return;
+    }
+    let name = meta::name(object).to_owned();
+    let labels = [
+        ("batch.kubernetes.io/controller-uid", uid),
+        ("batch.kubernetes.io/job-name", name.as_str()),
+        ("controller-uid", uid),
+        ("job-name", name.as_str()),
+    ];
+    if !object["spec"].is_object() {
+        return;
+    }
+    if !object["spec"]["template"].is_object() {
+        object["spec"]["template"] = json!({});
+    }
+    for target in [&mut object["spec"]["template"]] {
+        let map = meta::of(target).entry("labels").or_insert_with(|| json!({}));
+        if map.is_object() {
+            for (k, v) in labels {
+                map[k] = v.into();
+            }
+        }
+    }
+    object["spec"]["selector"] = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
+}
+
+/// Guaranteed, Burstable or BestEffort (pkg/apis/core/v1/helper/qos).
+pub(crate) fn qos(pod: &Value) -> &'static str {
+    let lists = ["initContainers", "containers"];
+    let containers: Vec<&Value> =
+        lists.iter().flat_map(|l| pod["spec"][*l].as_array().into_iter().flatten()).collect();
+    let quantity = |c: &Value, kind: &str, name: &str| {
+        let v = &c["resources"][kind][name];
+        v.as_str().map(str::to_owned).or_else(|| v.as_i64().map(|n| n.to_string())).filter(|s| s != "0")
+    };
+    let mut any = false;
+    let mut guaranteed = !containers.is_empty();
+    for c in &containers {
+        for name in ["cpu", "memory"] {
+            let (request, limit) = (quantity(c, "requests", name), quantity(c, "limits", name));
+            any |= request.is_some() || limit.is_some();
+            // A missing request is defaulted from the limit.
+            guaranteed &= limit.is_some() && (request.is_none() || request == limit);
+        }
+    }
+    match (guaranteed, any) {
+        (true, _) => "Guaranteed",
+        (false, true) => "Burstable",
+        (false, false) => "BestEffort",
+    }
+}
+
+/// Before validation of an update through the main endpoint.
+pub(crate) fn prepare_update(def: &Definition, object: &mut Value, old: &Value) {
+    let kept: &[&str] = match (def.group.as_str(), def.plural.as_str()) {
+        _ if def.has_status() => &["status"],
+        _ => &[],
+    };
+    for key in kept {
+        keep(object, old, key);
+    }
+    if def.is("", "namespaces") {
+        // Only /finalize changes spec.finalizers.
+        keep(object, old, "spec");
+    }
+    bump_generation(def, object, old);
+}
+
+/// `object[key]` becomes what it was.
+pub(crate) fn keep(object: &mut Value, old: &Value, key: &str) {
+    let Some(map) = object.as_object_mut() else { return };
+    match old.get(key) {
+        Some(v) => {
+            map.insert(key.to_owned(), v.clone());
+        }
+        None => {
+            map.shift_remove(key);
+        }
+    }
+}
+
+/// CR: any change outside metadata; built-in: a spec change (kube-api.md 2.2). `object.status` is restored already
+/// where it is a subresource.
+pub(crate) fn bump_generation(def: &Definition, object: &mut Value, old: &Value) {
+    let old_generation = meta::generation(old);
+    if !def.is_custom() && !def.traits.generation {
+        return;
+    }
+    let changed = if def.is_custom() {
+        let differs = |a: &Value, b: &Value| {
+            a.as_object().into_iter().flatten().any(|(k, v)| k != "metadata" && b.get(k) != Some(v))
+        };
+        differs(object, old) || differs(old, object)
+    } else {
+        object.get("spec") != old.get("spec") || !def.has_status() && strip(object) != strip(old)
+    };
+    let next = old_generation.unwrap_or(0) + i64::from(changed);
+    if next > 0 {
+        meta::set(object, "generation", json!(next));
+    }
+}
+
+/// Everything but metadata, for kinds without a spec (webhook configurations).
+fn strip(object: &Value) -> Value {
+    let mut out = object.clone();
+    if let Some(map) = out.as_object_mut() {
+        map.shift_remove("metadata");
+    }
+    out
+}

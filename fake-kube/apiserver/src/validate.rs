@@ -1,0 +1,313 @@
+//! Validation of metadata, the same for every kind (apimachinery/pkg/api/validation/objectmeta.go).
+
+use fake_kube_schema::Cause;
+use fake_kube_schema::text::go_quote;
+use serde_json::{Value, json};
+
+use crate::meta;
+use crate::names;
+use crate::resource::Definition;
+
+const ANNOTATIONS_MAX: usize = 256 * 1024;
+
+/// Metadata of an object to be created.
+pub(crate) fn create(def: &Definition, object: &Value) -> Vec<Cause> {
+    let mut out = Vec::new();
+    let name = meta::name(object);
+    if name.is_empty() {
+        out.push(Cause::required("metadata.name", "name or generateName is required"));
+    } else {
+        let prefix = meta::text(object, "generateName");
+        let generated =
+            !prefix.is_empty() && name.starts_with(prefix) && name.len() == prefix.len().min(58) + 5;
+        let why = def.traits.name_rule.check(name);
+        if generated && !why.is_empty() {
+            out.extend(why.iter().map(|w| Cause::invalid("metadata.generateName", &json!(name), w)));
+        } else {
+            out.extend(why.iter().map(|w| Cause::invalid("metadata.name", &json!(name), w)));
+        }
+    }
+    if let Some(generation) = meta::generation(object).filter(|g| *g < 0) {
+        out.push(Cause::invalid(
+            "metadata.generation",
+            &json!(generation),
+            "must be greater than or equal to 0",
+        ));
+    }
+    common(object, &mut out);
+    out
+}
+
+/// Metadata of an update: what may not change, then the common rules.
+pub(crate) fn update(object: &Value, old: &Value) -> Vec<Cause> {
+    let mut out = Vec::new();
+    common(object, &mut out);
+    if meta::is_deleting(old) {
+        new_finalizers(object, old, &mut out);
+    }
+    for key in
+        ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"]
+    {
+        let (new, was) = (meta::get(object, key), meta::get(old, key));
+        if new != was {
+            let shown = new.cloned().unwrap_or(Value::Null);
+            out.push(Cause::invalid(format!("metadata.{key}"), &shown, "field is immutable"));
+        }
+    }
+    out
+}
+
+/// Reported twice, as the two validators of a real server both run (case del-finalizer-update).
+fn new_finalizers(object: &Value, old: &Value, out: &mut Vec<Cause>) {
+    let had = meta::finalizers(old);
+    let mut added: Vec<&str> = meta::finalizers(object).into_iter().filter(|f| !had.contains(f)).collect();
+    added.sort_unstable();
+    if added.is_empty() {
+        return;
+    }
+    let list: Vec<String> = added.iter().map(|f| go_quote(f)).collect();
+    let why = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+        list.join(", ")
+    );
+    out.extend([
+        Cause::forbidden("metadata.finalizers", &why),
+        Cause::forbidden("metadata.finalizers", &why),
+    ]);
+}
+
+fn common(object: &Value, out: &mut Vec<Cause>) {
+    labels(object, "metadata.labels", out);
+    annotations(object, "metadata.annotations", out);
+    owners(object, out);
+    finalizers(object, out);
+}
+
+/// Keys sorted, as Go's validation walks a map in random order and one error is the common case.
+fn labels(object: &Value, field: &str, out: &mut Vec<Cause>) {
+    for (k, v) in meta::get(object, "labels").and_then(Value::as_object).into_iter().flatten() {
+        out.extend(names::qualified(k).map(|why| Cause::invalid(field, &json!(k), &why)));
+        let value = v.as_str().unwrap_or("");
+        out.extend(names::label_value(value).map(|why| Cause::invalid(field, &json!(value), &why)));
+    }
+}
+
+fn annotations(object: &Value, field: &str, out: &mut Vec<Cause>) {
+    let mut total = 0;
+    for (k, v) in meta::get(object, "annotations").and_then(Value::as_object).into_iter().flatten() {
+        // Annotation keys may be in any case.
+        out.extend(names::qualified(&k.to_lowercase()).map(|why| Cause::invalid(field, &json!(k), &why)));
+        total += k.len() + v.as_str().map_or(0, str::len);
+    }
+    if total > ANNOTATIONS_MAX {
+        out.push(Cause::too_long(field, ANNOTATIONS_MAX as u64));
+    }
+}
+
+fn owners(object: &Value, out: &mut Vec<Cause>) {
+    let mut controller: Option<String> = None;
+    let list = meta::get(object, "ownerReferences").and_then(Value::as_array);
+    for (i, owner) in list.into_iter().flatten().enumerate() {
+        let at = |key: &str| format!("metadata.ownerReferences[{i}].{key}");
+        let text = |key: &str| owner.get(key).and_then(Value::as_str).unwrap_or("");
+        if text("apiVersion").is_empty() {
+            out.push(Cause::invalid(
+                at("apiVersion"),
+                &json!(text("apiVersion")),
+                "version must not be empty",
+            ));
+        }
+        for key in ["kind", "name", "uid"] {
+            if text(key).is_empty() {
+                out.push(Cause::invalid(at(key), &json!(""), &format!("{key} must not be empty")));
+            }
+        }
+        if text("apiVersion") == "v1" && text("kind") == "Event" {
+            out.push(Cause::invalid(
+                format!("metadata.ownerReferences[{i}]"),
+                owner,
+                "/v1, Kind=Event is disallowed from being an owner",
+            ));
+        }
+        if owner.get("controller") == Some(&Value::Bool(true)) {
+            if let Some(first) = &controller {
+                out.push(Cause::invalid(
+                    "metadata.ownerReferences",
+                    &Value::Array(list.cloned().unwrap_or_default()),
+                    &format!(
+                        "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {}",
+                        text("name")
+                    ),
+                ));
+            } else {
+                controller = Some(text("name").to_owned());
+            }
+        }
+    }
+}
+
+fn finalizers(object: &Value, out: &mut Vec<Cause>) {
+    let list = meta::finalizers(object);
+    for (i, f) in list.iter().enumerate() {
+        if let Some(why) = names::qualified(f) {
+            out.push(Cause::invalid("metadata.finalizers", &json!(f), &why));
+        } else if !f.contains('/') && !matches!(*f, "orphan" | "foregroundDeletion" | "kubernetes") {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            out.push(Cause::invalid(format!("metadata.finalizers[{i}]"), &json!(f), why));
+        }
+    }
+    if list.contains(&"orphan") && list.contains(&"foregroundDeletion") {
+        let why = "finalizer orphan and foregroundDeletion cannot be both set";
+        out.push(Cause::invalid("metadata.finalizers", &json!(list), why));
+    }
+}
+
+/// Rules of a kind beyond its schema.
+pub(crate) fn of_kind(def: &Definition, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+    match (def.group.as_str(), def.plural.as_str()) {
+        ("", "configmaps") => config_data(object, old, &["data", "binaryData"]),
+        ("", "secrets") => config_data(object, old, &["data"]),
+        ("" | "events.k8s.io", "events") => event(def, object, old),
+        ("coordination.k8s.io", "leases") => lease(object),
+        _ => Vec::new(),
+    }
+}
+
+const DATA_MAX: usize = 1024 * 1024;
+
+fn config_data(object: &Value, old: Option<&Value>, maps: &[&str]) -> Vec<Cause> {
+    let mut out = Vec::new();
+    if let Some(old) = old
+        && old.get("immutable") == Some(&Value::Bool(true))
+    {
+        if object.get("immutable") != Some(&Value::Bool(true)) {
+            out.push(Cause::forbidden("immutable", "field is immutable when `immutable` is set"));
+        }
+        for key in maps {
+            if object.get(*key) != old.get(*key) {
+                out.push(Cause::forbidden(*key, "field is immutable when `immutable` is set"));
+            }
+        }
+    }
+    let mut total = 0;
+    for map in maps {
+        for (k, v) in object.get(*map).and_then(Value::as_object).into_iter().flatten() {
+            let encoded = *map != "data" || maps.len() == 1;
+            let size = v.as_str().map_or(0, |s| if encoded { s.len() / 4 * 3 } else { s.len() });
+            total += size;
+            if let Some(why) = config_key(k) {
+                out.push(Cause::invalid(format!("{map}[{k}]"), &json!(k), &why));
+            }
+        }
+    }
+    if total > DATA_MAX {
+        out.push(Cause::too_long("[]", DATA_MAX as u64));
+    }
+    out
+}
+
+fn config_key(key: &str) -> Option<String> {
+    if key.len() > 253 {
+        return Some("must be no more than 253 characters".to_owned());
+    }
+    let ok =
+        !key.is_empty() && key.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'));
+    if !ok {
+        return Some(
+            "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or \
+             'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+                .to_owned(),
+        );
+    }
+    match key {
+        "." => Some("must not be '.'".to_owned()),
+        ".." => Some("must not be '..'".to_owned()),
+        k if k.starts_with("..") => Some("must not start with '..'".to_owned()),
+        _ => None,
+    }
+}
+
+/// Events in stored (core) form; new-style ones carry eventTime (kube-api.md 2.13, cases ev-*).
+fn event(def: &Definition, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+    let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or("");
+    let involved = object["involvedObject"]["namespace"].as_str().unwrap_or("");
+    let namespace = meta::namespace(object);
+    let mut out = Vec::new();
+    // An object without a namespace has its events in `default`.
+    if involved != namespace && !(involved.is_empty() && namespace == "default") {
+        out.push(Cause::invalid(
+            "involvedObject.namespace",
+            &json!(involved),
+            "does not match event.namespace",
+        ));
+    }
+    let new_style = object.get("eventTime").is_some_and(|t| !t.is_null());
+    if !new_style {
+        if crate::events::is_view(def) && old.is_none() {
+            out.push(Cause::required("eventTime", ""));
+        }
+        return out;
+    }
+    let controller = text("reportingComponent");
+    if controller.is_empty() {
+        out.push(Cause::required("reportingController", ""));
+    }
+    out.extend(
+        names::qualified_all(controller)
+            .iter()
+            .map(|w| Cause::invalid("reportingController", &json!(controller), w)),
+    );
+    if text("reportingInstance").is_empty() {
+        out.push(Cause::required("reportingInstance", ""));
+    }
+    for key in ["reportingInstance", "action", "reason"] {
+        if key != "reportingInstance" && text(key).is_empty() {
+            out.push(Cause::required(key, ""));
+        }
+        if text(key).len() > 128 {
+            out.push(Cause::invalid(key, &json!(""), "can have at most 128 characters"));
+        }
+    }
+    if !matches!(text("type"), "Normal" | "Warning") {
+        out.push(Cause::invalid("type", &json!(""), &format!("has invalid value: {}", text("type"))));
+    }
+    if text("message").len() > 1024 {
+        out.push(Cause::invalid("message", &json!(""), "can have at most 1024 characters"));
+    }
+    if let Some(old) = old.filter(|o| o.get("eventTime").is_some_and(|t| !t.is_null())) {
+        for key in [
+            "involvedObject",
+            "reason",
+            "message",
+            "source",
+            "firstTimestamp",
+            "lastTimestamp",
+            "count",
+            "reason",
+            "type",
+            "eventTime",
+            "action",
+            "related",
+            "reportingComponent",
+            "reportingInstance",
+        ] {
+            let (new, was) = (object.get(key), old.get(key));
+            if new != was {
+                out.push(Cause::invalid(key, new.unwrap_or(&Value::Null), "field is immutable"));
+            }
+        }
+    }
+    out
+}
+
+fn lease(object: &Value) -> Vec<Cause> {
+    let mut out = Vec::new();
+    let spec = &object["spec"];
+    if let Some(n) = spec["leaseDurationSeconds"].as_i64().filter(|n| *n <= 0) {
+        out.push(Cause::invalid("spec.leaseDurationSeconds", &json!(n), "must be greater than 0"));
+    }
+    if let Some(n) = spec["leaseTransitions"].as_i64().filter(|n| *n < 0) {
+        out.push(Cause::invalid("spec.leaseTransitions", &json!(n), "must be greater than or equal to 0"));
+    }
+    out
+}

@@ -1,0 +1,525 @@
+//! Creating and updating objects: the path every write takes, whoever makes it.
+
+use std::sync::Arc;
+
+use fake_kube_schema::Cause;
+use fake_kube_schema::text::go_quote;
+
+use crate::port as managed;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::answer::{Answer, Shown};
+use crate::codec::{self, Decoded};
+use crate::events;
+use crate::meta;
+use crate::request::{FieldValidation, WriteOptions};
+use crate::resource::Definition;
+use crate::server::State;
+use crate::status::{Result, Status};
+use crate::store::{self, Key, Stored};
+use crate::{strategy, validate};
+
+/// One request to a resource, name and namespace resolved.
+pub(crate) struct Call {
+    pub(crate) def: Arc<Definition>,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) subresource: String,
+    pub(crate) options: WriteOptions,
+    pub(crate) actor: Arc<str>,
+    pub(crate) now: Timestamp,
+    /// Become `Warning` headers.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Which request an update came from; they differ in a few refusals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Put,
+    Patch,
+    Apply,
+}
+
+impl Call {
+    pub(crate) fn key(&self) -> Key {
+        store::key(&self.namespace, &self.name)
+    }
+
+    /// The managedFields record of this write.
+    pub(crate) fn record<'a>(&'a self, api_version: &'a str) -> managed::Write<'a> {
+        managed::Write {
+            manager: &self.options.manager,
+            api_version,
+            subresource: &self.subresource,
+            now: self.now,
+        }
+    }
+
+    fn object(&self, code: u16, stored: Arc<Stored>) -> Answer {
+        Answer::Object { code, def: self.def.clone(), object: Shown::Stored(stored) }
+    }
+
+    pub(crate) fn loose(&self, code: u16, value: Value) -> Answer {
+        Answer::Object { code, def: self.def.clone(), object: Shown::Loose(Arc::new(value)) }
+    }
+}
+
+impl State {
+    pub(crate) fn live(&self, call: &Call) -> Result<Arc<Stored>> {
+        let found = self.store.get(call.def.table, &call.key()).cloned();
+        found.ok_or_else(|| Status::not_found(&call.def, &call.name))
+    }
+
+    /// The stored object as the version of `def` shows it.
+    pub(crate) fn view(&self, def: &Definition, stored: &Value) -> Value {
+        let mut out = if events::is_view(def) { events::from_storage(def, stored) } else { stored.clone() };
+        out["apiVersion"] = json!(def.api_version());
+        if def.is_custom() {
+            def.schema.default(&mut out);
+        }
+        out
+    }
+
+    /// POST of a decoded object.
+    pub(crate) fn create(&mut self, call: &mut Call, decoded: Decoded) -> Result<Answer> {
+        let def = call.def.clone();
+        let object = self.prepare_body(call, decoded)?;
+        let object = self.admit_create(call, object)?;
+        if def.traits.virtual_kind {
+            return self.review(call, object);
+        }
+        let value = self.finish_create(call, object)?;
+        let value = events::to_storage(&def, value);
+        if call.options.dry_run {
+            return Ok(call.loose(201, self.view(&def, &value)));
+        }
+        let stored = self.commit(call, value);
+        Ok(call.object(201, stored))
+    }
+
+    /// The creating half of a server-side apply: fields are owned already.
+    pub(crate) fn create_applied(&mut self, call: &mut Call, mut object: Value) -> Result<Answer> {
+        call.def.schema.default(&mut object);
+        let object = self.admit_create(call, object)?;
+        let owned = meta::get(&object, "managedFields").cloned();
+        let mut value = self.finish_create(call, object)?;
+        match owned {
+            Some(m) => meta::set(&mut value, "managedFields", m),
+            None => meta::remove(&mut value, "managedFields"),
+        }
+        let value = events::to_storage(&call.def, value);
+        if call.options.dry_run {
+            return Ok(call.loose(201, self.view(&call.def, &value)));
+        }
+        let stored = self.commit(call, value);
+        Ok(call.object(201, stored))
+    }
+
+    /// Unknown fields, namespace and version of a body that was decoded.
+    pub(crate) fn prepare_body(&mut self, call: &mut Call, decoded: Decoded) -> Result<Value> {
+        let mut value = decoded.value;
+        let mut strict = decoded.strict;
+        strict.extend(
+            call.def.schema.prune(&mut value).into_iter().map(|p| format!("unknown field {}", go_quote(&p))),
+        );
+        call.report_strict(strict)?;
+        value["apiVersion"] = json!(call.def.api_version());
+        value["kind"] = json!(call.def.kind);
+        meta::of(&mut value);
+        call.check_namespace(&mut value)?;
+        call.def.schema.default(&mut value);
+        Ok(value)
+    }
+
+    /// What admission plugins decide before an object is created.
+    fn admit_create(&mut self, call: &mut Call, mut object: Value) -> Result<Value> {
+        let def = call.def.clone();
+        if def.namespaced && !def.traits.virtual_kind {
+            self.namespace_lifecycle(call, &object)?;
+        }
+        if let Some(c) = &def.custom
+            && c.terminating
+        {
+            let why = "create not allowed while custom resource definition is terminating";
+            return Err(Status::forbidden(&def, meta::name(&object), why));
+        }
+        if def.is_custom() && def.has_status() {
+            strategy::keep(&mut object, &Value::Null, "status");
+        }
+        Ok(object)
+    }
+
+    fn namespace_lifecycle(&self, call: &Call, object: &Value) -> Result<()> {
+        let Some(namespaces) = self.registry.get("", "v1", "namespaces") else { return Ok(()) };
+        let Some(found) = self.store.get(namespaces.table, &call.namespace) else {
+            return Err(Status::not_found(namespaces, &call.namespace));
+        };
+        if found.value["status"]["phase"] != "Terminating" {
+            return Ok(());
+        }
+        let n = &call.namespace;
+        let why = format!("unable to create new content in namespace {n} because it is being terminated");
+        let mut status = Status::forbidden(&call.def, meta::name(object), &why);
+        if let Some(details) = &mut status.details {
+            details["causes"] = json!([{"reason": "NamespaceTerminating",
+                "message": format!("namespace {n} is being terminated"), "field": "metadata.namespace"}]);
+        }
+        Err(status)
+    }
+
+    /// Server-set metadata, strategy and validation of a create; ends with the refusal of an existing name.
+    pub(crate) fn finish_create(&mut self, call: &mut Call, mut object: Value) -> Result<Value> {
+        let def = call.def.clone();
+        let sent_version = meta::text(&object, "resourceVersion").to_owned();
+        let uid = self.seeded.uid();
+        {
+            let m = meta::of(&mut object);
+            for key in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] {
+                m.shift_remove(key);
+            }
+            m.retain(|_, v| !v.is_null());
+            m.insert("uid".to_owned(), json!(uid));
+            m.insert("creationTimestamp".to_owned(), json!(meta::time(call.now)));
+        }
+        self.generate_name(call, &mut object)?;
+        // Tracked before the strategy fills in what no client owns.
+        let api_version = def.api_version();
+        if def.has_status() && !def.is_custom() {
+            strategy::keep(&mut object, &Value::Null, "status");
+        }
+        managed::track_update(&def.schema, None, &mut object, &call.record(&api_version));
+        strategy::prepare_create(&def, &mut object, &uid, call.now);
+        if def.is_custom() || def.traits.generation {
+            meta::set(&mut object, "generation", json!(1));
+        }
+        self.prepare_special(call, &mut object, None)?;
+        let mut causes = validate::create(&def, &object);
+        let found = def.schema.check(&object, None, &causes);
+        causes.extend(found.errors);
+        call.warnings.extend(found.warnings);
+        let stored_form = events::to_storage(&def, object.clone());
+        causes.extend(validate::of_kind(&def, &stored_form, None));
+        self.refuse_invalid(call, &object, causes)?;
+        if !sent_version.is_empty() && sent_version != "0" {
+            return Err(Status::bare("resourceVersion should not be set on objects to be created"));
+        }
+        meta::name(&object).clone_into(&mut call.name);
+        if let Some(live) = self.store.get(def.table, &call.key()) {
+            return Err(Status::already_exists(&def, &call.name, meta::is_deleting(&live.value)));
+        }
+        Ok(object)
+    }
+
+    fn generate_name(&mut self, call: &Call, object: &mut Value) -> Result<()> {
+        let prefix = meta::text(object, "generateName").to_owned();
+        if !meta::name(object).is_empty() || prefix.is_empty() {
+            return Ok(());
+        }
+        let mut end = prefix.len().min(58);
+        while !prefix.is_char_boundary(end) {
+            end -= 1;
+        }
+        let base = &prefix[..end];
+        for _ in 0..8 {
+            let name = format!("{base}{}", self.seeded.suffix());
+            if self.store.get(call.def.table, &store::key(&call.namespace, &name)).is_none() {
+                meta::set(object, "name", json!(name));
+                return Ok(());
+            }
+        }
+        let mut status = Status::already_exists(&call.def, &format!("{base}{}", self.seeded.suffix()), false);
+        status.message.push_str(", the server was not able to generate a unique name for the object");
+        Err(status)
+    }
+
+    /// Defaults and allocations of single kinds that need more than the object itself.
+    fn prepare_special(&mut self, call: &mut Call, object: &mut Value, old: Option<&Value>) -> Result<()> {
+        if call.def.is("", "services") {
+            return self.services.prepare(call, object, old);
+        }
+        if call.def.is("apiextensions.k8s.io", "customresourcedefinitions") {
+            crate::crd::prepare(object, old);
+        }
+        Ok(())
+    }
+
+    fn refuse_invalid(&self, call: &Call, object: &Value, mut causes: Vec<Cause>) -> Result<()> {
+        if call.def.is("apiextensions.k8s.io", "customresourcedefinitions") && call.subresource.is_empty() {
+            causes.extend(crate::crd::validate(object));
+        }
+        if causes.is_empty() {
+            return Ok(());
+        }
+        let group = if events::is_view(&call.def) { "" } else { &call.def.group };
+        Err(Status::invalid_as(group, &call.def.kind, meta::name(object), causes))
+    }
+
+    /// Stores a new state and lets CRDs take effect.
+    pub(crate) fn commit(&mut self, call: &Call, value: Value) -> Arc<Stored> {
+        let event = self.store.write(call.def.table, call.key(), value, false, call.now, call.actor.clone());
+        if call.def.is("apiextensions.k8s.io", "customresourcedefinitions") {
+            self.pending_crds.push(call.name.clone());
+        }
+        event.object.clone()
+    }
+
+    /// PUT of a decoded object.
+    pub(crate) fn put(&mut self, call: &mut Call, decoded: Decoded) -> Result<Answer> {
+        let body_name = meta::name(&decoded.value).to_owned();
+        if body_name.is_empty() {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                call.name
+            )));
+        }
+        if body_name != call.name {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({body_name}) does not match the name on the URL ({})",
+                call.name
+            )));
+        }
+        let new = self.prepare_body(call, decoded)?;
+        let live = match self.live(call) {
+            Ok(live) => live,
+            Err(e) => {
+                if !call.def.traits.create_on_update || !call.subresource.is_empty() {
+                    return Err(e);
+                }
+                let new = self.admit_create(call, new)?;
+                let value = self.finish_create(call, new)?;
+                let value = events::to_storage(&call.def, value);
+                if call.options.dry_run {
+                    return Ok(call.loose(201, self.view(&call.def, &value)));
+                }
+                let stored = self.commit(call, value);
+                return Ok(call.object(201, stored));
+            }
+        };
+        let version = meta::text(&new, "resourceVersion");
+        if version.is_empty() || version == "0" {
+            if call.def.is_custom() || !call.def.traits.unconditional_update {
+                let cause =
+                    Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
+                return Err(Status::invalid_as(&call.def.group, &call.def.plural, &call.name, vec![cause]));
+            }
+        } else {
+            check_version(call, version, &live)?;
+        }
+        self.update(call, &live, new, Origin::Put)
+    }
+
+    /// Makes `new` the state of an object that exists, or refuses.
+    pub(crate) fn update(
+        &mut self,
+        call: &mut Call,
+        live: &Arc<Stored>,
+        mut new: Value,
+        origin: Origin,
+    ) -> Result<Answer> {
+        let def = call.def.clone();
+        let old = self.view(&def, &live.value);
+        self.restore_metadata(call, &mut new, &old, live, origin)?;
+        let api_version = def.api_version();
+        match call.subresource.as_str() {
+            "status" => new = status_only(&def, new, &old),
+            _ if def.has_status() => strategy::keep(&mut new, &old, "status"),
+            _ => {}
+        }
+        if origin != Origin::Apply {
+            managed::track_update(&def.schema, Some(&old), &mut new, &call.record(&api_version));
+        }
+        if call.subresource == "status" {
+            if def.is_custom() {
+                meta::copy(&old, &mut new, "generation");
+            }
+        } else {
+            strategy::prepare_update(&def, &mut new, &old);
+        }
+        self.prepare_special(call, &mut new, Some(&old))?;
+        let mut causes = validate::update(&new, &old);
+        let found = def.schema.check(&new, Some(&old), &causes);
+        causes.extend(found.errors);
+        call.warnings.extend(found.warnings);
+        let (new_stored, old_stored) = (events::to_storage(&def, new.clone()), &*live.value);
+        causes.extend(validate::of_kind(&def, &new_stored, Some(old_stored)));
+        self.refuse_invalid(call, &new, causes)?;
+        let new = storage_version(self, &def, new_stored);
+        if same(&new, &live.value) {
+            return Ok(call.object(200, live.clone()));
+        }
+        let done = meta::is_deleting(&new)
+            && meta::finalizers(&new).is_empty()
+            && meta::get(&new, "deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0) == 0
+            && !self.held_by_spec(&def, &new);
+        if done {
+            // The answer shows the object the client wrote; watchers see the last stored state go (kube-api.md 2.6).
+            meta::set(&mut new.clone(), "resourceVersion", json!(live.revision.to_string()));
+            if !call.options.dry_run {
+                self.remove(call, live);
+            }
+            let mut shown = new;
+            meta::set(&mut shown, "resourceVersion", json!(live.revision.to_string()));
+            return Ok(call.loose(200, self.view(&def, &shown)));
+        }
+        if call.options.dry_run {
+            return Ok(call.loose(200, self.view(&def, &new)));
+        }
+        let stored = self.commit(call, new);
+        Ok(call.object(200, stored))
+    }
+
+    /// Namespaces stay until their spec finalizers are gone too.
+    pub(crate) fn held_by_spec(&self, def: &Definition, object: &Value) -> bool {
+        def.is("", "namespaces") && object["spec"]["finalizers"].as_array().is_some_and(|l| !l.is_empty())
+    }
+
+    /// Deletes an object for good.
+    pub(crate) fn remove(&mut self, call: &Call, live: &Arc<Stored>) -> Arc<Stored> {
+        let value = (*live.value).clone();
+        let event = self.store.write(call.def.table, call.key(), value, true, call.now, call.actor.clone());
+        if call.def.is("", "services") {
+            self.services.release(&event.object.value);
+        }
+        if call.def.is("apiextensions.k8s.io", "customresourcedefinitions") {
+            self.pending_crds.push(call.name.clone());
+        } else if let Some(c) = &call.def.custom
+            && c.terminating
+        {
+            self.pending_crds.push(c.crd.clone());
+        }
+        event.object.clone()
+    }
+
+    /// Metadata a client cannot change goes back to what it was; a changed uid is refused.
+    fn restore_metadata(
+        &self,
+        call: &Call,
+        new: &mut Value,
+        old: &Value,
+        live: &Stored,
+        origin: Origin,
+    ) -> Result<()> {
+        let uid = meta::uid(new).to_owned();
+        if origin == Origin::Put && !uid.is_empty() && uid != meta::uid(old) {
+            let key = format!("/registry/{}/{}", call.def.plural, call.key());
+            return Err(Status::conflict(
+                &call.def,
+                &call.name,
+                &format!(
+                    "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: \
+                     Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                    meta::uid(old)
+                ),
+            ));
+        }
+        meta::of(new).retain(|_, v| !v.is_null());
+        if uid.is_empty() {
+            meta::copy(old, new, "uid");
+        }
+        for key in ["creationTimestamp", "generation", "selfLink"] {
+            meta::copy(old, new, key);
+        }
+        // Clearing the deletion of a deleted object is ignored, setting one on a live object refused later.
+        for key in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+            if meta::get(new, key).is_none() {
+                meta::copy(old, new, key);
+            }
+        }
+        meta::set(new, "resourceVersion", json!(live.revision.to_string()));
+        if meta::get(new, "managedFields").is_none() {
+            meta::copy(old, new, "managedFields");
+        }
+        Ok(())
+    }
+}
+
+/// 409 unless `version` is the live one; garbage is a 500 as in a real server.
+pub(crate) fn check_version(call: &Call, version: &str, live: &Stored) -> Result<()> {
+    let n: u64 = version.parse().map_err(|_| {
+        Status::bare(format!("strconv.ParseUint: parsing {}: invalid syntax", go_quote(version)))
+    })?;
+    if n == live.revision { Ok(()) } else { Err(Status::modified(&call.def, &call.name)) }
+}
+
+/// What a status write takes (kube-api.md 2.3): of a CR the status alone, of a built-in kind most metadata too.
+fn status_only(def: &Definition, new: Value, old: &Value) -> Value {
+    let mut out = old.clone();
+    strategy::keep(&mut out, &new, "status");
+    if def.is_custom() {
+        meta::copy(&new, &mut out, "managedFields");
+    } else {
+        let taken: Vec<&str> = match (def.group.as_str(), def.plural.as_str()) {
+            ("apps", "deployments") => vec!["annotations", "finalizers"],
+            ("", "pods") => vec!["labels", "annotations", "finalizers"],
+            _ => vec!["labels", "annotations", "finalizers", "ownerReferences"],
+        };
+        for key in taken.into_iter().chain(["managedFields", "uid", "name", "namespace"]) {
+            meta::copy(&new, &mut out, key);
+        }
+    }
+    out
+}
+
+/// The object under its storage version.
+fn storage_version(state: &State, def: &Definition, mut object: Value) -> Value {
+    if let Some(s) = state.registry.storage(def.table) {
+        object["apiVersion"] = json!(s.api_version());
+    }
+    object
+}
+
+/// Equal but for the times in managedFields and the resourceVersion: such a write changes nothing (kube-api.md 2.1).
+fn same(new: &Value, live: &Value) -> bool {
+    let plain = |v: &Value| {
+        let mut m = v.get("metadata").cloned().unwrap_or(Value::Null);
+        if let Some(map) = m.as_object_mut() {
+            map.shift_remove("resourceVersion");
+        }
+        for entry in m.get_mut("managedFields").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(e) = entry.as_object_mut() {
+                e.shift_remove("time");
+            }
+        }
+        m
+    };
+    let rest = |a: &Value, b: &Value| {
+        a.as_object().into_iter().flatten().all(|(k, v)| k == "metadata" || b.get(k) == Some(v))
+    };
+    rest(new, live) && rest(live, new) && plain(new) == plain(live)
+}
+
+impl Call {
+    /// Unknown and duplicate fields: an error, warnings or nothing, as fieldValidation says.
+    pub(crate) fn report_strict(&mut self, found: Vec<String>) -> Result<()> {
+        if found.is_empty() {
+            return Ok(());
+        }
+        match self.options.validation {
+            FieldValidation::Strict => {
+                Err(codec::cannot_handle(&self.def, &format!("strict decoding error: {}", found.join(", "))))
+            }
+            FieldValidation::Warn => {
+                self.warnings.extend(found);
+                Ok(())
+            }
+            FieldValidation::Ignore => Ok(()),
+        }
+    }
+
+    /// The namespace of the body follows the URL.
+    pub(crate) fn check_namespace(&self, object: &mut Value) -> Result<()> {
+        let given = meta::namespace(object).to_owned();
+        if !self.def.namespaced {
+            meta::remove(object, "namespace");
+            return Ok(());
+        }
+        if !given.is_empty() && given != self.namespace {
+            return Err(Status::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+        meta::set(object, "namespace", json!(self.namespace));
+        Ok(())
+    }
+}
