@@ -1,0 +1,171 @@
+//! `metadata.managedFields` as data: reading entries, writing them back sorted, keeping at most ten updaters.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::fieldset::Set;
+
+/// More Update entries than this are folded into [`ANCIENT`].
+const UPDATERS_MAX: usize = 10;
+const ANCIENT: &str = "ancient-changes";
+
+/// Who owns an entry. Apply entries of one manager are the same whatever their version.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ManagerId {
+    pub(crate) manager: String,
+    pub(crate) applied: bool,
+    /// Empty for Apply entries.
+    pub(crate) api_version: String,
+    pub(crate) subresource: String,
+}
+
+impl ManagerId {
+    pub(crate) fn new(manager: &str, applied: bool, api_version: &str, subresource: &str) -> ManagerId {
+        let api_version = if applied { String::new() } else { api_version.to_string() };
+        ManagerId { manager: manager.into(), applied, api_version, subresource: subresource.into() }
+    }
+}
+
+/// One manager's fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owned {
+    pub(crate) set: Set,
+    pub(crate) api_version: String,
+    /// RFC 3339 in UTC, whole seconds: text order is time order.
+    pub(crate) time: Option<String>,
+}
+
+/// All entries of an object.
+pub(crate) type Managers = BTreeMap<ManagerId, Owned>;
+
+/// Reads entries; the error says what a real server says.
+pub(crate) fn decode(entries: Option<&Value>) -> Result<Managers, String> {
+    let mut managers = Managers::new();
+    let Some(Value::Array(entries)) = entries else { return Ok(managers) };
+    for (i, entry) in entries.iter().enumerate() {
+        let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
+        let applied = match text("operation") {
+            "Apply" => true,
+            "Update" => false,
+            _ => return Err("operation must be `Apply` or `Update`".into()),
+        };
+        let api_version = text("apiVersion");
+        if api_version.is_empty() {
+            return Err("apiVersion must not be empty".into());
+        }
+        match text("fieldsType") {
+            "FieldsV1" => {}
+            "" => return Err(format!("missing fieldsType in managed fields entry {i}")),
+            other => return Err(format!("invalid fieldsType {other:?} in managed fields entry {i}")),
+        }
+        let set = match entry.get("fieldsV1") {
+            None | Some(Value::Null) => Set::default(),
+            Some(fields) => Set::from_json(fields)
+                .ok_or_else(|| format!("error decoding managed fields: invalid fieldsV1 in entry {i}"))?,
+        };
+        let id = ManagerId::new(text("manager"), applied, api_version, text("subresource"));
+        let time = entry.get("time").and_then(Value::as_str).map(str::to_string);
+        managers.insert(id, Owned { set, api_version: api_version.into(), time });
+    }
+    Ok(managers)
+}
+
+/// Writes entries: appliers first, then by time, manager, version, subresource.
+pub(crate) fn encode(managers: &Managers) -> Vec<Value> {
+    let mut sorted: Vec<(&ManagerId, &Owned)> = managers.iter().collect();
+    sorted.sort_by_key(|(id, owned)| {
+        (
+            !id.applied,
+            owned.time.as_deref().unwrap_or_default(),
+            &id.manager,
+            &owned.api_version,
+            &id.subresource,
+        )
+    });
+    let entry = |(id, owned): (&ManagerId, &Owned)| {
+        let mut out = Map::new();
+        if !id.manager.is_empty() {
+            out.insert("manager".into(), json!(id.manager));
+        }
+        out.insert("operation".into(), json!(if id.applied { "Apply" } else { "Update" }));
+        out.insert("apiVersion".into(), json!(owned.api_version));
+        if let Some(time) = &owned.time {
+            out.insert("time".into(), json!(time));
+        }
+        out.insert("fieldsType".into(), json!("FieldsV1"));
+        out.insert("fieldsV1".into(), owned.set.to_json());
+        if !id.subresource.is_empty() {
+            out.insert("subresource".into(), json!(id.subresource));
+        }
+        Value::Object(out)
+    };
+    sorted.into_iter().map(entry).collect()
+}
+
+/// Puts the entries into `metadata.managedFields`, or removes the member when there are none.
+pub(crate) fn store(object: &mut Value, managers: &Managers) {
+    let entries = encode(managers);
+    let Some(object) = object.as_object_mut() else { return };
+    if entries.is_empty() {
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.shift_remove("managedFields");
+        }
+        return;
+    }
+    let metadata = object.entry("metadata").or_insert_with(|| json!({}));
+    if let Some(metadata) = metadata.as_object_mut() {
+        metadata.insert("managedFields".into(), Value::Array(entries));
+    }
+}
+
+/// Takes the entries out of an object.
+pub(crate) fn take(object: &mut Value) -> Option<Value> {
+    object.get_mut("metadata")?.as_object_mut()?.shift_remove("managedFields")
+}
+
+/// Whether a client asks for the entries to be dropped: `[]` or `[{}]` (case ssa-reset-managed-fields).
+pub(crate) fn is_reset(entries: Option<&Value>) -> bool {
+    match entries.and_then(Value::as_array).map(Vec::as_slice) {
+        Some([]) => true,
+        Some([Value::Object(only)]) => only.values().all(Value::is_null),
+        _ => false,
+    }
+}
+
+/// Folds the oldest updaters of a version into one entry until at most [`UPDATERS_MAX`] are left (case
+/// ssa-ten-updates).
+pub(crate) fn cap_updaters(managers: &mut Managers) {
+    let mut updaters: Vec<ManagerId> = managers.keys().filter(|id| !id.applied).cloned().collect();
+    let mut count = updaters.len();
+    if count <= UPDATERS_MAX {
+        return;
+    }
+    updaters.sort_by_key(|id| (managers[id].time.clone().unwrap_or_default(), id.clone()));
+    let mut first_of_version: BTreeMap<String, ManagerId> = BTreeMap::new();
+    for id in updaters {
+        if count <= UPDATERS_MAX {
+            return;
+        }
+        let version = managers[&id].api_version.clone();
+        let Some(first) = first_of_version.get(&version) else {
+            first_of_version.insert(version, id);
+            continue;
+        };
+        let bucket = ManagerId::new(ANCIENT, false, &version, "");
+        if !managers.contains_key(&bucket)
+            && let Some(oldest) = managers.remove(first)
+        {
+            managers.insert(bucket.clone(), oldest);
+        }
+        let Some(newer) = managers.remove(&id) else { continue };
+        count -= 1;
+        managers
+            .entry(bucket)
+            .and_modify(|b| {
+                b.set = std::mem::take(&mut b.set).union(&newer.set);
+                b.time.clone_from(&newer.time);
+            })
+            .or_insert(newer);
+    }
+}

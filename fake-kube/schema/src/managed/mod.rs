@@ -1,0 +1,429 @@
+//! Field ownership: server-side apply, and tracking of every other write in `metadata.managedFields`.
+//!
+//! A port of apimachinery's field manager stack over structured-merge-diff's updater (reference 2.8, cases ssa-*):
+//! `fieldset` holds paths, `typed` and `walks` read values under a schema, `entries` is the wire form, this file the
+//! manager. All versions of a kind are taken to share one schema, which conversion `None` guarantees for custom
+//! resources. Leaves out: re-reading ownership after a list type changed, and conversion webhooks.
+
+mod entries;
+mod fieldset;
+mod typed;
+mod walks;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::schema::Schema;
+use crate::text::{compact_json, go_quote};
+use entries::{ManagerId, Managers, Owned};
+use fieldset::Set;
+use typed::Types;
+
+const BEFORE_FIRST_APPLY: &str = "before-first-apply";
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+const LAST_APPLIED_BYTES_MAX: usize = 262_144;
+
+/// Who writes, through what, when.
+#[derive(Clone, Copy, Debug)]
+pub struct Write<'a> {
+    pub manager: &'a str,
+    /// `g/v` of the request.
+    pub api_version: &'a str,
+    /// `status`, `scale`, .. or empty.
+    pub subresource: &'a str,
+    pub now: Timestamp,
+    /// Dotted fields this route does not write, so that nobody comes to own them through it: `["status"]` on the main
+    /// route of a kind with a status subresource, `["spec", "metadata"]` on `/status` of a custom resource.
+    pub reset_fields: &'a [&'a str],
+}
+
+/// Why an apply is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApplyError {
+    /// 409 Conflict, `details.causes` only.
+    Conflicts(Vec<Conflict>),
+    /// 400 BadRequest.
+    BadRequest(String),
+    /// 500 without a reason: the applied object does not fit the schema.
+    Internal(String),
+}
+
+/// One field another manager owns with a different value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Conflict {
+    /// As printed: `"m" with subresource "status" using v1`.
+    pub manager: String,
+    /// As printed: `.spec.items[name="x"].value`.
+    pub field: String,
+}
+
+impl Conflict {
+    /// `message` of the cause; its reason is `FieldManagerConflict`.
+    pub fn message(&self) -> String {
+        format!("conflict with {}", self.manager)
+    }
+}
+
+impl fmt::Display for ApplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ApplyError::BadRequest(text) | ApplyError::Internal(text) => f.write_str(text),
+            ApplyError::Conflicts(conflicts) => match conflicts.as_slice() {
+                [one] => write!(f, "Apply failed with 1 conflict: {}: {}", one.message(), one.field),
+                many => {
+                    let mut by_manager: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+                    for conflict in many {
+                        by_manager.entry(&conflict.manager).or_default().push(&conflict.field);
+                    }
+                    let mut lines = Vec::new();
+                    for (manager, fields) in by_manager {
+                        lines.push(format!("conflicts with {manager}:"));
+                        lines.extend(fields.iter().map(|field| format!("- {field}")));
+                    }
+                    write!(f, "Apply failed with {} conflicts: {}", many.len(), lines.join("\n"))
+                }
+            },
+        }
+    }
+}
+
+impl std::error::Error for ApplyError {}
+
+/// Server-side apply: `applied` laid over `live` (none: created), fields `w.manager` gave up removed.
+///
+/// The result carries the new managedFields. When nothing changed it equals `live`, so that the caller's comparison
+/// keeps the resourceVersion.
+pub fn apply(
+    schema: &Schema,
+    live: Option<&Value>,
+    applied: &Value,
+    w: &Write<'_>,
+    force: bool,
+) -> Result<Value, ApplyError> {
+    if applied.pointer("/metadata/managedFields").is_some_and(|m| !m.is_null()) {
+        return Err(ApplyError::BadRequest("metadata.managedFields must be nil".into()));
+    }
+    let types = Types { arena: schema.arena() };
+    let mut applied = applied.clone();
+    entries::take(&mut applied);
+    types.validate(&applied, false).map_err(|error| {
+        ApplyError::Internal(format!("failed to create typed patch object ({}): {error}", describe(&applied)))
+    })?;
+    let created = json!({"apiVersion": applied.get("apiVersion"), "kind": applied.get("kind")});
+    let mut live = live.cloned().unwrap_or(created);
+    let managed = entries::take(&mut live);
+    let mut managers = entries::decode(managed.as_ref())
+        .map_err(|e| ApplyError::Internal(format!("failed to decode managed fields: {e}")))?;
+    types.validate(&live, true).map_err(|error| {
+        ApplyError::Internal(format!("failed to create typed live object ({}): {error}", describe(&live)))
+    })?;
+    if managers.is_empty() {
+        own_existing(types, &live, &mut managers, w);
+    }
+    let kubectl = w.manager == "kubectl";
+    let outcome = match run(types, &live, &applied, &managers, w, force) {
+        // kubectl may take over what it applied client-side before.
+        Err(conflicts) if kubectl => match conflicts_beyond(types, &live, conflicts) {
+            remaining if remaining.is_empty() => run(types, &live, &applied, &managers, w, true),
+            remaining => Err(remaining),
+        },
+        outcome => outcome,
+    };
+    let (merged, managers) = outcome.map_err(|found| ApplyError::Conflicts(printed(&found)))?;
+    let mut object = merged;
+    if kubectl {
+        update_last_applied(&mut object, &applied);
+    }
+    entries::store(&mut object, &managers);
+    Ok(object)
+}
+
+/// Records a create, update or patch: what changed between `live` and `new` belongs to the writer from now on.
+///
+/// Reads the managedFields a client sent in `new` (a client may clear them; a subresource may not touch them) and
+/// replaces them by the result.
+pub fn track_update(schema: &Schema, live: Option<&Value>, new: &mut Value, w: &Write<'_>) {
+    let types = Types { arena: schema.arena() };
+    let sent = entries::take(new);
+    let live_entries = live.and_then(|l| l.pointer("/metadata/managedFields"));
+    let from_live = || entries::decode(live_entries).unwrap_or_default();
+    let mut managers = if !w.subresource.is_empty() {
+        from_live()
+    } else if entries::is_reset(sent.as_ref()) {
+        Managers::new()
+    } else {
+        match entries::decode(sent.as_ref()) {
+            Ok(managers) if !managers.is_empty() => managers,
+            _ => from_live(),
+        }
+    };
+    // An object whose tracking was cleared stays untracked until something is applied to it.
+    let created = live.is_none();
+    if created || !managers.is_empty() {
+        let empty = json!({"apiVersion": new.get("apiVersion"), "kind": new.get("kind")});
+        let mut stripped;
+        let old = match live {
+            Some(live) if live_entries.is_some() => {
+                stripped = live.clone();
+                entries::take(&mut stripped);
+                &stripped
+            }
+            Some(live) => live,
+            None => {
+                stripped = empty;
+                &stripped
+            }
+        };
+        update(types, old, new, &mut managers, w);
+        entries::cap_updaters(&mut managers);
+    }
+    entries::store(new, &managers);
+}
+
+/// Keeps the stored timestamps when a write changed nothing but them, so that it stays a no-op.
+pub fn keep_times_if_unchanged(old: &Value, new: &mut Value) {
+    let entries_of = |v: &Value| v.pointer("/metadata/managedFields").cloned();
+    let timeless = |v: Option<Value>| -> Vec<Value> {
+        let Some(Value::Array(mut list)) = v else { return vec![] };
+        for entry in list.iter_mut().filter_map(Value::as_object_mut) {
+            entry.shift_remove("time");
+        }
+        list
+    };
+    let (before, after) = (entries_of(old), entries_of(new));
+    let (plain_before, plain_after) = (timeless(before.clone()), timeless(after));
+    let same_entries = plain_before.len() == plain_after.len()
+        && plain_before.iter().all(|entry| plain_after.contains(entry));
+    if !same_entries {
+        return;
+    }
+    let strip = |v: &Value| {
+        let mut v = v.clone();
+        if let Some(metadata) = v.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.shift_remove("managedFields");
+            metadata.shift_remove("resourceVersion");
+        }
+        v
+    };
+    if strip(old) == strip(new)
+        && let (Some(before), Some(metadata)) =
+            (before, new.get_mut("metadata").and_then(Value::as_object_mut))
+    {
+        metadata.insert("managedFields".into(), before);
+    }
+}
+
+/// `namespace/name; g/v, Kind=K`, as errors name an object.
+fn describe(object: &Value) -> String {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let api_version = text("/apiVersion");
+    let group_version =
+        if api_version.contains('/') { api_version.to_string() } else { format!("/{api_version}") };
+    format!(
+        "{}/{}; {group_version}, Kind={}",
+        text("/metadata/namespace"),
+        text("/metadata/name"),
+        text("/kind")
+    )
+}
+
+/// Times of entries: whole seconds, UTC.
+fn time_text(now: Timestamp) -> String {
+    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn reset_set(w: &Write<'_>) -> Set {
+    let mut set = Set::default();
+    for field in w.reset_fields {
+        set.insert_fields(field);
+    }
+    set
+}
+
+/// Fields nobody owns (`stripmeta`).
+fn strip_metadata(set: &Set) -> Set {
+    let mut stripped = Set::default();
+    for field in [
+        "apiVersion",
+        "kind",
+        "metadata",
+        "metadata.name",
+        "metadata.namespace",
+        "metadata.creationTimestamp",
+        "metadata.selfLink",
+        "metadata.uid",
+        "metadata.clusterName",
+        "metadata.generation",
+        "metadata.managedFields",
+        "metadata.resourceVersion",
+    ] {
+        stripped.insert_fields(field);
+    }
+    set.difference(&stripped)
+}
+
+/// The first apply to an object nobody tracked: all it has belongs to `before-first-apply`.
+fn own_existing(types: Types<'_>, live: &Value, managers: &mut Managers, w: &Write<'_>) {
+    let empty = json!({"apiVersion": live.get("apiVersion"), "kind": live.get("kind")});
+    let as_before = Write { manager: BEFORE_FIRST_APPLY, subresource: "", ..*w };
+    update(types, &empty, live, managers, &as_before);
+}
+
+/// The updater's Update: the writer takes what it changed from everybody.
+fn update(types: Types<'_>, old: &Value, new: &Value, managers: &mut Managers, w: &Write<'_>) {
+    // A value that does not fit its schema cannot be tracked; the write itself is judged elsewhere.
+    if types.validate(new, true).is_err() || types.validate(old, true).is_err() {
+        return;
+    }
+    let compare = types.compare(old, new).without(&reset_set(w));
+    let changed = compare.modified.clone().union(&compare.added);
+    let lost = changed.clone().union(&compare.removed);
+    let id = ManagerId::new(w.manager, false, w.api_version, w.subresource);
+    for owned in managers.values_mut() {
+        owned.set = owned.set.difference(&lost);
+    }
+    // The writer keeps what it had before, so its own entry is restored from the difference by the union below.
+    let changed = strip_metadata(&changed);
+    if !changed.is_empty() {
+        let time = Some(time_text(w.now));
+        let entry = managers.entry(id).or_insert_with(|| Owned {
+            set: Set::default(),
+            api_version: w.api_version.into(),
+            time: None,
+        });
+        entry.set = std::mem::take(&mut entry.set).union(&changed);
+        entry.time = time;
+    }
+    managers.retain(|_, owned| !owned.set.is_empty());
+}
+
+/// Conflicts before printing: manager and the fields it would lose.
+type Found = Vec<(ManagerId, Set)>;
+
+/// The updater's Apply: merge, remove what was given up, take ownership or find conflicts.
+fn run(
+    types: Types<'_>,
+    live: &Value,
+    applied: &Value,
+    managers: &Managers,
+    w: &Write<'_>,
+    force: bool,
+) -> Result<(Value, Managers), Found> {
+    let ignored = reset_set(w);
+    let mut managers = managers.clone();
+    let id = ManagerId::new(w.manager, true, w.api_version, w.subresource);
+    let merged = types.merge(live, applied);
+    let set = types.to_set(applied).recursive_difference(&ignored);
+    let last = managers.get(&id).cloned();
+    let time = last.as_ref().and_then(|l| l.time.clone());
+    managers.insert(id.clone(), Owned { set, api_version: w.api_version.into(), time });
+    let pruned = match &last {
+        Some(last) if !last.set.is_empty() => prune(types, merged, &managers, &last.set),
+        _ => merged,
+    };
+
+    let compare = types.compare(live, &pruned).without(&ignored);
+    let changed = compare.modified.union(&compare.added);
+    let mut conflicts = Found::new();
+    for (other, owned) in managers.iter_mut().filter(|(other, _)| **other != id) {
+        let conflict = owned.set.intersection(&changed);
+        if !conflict.is_empty() {
+            if force {
+                owned.set = owned.set.difference(&conflict);
+            } else {
+                conflicts.push((other.clone(), conflict));
+            }
+        }
+        if !compare.removed.is_empty() {
+            owned.set = owned.set.difference(&compare.removed);
+        }
+    }
+    if !conflicts.is_empty() {
+        return Err(conflicts);
+    }
+    let unchanged = *live == pruned;
+    if let Some(own) = managers.get_mut(&id) {
+        own.set = strip_metadata(&own.set);
+        // A write that only adds ownership leaves no time (case ssa-before-first-apply).
+        if !unchanged {
+            own.time = Some(time_text(w.now));
+        }
+    }
+    managers.retain(|_, owned| !owned.set.is_empty());
+    Ok((pruned, managers))
+}
+
+/// Removes from `merged` what the manager owned before and nobody owns now.
+fn prune(types: Types<'_>, merged: Value, managers: &Managers, last: &Set) -> Value {
+    let last = types.with_named_fields(last);
+    let pruned = types.remove(&merged, &last);
+    // What others own, or the new configuration, comes back ..
+    let merged_set = types.with_named_fields(&types.to_set(&merged));
+    let pruned_set = types.with_named_fields(&types.to_set(&pruned));
+    let owned = managers.values().fold(Set::default(), |all, m| all.union(&m.set));
+    let owned = types.with_named_fields(&owned);
+    let pruned = types.remove(&merged, &merged_set.difference(&pruned_set.union(&owned)));
+    // .. and so does what nobody owns but vanished with its parent.
+    let pruned_set = types.with_named_fields(&types.to_set(&pruned));
+    let dangling = merged_set.difference(&pruned_set).intersection(&last);
+    types.remove(&merged, &dangling)
+}
+
+fn printed(found: &Found) -> Vec<Conflict> {
+    let mut out = Vec::new();
+    for (id, set) in found {
+        let mut manager = go_quote(&id.manager);
+        if !id.subresource.is_empty() {
+            manager = format!("{manager} with subresource {}", go_quote(&id.subresource));
+        }
+        if !id.applied {
+            manager = format!("{manager} using {}", id.api_version);
+        }
+        out.extend(set.paths().into_iter().map(|field| Conflict { manager: manager.clone(), field }));
+    }
+    out
+}
+
+/// Conflicts with fields that the last-applied annotation does not show as kubectl's own.
+fn conflicts_beyond(types: Types<'_>, live: &Value, found: Found) -> Found {
+    let annotation =
+        live.pointer("/metadata/annotations").and_then(|a| a.get(LAST_APPLIED)).and_then(Value::as_str);
+    let last: Option<Value> = annotation.and_then(|text| serde_json::from_str(text).ok());
+    let Some(last) = last.filter(|l| types.validate(l, true).is_ok()) else { return found };
+    let differs = types.compare(live, &last);
+    let own = types
+        .to_set(&last)
+        .difference(&differs.modified)
+        .difference(&differs.added)
+        .difference(&differs.removed);
+    found.into_iter().map(|(id, set)| (id, set.difference(&own))).filter(|(_, set)| !set.is_empty()).collect()
+}
+
+/// An object kubectl used to apply client-side keeps its annotation in step.
+fn update_last_applied(object: &mut Value, applied: &Value) {
+    let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) else {
+        return;
+    };
+    if !annotations.contains_key(LAST_APPLIED) {
+        return;
+    }
+    let mut configuration = applied.clone();
+    if let Some(metadata) = configuration.get_mut("metadata").and_then(Value::as_object_mut) {
+        let own = metadata.get_mut("annotations").and_then(Value::as_object_mut);
+        if own.is_some_and(|own| {
+            own.shift_remove(LAST_APPLIED);
+            Map::is_empty(own)
+        }) {
+            metadata.shift_remove("annotations");
+        }
+    }
+    let text = format!("{}\n", compact_json(&configuration));
+    if text.len() > LAST_APPLIED_BYTES_MAX {
+        annotations.shift_remove(LAST_APPLIED);
+    } else {
+        annotations.insert(LAST_APPLIED.into(), Value::from(text));
+    }
+}

@@ -1,0 +1,532 @@
+//! The walks over typed values: validation, field sets, comparison, merge and removal.
+//!
+//! Ported from structured-merge-diff v6 (`typed/validate.go`, `tofieldset.go`, `compare.go`, `merge.go`, `remove.go`).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::fieldset::{Element, Set};
+use super::typed::{Atom, Scalar, Ty, Types};
+use crate::DEPTH_MAX;
+use crate::schema::NodeId;
+use crate::text::{go_syntax, go_type, go_value};
+
+/// A path as a chain on the stack; becomes owned elements only when it is recorded.
+#[derive(Clone, Copy)]
+struct Trail<'a> {
+    parent: Option<&'a Trail<'a>>,
+    step: Step<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Root,
+    Field(&'a str),
+    Element(&'a Element),
+}
+
+impl<'a> Trail<'a> {
+    const ROOT: Trail<'static> = Trail { parent: None, step: Step::Root };
+
+    fn field(&'a self, key: &'a str) -> Trail<'a> {
+        Trail { parent: Some(self), step: Step::Field(key) }
+    }
+
+    fn element(&'a self, element: &'a Element) -> Trail<'a> {
+        Trail { parent: Some(self), step: Step::Element(element) }
+    }
+
+    fn record(&self, set: &mut Set) {
+        set.insert(&self.elements());
+    }
+
+    fn elements(&self) -> Vec<Element> {
+        let mut out = match self.parent {
+            Some(parent) => parent.elements(),
+            None => Vec::with_capacity(8),
+        };
+        match self.step {
+            Step::Root => {}
+            Step::Field(key) => out.push(Element::Field(key.into())),
+            Step::Element(element) => out.push(element.clone()),
+        }
+        out
+    }
+}
+
+impl Types<'_> {
+    /// Why `value` does not fit the schema: one line per problem, in structured-merge-diff's words.
+    pub(crate) fn validate(self, value: &Value, allow_duplicates: bool) -> Result<(), String> {
+        let mut errors = Vec::new();
+        self.validate_at(self.root(), value, allow_duplicates, &Trail::ROOT, &mut errors, 0);
+        match errors.as_slice() {
+            [] => Ok(()),
+            [one] => Err(one.clone()),
+            many => Err(format!(
+                "errors:\n{}",
+                many.iter().map(|e| format!("  {e}")).collect::<Vec<_>>().join("\n")
+            )),
+        }
+    }
+
+    fn validate_at(
+        self,
+        ty: Ty,
+        value: &Value,
+        duplicates: bool,
+        trail: &Trail<'_>,
+        errors: &mut Vec<String>,
+        depth: usize,
+    ) {
+        if depth > DEPTH_MAX || value.is_null() {
+            return;
+        }
+        let mut fail = |text: String| {
+            let path: String = trail.elements().iter().map(Element::to_string).collect();
+            errors.push(if path.is_empty() { text } else { format!("{path}: {text}") });
+        };
+        match (self.atom(ty, Some(value)), value) {
+            (Atom::Scalar(kind), value) => {
+                if let Some(text) = scalar_mismatch(kind, value) {
+                    fail(text);
+                }
+            }
+            (Atom::Granular(map) | Atom::AtomicMap(map), Value::Object(members)) => {
+                for (key, member) in members {
+                    match self.member(map, key) {
+                        Some((ty, _)) => {
+                            self.validate_at(ty, member, duplicates, &trail.field(key), errors, depth + 1);
+                        }
+                        None => {
+                            let path: String =
+                                trail.field(key).elements().iter().map(Element::to_string).collect();
+                            return errors.push(format!("{path}: field not declared in schema"));
+                        }
+                    }
+                }
+            }
+            (Atom::AtomicList(items), Value::Array(list)) => {
+                for (i, item) in list.iter().enumerate() {
+                    let element = Element::Index(i);
+                    self.validate_at(items, item, duplicates, &trail.element(&element), errors, depth + 1);
+                }
+            }
+            (Atom::KeyedList(id, items), Value::Array(list)) => {
+                let mut seen = Vec::with_capacity(list.len());
+                for (i, item) in list.iter().enumerate() {
+                    let element = match self.item_element(id, items, item) {
+                        Ok(element) => element,
+                        Err(text) => return fail(format!("element {i}: {text}")),
+                    };
+                    if seen.contains(&element) && !duplicates {
+                        fail(format!("duplicate entries for key {element}"));
+                    }
+                    seen.push(element);
+                }
+                for (item, element) in list.iter().zip(&seen) {
+                    self.validate_at(items, item, duplicates, &trail.element(element), errors, depth + 1);
+                }
+            }
+            (Atom::Granular(_) | Atom::AtomicMap(_), other) => {
+                fail(format!("expected map, got &{{{}}}", go_value(other)))
+            }
+            (Atom::AtomicList(_) | Atom::KeyedList(..), other) => {
+                fail(format!("expected list, got &{{{}}}", go_value(other)));
+            }
+        }
+    }
+
+    /// The fields a value sets.
+    pub(crate) fn to_set(self, value: &Value) -> Set {
+        let mut set = Set::default();
+        self.to_set_at(self.root(), value, &Trail::ROOT, &mut set, 0);
+        set
+    }
+
+    fn to_set_at(self, ty: Ty, value: &Value, trail: &Trail<'_>, set: &mut Set, depth: usize) {
+        if depth > DEPTH_MAX {
+            return trail.record(set);
+        }
+        match (self.atom(ty, Some(value)), value) {
+            (Atom::Scalar(_) | Atom::AtomicList(_) | Atom::AtomicMap(_), _) => trail.record(set),
+            (Atom::Granular(map), Value::Object(members)) => {
+                for (key, member) in members {
+                    let Some((ty, declared)) = self.member(map, key) else { continue };
+                    let below = trail.field(key);
+                    self.to_set_at(ty, member, &below, set, depth + 1);
+                    let empty = member.is_null() || member.as_object().is_some_and(Map::is_empty);
+                    if empty || !declared {
+                        below.record(set);
+                    }
+                }
+            }
+            (Atom::KeyedList(id, items), Value::Array(list)) => {
+                let elements: Vec<Option<Element>> =
+                    list.iter().map(|item| self.item_element(id, items, item).ok()).collect();
+                for (i, (item, element)) in list.iter().zip(&elements).enumerate() {
+                    let Some(element) = element else { continue };
+                    let below = trail.element(element);
+                    let unique =
+                        !elements.iter().enumerate().any(|(j, e)| j != i && e.as_ref() == Some(element));
+                    if unique {
+                        self.to_set_at(items, item, &below, set, depth + 1);
+                    }
+                    below.record(set);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What changed from `old` to `new`.
+    pub(crate) fn compare(self, old: &Value, new: &Value) -> Comparison {
+        let mut out = Comparison::default();
+        self.compare_at(self.root(), Some(old), Some(new), &Trail::ROOT, &mut out, 0);
+        out
+    }
+
+    fn compare_at(
+        self,
+        ty: Ty,
+        old: Option<&Value>,
+        new: Option<&Value>,
+        trail: &Trail<'_>,
+        out: &mut Comparison,
+        depth: usize,
+    ) {
+        // Equal parts contribute nothing, so most of two versions of an object is never walked.
+        if old == new {
+            return;
+        }
+        let absent = |v: Option<&Value>| v.is_none_or(Value::is_null);
+        let (before, after) = (self.atom(ty, old), self.atom(ty, new));
+        let leaf = if depth > DEPTH_MAX {
+            out.leaf(old, new, trail);
+            true
+        } else if absent(new) {
+            self.compare_atom(before, old, new, trail, out, depth)
+        } else if absent(old) || before.same_shape(after) {
+            self.compare_atom(after, old, new, trail, out, depth)
+        } else {
+            self.compare_atom(before, old, None, trail, out, depth);
+            self.compare_atom(after, old, new, trail, out, depth)
+        };
+        if !leaf {
+            match (old, new) {
+                (None, _) => trail.record(&mut out.added),
+                (_, None) => trail.record(&mut out.removed),
+                _ => {}
+            }
+        }
+    }
+
+    /// Compares below one atom; true if it was a leaf.
+    fn compare_atom(
+        self,
+        atom: Atom,
+        old: Option<&Value>,
+        new: Option<&Value>,
+        trail: &Trail<'_>,
+        out: &mut Comparison,
+        depth: usize,
+    ) -> bool {
+        match atom {
+            Atom::Scalar(_) | Atom::AtomicList(_) | Atom::AtomicMap(_) => {
+                out.leaf(old, new, trail);
+                true
+            }
+            Atom::Granular(map) => {
+                let (old_map, new_map) = (old.and_then(Value::as_object), new.and_then(Value::as_object));
+                if old_map.is_none_or(Map::is_empty) && new_map.is_none_or(Map::is_empty) {
+                    out.leaf(old, new, trail);
+                    return true;
+                }
+                for (key, member) in old_map.into_iter().flatten() {
+                    let Some((ty, _)) = self.member(map, key) else { continue };
+                    let after = new_map.and_then(|m| m.get(key));
+                    self.compare_at(ty, Some(member), after, &trail.field(key), out, depth + 1);
+                }
+                for (key, member) in new_map.into_iter().flatten() {
+                    if old_map.is_some_and(|m| m.contains_key(key)) {
+                        continue;
+                    }
+                    let Some((ty, _)) = self.member(map, key) else { continue };
+                    self.compare_at(ty, None, Some(member), &trail.field(key), out, depth + 1);
+                }
+                false
+            }
+            Atom::KeyedList(id, items) => {
+                let (old_list, new_list) = (old.and_then(Value::as_array), new.and_then(Value::as_array));
+                if old_list.is_none_or(Vec::is_empty) && new_list.is_none_or(Vec::is_empty) {
+                    out.leaf(old, new, trail);
+                    return true;
+                }
+                let before = self.group(id, items, old_list);
+                let after = self.group(id, items, new_list);
+                for (element, old) in &before {
+                    let new = after.get(element).map(Vec::as_slice).unwrap_or_default();
+                    self.compare_items(items, old, new, &trail.element(element), out, depth);
+                }
+                for (element, new) in after.iter().filter(|(e, _)| !before.contains_key(*e)) {
+                    self.compare_items(items, &[], new, &trail.element(element), out, depth);
+                }
+                false
+            }
+        }
+    }
+
+    fn group<'v>(
+        self,
+        id: NodeId,
+        items: Ty,
+        list: Option<&'v Vec<Value>>,
+    ) -> BTreeMap<Element, Vec<&'v Value>> {
+        let mut out: BTreeMap<Element, Vec<&'v Value>> = BTreeMap::new();
+        for item in list.into_iter().flatten() {
+            if let Ok(element) = self.item_element(id, items, item) {
+                out.entry(element).or_default().push(item);
+            }
+        }
+        out
+    }
+
+    /// Items of one key; duplicates count as one atomic thing.
+    fn compare_items(
+        self,
+        items: Ty,
+        old: &[&Value],
+        new: &[&Value],
+        trail: &Trail<'_>,
+        out: &mut Comparison,
+        depth: usize,
+    ) {
+        match (old, new) {
+            ([] | [_], [] | [_]) => {
+                self.compare_at(items, old.first().copied(), new.first().copied(), trail, out, depth + 1);
+            }
+            ([], _) => trail.record(&mut out.added),
+            (_, []) => trail.record(&mut out.removed),
+            (old, new) if old != new => trail.record(&mut out.modified),
+            _ => {}
+        }
+    }
+
+    /// `live` with `applied` over it.
+    pub(crate) fn merge(self, live: &Value, applied: &Value) -> Value {
+        self.merge_at(self.root(), Some(live), Some(applied), 0).unwrap_or_default()
+    }
+
+    fn merge_at(self, ty: Ty, live: Option<&Value>, applied: Option<&Value>, depth: usize) -> Option<Value> {
+        let (Some(_), Some(over)) = (live, applied) else { return applied.or(live).cloned() };
+        if depth > DEPTH_MAX {
+            return Some(over.clone());
+        }
+        let live_present = live.filter(|v| !v.is_null());
+        let (before, after) = (self.atom(ty, live), self.atom(ty, applied));
+        let atom = if over.is_null() { before } else { after };
+        if live_present.is_some() && !over.is_null() && !before.same_shape(after) {
+            return Some(over.clone());
+        }
+        match atom {
+            Atom::Scalar(_) | Atom::AtomicList(_) | Atom::AtomicMap(_) => Some(over.clone()),
+            Atom::Granular(map) => {
+                let (live_map, over_map) = (live.and_then(Value::as_object), over.as_object());
+                if live_map.is_none_or(Map::is_empty) && over_map.is_none_or(Map::is_empty) {
+                    return Some(over.clone());
+                }
+                let mut out = live_map.cloned().unwrap_or_default();
+                for (key, member) in over_map.into_iter().flatten() {
+                    let ty = self.member(map, key).map_or(Ty::Deduced, |(ty, _)| ty);
+                    if let Some(merged) = self.merge_at(ty, out.get(key), Some(member), depth + 1) {
+                        out.insert(key.clone(), merged);
+                    }
+                }
+                Some(Value::Object(out))
+            }
+            Atom::KeyedList(id, items) => {
+                let (live_list, over_list) = (live.and_then(Value::as_array), over.as_array());
+                if live_list.is_none_or(Vec::is_empty) && over_list.is_none_or(Vec::is_empty) {
+                    return Some(over.clone());
+                }
+                let empty = Vec::new();
+                let merged = self.merge_lists(
+                    id,
+                    items,
+                    live_list.unwrap_or(&empty),
+                    over_list.unwrap_or(&empty),
+                    depth,
+                );
+                Some(Value::Array(merged))
+            }
+        }
+    }
+
+    /// Merges keyed lists: applied order where both have an element, live elements in between stay where they were.
+    fn merge_lists(self, id: NodeId, items: Ty, live: &[Value], over: &[Value], depth: usize) -> Vec<Value> {
+        let index = |list: &[Value]| -> Vec<Option<Element>> {
+            list.iter().map(|item| self.item_element(id, items, item).ok()).collect()
+        };
+        let (lhs, rhs) = (index(live), index(over));
+        let find = |element: &Option<Element>, elements: &[Option<Element>]| -> Option<usize> {
+            element.as_ref()?;
+            elements.iter().position(|e| e == element)
+        };
+        let mut shared = rhs.iter().filter(|e| find(e, &lhs).is_some());
+        let mut next_shared = shared.next();
+        let mut merged_right: Vec<&Option<Element>> = Vec::with_capacity(rhs.len());
+        let mut out = Vec::with_capacity(live.len().max(over.len()));
+        let both = |l: Option<&Value>, r: Option<&Value>| self.merge_at(items, l, r, depth + 1);
+        let (mut l, mut r) = (0, 0);
+        while l < lhs.len() || r < rhs.len() {
+            if l < lhs.len() && r < rhs.len() {
+                if lhs[l] == rhs[r] {
+                    merged_right.push(&rhs[r]);
+                    out.extend(both(Some(&live[l]), Some(&over[r])));
+                    l += 1;
+                    r += 1;
+                    next_shared = shared.next();
+                    continue;
+                }
+                if find(&lhs[l], &rhs).is_some() && next_shared.is_some_and(|n| n != &lhs[l]) {
+                    l += 1;
+                    continue;
+                }
+            }
+            if l < lhs.len() {
+                if find(&lhs[l], &rhs).is_none() {
+                    out.push(live[l].clone());
+                    l += 1;
+                    continue;
+                }
+                if merged_right.contains(&&lhs[l]) {
+                    l += 1;
+                }
+            }
+            if r < rhs.len() {
+                merged_right.push(&rhs[r]);
+                let own = find(&rhs[r], &lhs).map(|i| &live[i]);
+                out.extend(both(own, Some(&over[r])));
+                if next_shared == Some(&rhs[r]) {
+                    next_shared = shared.next();
+                }
+                r += 1;
+            }
+        }
+        out
+    }
+
+    /// `value` without the fields of `set`; `None` if nothing is left of it.
+    pub(crate) fn remove(self, value: &Value, set: &Set) -> Value {
+        if set.is_empty() {
+            return value.clone();
+        }
+        self.remove_at(self.root(), value, set, 0)
+    }
+
+    fn remove_at(self, ty: Ty, value: &Value, set: &Set, depth: usize) -> Value {
+        if depth > DEPTH_MAX {
+            return value.clone();
+        }
+        match (self.atom(ty, Some(value)), value) {
+            (Atom::Granular(map) | Atom::AtomicMap(map), Value::Object(members)) => {
+                let mut out = Map::new();
+                for (key, member) in members {
+                    let kept = match set.step(&Element::Field(key.clone())) {
+                        (true, _) => continue,
+                        (false, Some(below)) => {
+                            let ty = self.member(map, key).map_or(Ty::Deduced, |(ty, _)| ty);
+                            self.remove_at(ty, member, below, depth + 1)
+                        }
+                        (false, None) => member.clone(),
+                    };
+                    out.insert(key.clone(), kept);
+                }
+                // A container that lost everything is null, as in Go; its owner's schema decides what that means.
+                if out.is_empty() { Value::Null } else { Value::Object(out) }
+            }
+            (Atom::KeyedList(id, items), Value::Array(list)) => {
+                let mut out = Vec::with_capacity(list.len());
+                for item in list {
+                    let Ok(element) = self.item_element(id, items, item) else {
+                        out.push(item.clone());
+                        continue;
+                    };
+                    match set.step(&element) {
+                        (true, _) => {}
+                        (false, Some(below)) => out.push(self.remove_at(items, item, below, depth + 1)),
+                        (false, None) => out.push(item.clone()),
+                    }
+                }
+                if out.is_empty() { Value::Null } else { Value::Array(out) }
+            }
+            _ => value.clone(),
+        }
+    }
+
+    /// `set` with every declared field on the way to a member made a member itself.
+    pub(crate) fn with_named_fields(self, set: &Set) -> Set {
+        set.extend_members(Some(self.root()), &|ty: Option<Ty>, element: &Element| {
+            let Some(ty) = ty else { return (false, None) };
+            match element {
+                Element::Field(key) => match self.atom(ty, None) {
+                    Atom::Granular(map) | Atom::AtomicMap(map) => match self.member(map, key) {
+                        Some((below, declared)) => (declared, Some(below)),
+                        None => (false, None),
+                    },
+                    _ => (false, None),
+                },
+                Element::Key(_) | Element::Value(_) | Element::Index(_) => match self.atom(ty, None) {
+                    Atom::KeyedList(_, items) | Atom::AtomicList(items) => (false, Some(items)),
+                    _ => (false, None),
+                },
+            }
+        })
+    }
+}
+
+fn scalar_mismatch(kind: Scalar, value: &Value) -> Option<String> {
+    match (kind, value) {
+        (Scalar::Numeric, Value::Number(_))
+        | (Scalar::String, Value::String(_))
+        | (Scalar::Boolean, Value::Bool(_))
+        | (Scalar::Any, Value::Number(_) | Value::String(_) | Value::Bool(_)) => None,
+        (Scalar::Numeric, other) => Some(format!("expected numeric (int or float), got {}", go_type(other))),
+        (Scalar::String, other) => {
+            Some(format!("expected string, got &value.valueUnstructured{{Value:{}}}", go_syntax(other)))
+        }
+        (Scalar::Boolean, other) => Some(format!("expected boolean, got &{{{}}}", go_value(other))),
+        (Scalar::Any, other) => Some(format!("expected any scalar, got &{{{}}}", go_value(other))),
+    }
+}
+
+/// Fields that differ between two values.
+#[derive(Default)]
+pub(crate) struct Comparison {
+    pub(crate) added: Set,
+    pub(crate) modified: Set,
+    pub(crate) removed: Set,
+}
+
+impl Comparison {
+    fn leaf(&mut self, old: Option<&Value>, new: Option<&Value>, trail: &Trail<'_>) {
+        match (old, new) {
+            (None, _) => trail.record(&mut self.added),
+            (_, None) => trail.record(&mut self.removed),
+            (old, new) if old != new => trail.record(&mut self.modified),
+            _ => {}
+        }
+    }
+
+    /// Without what lies in `ignored`.
+    pub(crate) fn without(self, ignored: &Set) -> Comparison {
+        if ignored.is_empty() {
+            return self;
+        }
+        Comparison {
+            added: self.added.recursive_difference(ignored),
+            modified: self.modified.recursive_difference(ignored),
+            removed: self.removed.recursive_difference(ignored),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Defaulting of custom resources, and dropping nulls that may not be null (apiextensions' structural/defaulting).
+//! Evidence: reference 2.9, cases crv-default, ssa-empty-containers. Defaults of built-in kinds live in `builtins`.
+
+use serde_json::Value;
+
+use super::node::{Additional, Arena, Node, NodeId};
+use crate::DEPTH_MAX;
+
+/// Puts defaults in place of missing members and of nulls of non-nullable ones, top down, so that the members of a
+/// defaulted object are defaulted too.
+pub(crate) fn fill(arena: &Arena, object: &mut Value) {
+    fill_below(arena, arena.root, object, 0);
+}
+
+fn fill_below(arena: &Arena, id: NodeId, value: &mut Value, depth: usize) {
+    if !arena.defaults_below[id as usize] || depth > DEPTH_MAX {
+        return;
+    }
+    let node = arena.node(id);
+    match value {
+        Value::Object(map) => {
+            for (key, child) in &node.properties {
+                let property = arena.node(*child);
+                let Some(default) = &property.default else { continue };
+                match map.get_mut(key) {
+                    None => drop(map.insert(key.clone(), default.clone())),
+                    Some(member) if member.is_null() && !property.nullable => *member = default.clone(),
+                    Some(_) => {}
+                }
+            }
+            for (key, member) in map.iter_mut() {
+                if let Some(child) = node.member(key) {
+                    replace_null(arena.node(child), member);
+                    fill_below(arena, child, member, depth + 1);
+                }
+            }
+        }
+        Value::Array(items) => {
+            let Some(child) = node.items else { return };
+            for item in items {
+                replace_null(arena.node(child), item);
+                fill_below(arena, child, item, depth + 1);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn replace_null(node: &Node, value: &mut Value) {
+    if let (true, false, Some(default)) = (value.is_null(), node.nullable, &node.default) {
+        *value = default.clone();
+    }
+}
+
+/// Drops null members that are not nullable and have no default.
+pub(crate) fn drop_nulls(arena: &Arena, object: &mut Value) {
+    drop_below(arena, arena.root, object, 0);
+}
+
+fn drop_below(arena: &Arena, id: NodeId, value: &mut Value, depth: usize) {
+    if depth > DEPTH_MAX {
+        return;
+    }
+    let node = arena.node(id);
+    match value {
+        Value::Object(map) => {
+            let keeps = |key: &str, member: &Value| match node.member(key) {
+                Some(child) => !member.is_null() || arena.node(child).nullable || arena.node(child).preserve,
+                None => true,
+            };
+            if map.iter().any(|(key, member)| !keeps(key, member)) {
+                map.retain(|key, member| keeps(key, member));
+            }
+            if node.properties.is_empty() && !matches!(node.additional, Additional::Schema(_)) {
+                return;
+            }
+            for (key, member) in map.iter_mut() {
+                if let Some(child) = node.member(key) {
+                    drop_below(arena, child, member, depth + 1);
+                }
+            }
+        }
+        Value::Array(items) => {
+            let Some(child) = node.items else { return };
+            for item in items {
+                drop_below(arena, child, item, depth + 1);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,171 @@
+//! A schema and what an API server does with it on a write: prune, default, validate.
+//!
+//! [`Schema`] lives in this file; the walks are one file each. `rules` is CEL, `structural` the checks a CRD's schema
+//! must pass before it becomes a [`Schema`] at all.
+
+mod compile;
+mod default;
+mod formats;
+mod listtype;
+mod meta;
+pub(crate) mod node;
+mod path;
+mod prune;
+mod rules;
+mod structural;
+mod validate;
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::cause::{Cause, Reason};
+pub(crate) use node::{Additional, Arena, ListType, NodeId, Type};
+
+/// A compiled schema, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Schema(Arc<Compiled>);
+
+#[derive(Debug)]
+struct Compiled {
+    arena: Arena,
+    origin: Origin,
+}
+
+/// Custom resources stay unstructured; built-in kinds pass through Go structs, which forget nulls and extras.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Custom,
+    BuiltIn,
+}
+
+/// What [`Schema::check`] found: errors refuse the write, warnings go into `Warning` headers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Validation {
+    pub errors: Vec<Cause>,
+    pub warnings: Vec<String>,
+}
+
+impl Schema {
+    /// Compiles the `openAPIV3Schema` of a CRD version. Errors carry fields below `spec.validation.openAPIV3Schema`,
+    /// the path the server names when all versions share one schema; see [`Schema::from_crd_at`].
+    pub fn from_crd(open_api_v3_schema: &Value) -> Result<Schema, Vec<Cause>> {
+        Schema::from_crd_at(open_api_v3_schema, "spec.validation.openAPIV3Schema")
+    }
+
+    /// As [`Schema::from_crd`], reporting errors below `base`, such as `spec.versions[0].schema.openAPIV3Schema`.
+    pub fn from_crd_at(open_api_v3_schema: &Value, base: &str) -> Result<Schema, Vec<Cause>> {
+        let causes = structural::check(open_api_v3_schema, base);
+        if !causes.is_empty() {
+            return Err(causes);
+        }
+        let schema = Schema::custom(open_api_v3_schema);
+        let causes = structural::check_compiled(open_api_v3_schema, &schema, base);
+        if causes.is_empty() { Ok(schema) } else { Err(causes) }
+    }
+
+    /// Compiles without the structural checks: for schemas stored before a check existed.
+    pub fn custom(open_api_v3_schema: &Value) -> Schema {
+        let arena = compile::compile_crd(open_api_v3_schema, &meta::object_meta(), &meta::resolve);
+        Schema(Arc::new(Compiled { arena, origin: Origin::Custom }))
+    }
+
+    /// A kind whose fields nobody declared: everything is kept, maps are granular, lists atomic.
+    pub fn schemaless() -> Schema {
+        Schema::custom(&json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}))
+    }
+
+    /// Fills in the defaults of a custom resource (in place of missing members and of nulls that may not be null).
+    pub fn default(&self, object: &mut Value) {
+        default::fill(self.arena(), object);
+    }
+
+    /// Drops nulls of non-nullable fields without default: done on create, update and patch, not on apply
+    /// (case ssa-empty-containers).
+    pub fn drop_nulls(&self, object: &mut Value) {
+        default::drop_nulls(self.arena(), object);
+    }
+
+    /// Drops what the schema does not declare; returns the paths, for `fieldValidation` Strict and Warn.
+    pub fn prune(&self, object: &mut Value) -> Vec<String> {
+        let mut unknown = prune::prune(self.arena(), self.0.origin, object);
+        if self.0.origin == Origin::Custom {
+            unknown.sort();
+        }
+        unknown
+    }
+
+    /// Everything wrong with `new`; `old` is the stored object on an update.
+    pub fn validate(&self, new: &Value, old: Option<&Value>) -> Vec<Cause> {
+        self.check(new, old, &[]).errors
+    }
+
+    /// Validates in the server's order: schema, list types, then CEL rules unless an earlier error (of `prior`, the
+    /// caller's own metadata errors, too) makes evaluating them meaningless. `prior` is not repeated in the result.
+    pub fn check(&self, new: &Value, old: Option<&Value>, prior: &[Cause]) -> Validation {
+        let mut errors = validate::validate(self.arena(), new, old);
+        errors.extend(listtype::check(self.arena(), new, old));
+        if !self.has_rules() {
+            return Validation { errors, warnings: vec![] };
+        }
+        if prior.iter().chain(&errors).any(blocks_rules) {
+            errors.push(Cause::invalid("<nil>", &Value::Null, RULES_NOT_CHECKED));
+            return Validation { errors, warnings: vec![] };
+        }
+        let outcome = rules::check(self.arena(), new, old);
+        errors.extend(outcome.errors);
+        let warnings = if errors.is_empty() && prior.is_empty() {
+            outcome.ratcheted.iter().map(Cause::to_string).collect()
+        } else {
+            vec![]
+        };
+        Validation { errors, warnings }
+    }
+
+    /// Whether the schema has CEL rules anywhere.
+    pub fn has_rules(&self) -> bool {
+        self.arena().rules_below[self.arena().root as usize]
+    }
+
+    pub(crate) fn arena(&self) -> &Arena {
+        &self.0.arena
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        self.0.origin
+    }
+}
+
+const RULES_NOT_CHECKED: &str = "some validation rules were not checked because the object was invalid; \
+                                 correct the existing errors to complete validation";
+
+/// Errors after which rules are skipped; bounds, patterns and minLength do not count (case crv-cel-skipped).
+fn blocks_rules(cause: &Cause) -> bool {
+    matches!(
+        cause.reason,
+        Reason::Required | Reason::NotSupported | Reason::TooLong | Reason::TooMany | Reason::TypeInvalid
+    )
+}
+
+/// Appends `.key` (or `key` at the top) to `path` for the duration of `f`.
+pub(crate) fn with_key<T>(path: &mut String, key: &str, f: impl FnOnce(&mut String) -> T) -> T {
+    let length = path.len();
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(key);
+    let result = f(path);
+    path.truncate(length);
+    result
+}
+
+/// Appends `[index]` to `path` for the duration of `f`.
+pub(crate) fn with_index<T>(path: &mut String, index: usize, f: impl FnOnce(&mut String) -> T) -> T {
+    let length = path.len();
+    path.push('[');
+    path.push_str(&index.to_string());
+    path.push(']');
+    let result = f(path);
+    path.truncate(length);
+    result
+}

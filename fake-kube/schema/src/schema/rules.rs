@@ -1,0 +1,361 @@
+//! `x-kubernetes-validations`: compiling and evaluating CEL rules over an object.
+//!
+//! The `cel` crate interprets, `kube-cel` adds the Kubernetes functions, this file does what surrounds them: which
+//! rules run, with what variables, and how a failure is worded (reference 2.9; cases crv-cel*, crv-ratchet).
+//! Leaves out: the cost budget. `cel` counts no cost, so a rule is bounded by its size and by that of the object.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use cel::objects::{Key, Map, OptionalValue};
+use cel::parser::Expression;
+use cel::parser::Parser;
+use cel::{Context, Value as Cel};
+use kube_cel::KubeCelExt;
+use serde_json::Value;
+
+use super::formats;
+use super::listtype::correlate;
+use super::node::{Additional, Arena, Node, NodeId, Type};
+use super::path::Path;
+use crate::DEPTH_MAX;
+use crate::cause::{Cause, Reason};
+
+/// Longer expressions are refused at CRD creation instead of being handed to the parser.
+pub(crate) const EXPRESSION_LENGTH_MAX: usize = 16 * 1024;
+
+/// One rule of a schema node, compiled on first use.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) rule: String,
+    pub(crate) message: Option<String>,
+    pub(crate) message_expression: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) field_path: Option<String>,
+    pub(crate) optional_old_self: bool,
+    compiled: OnceLock<Compiled>,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    rule: Result<Expression, String>,
+    message: Option<Expression>,
+    transition: bool,
+}
+
+impl Rule {
+    pub(crate) fn parse(document: &Value) -> Option<Rule> {
+        let text = |key: &str| document.get(key).and_then(Value::as_str).map(str::to_string);
+        Some(Rule {
+            rule: text("rule")?,
+            message: text("message").filter(|m| !m.is_empty()),
+            message_expression: text("messageExpression").filter(|m| !m.is_empty()),
+            reason: text("reason"),
+            field_path: text("fieldPath"),
+            optional_old_self: document.get("optionalOldSelf").and_then(Value::as_bool) == Some(true),
+            compiled: OnceLock::new(),
+        })
+    }
+
+    fn compiled(&self) -> &Compiled {
+        self.compiled.get_or_init(|| {
+            let rule = parse(&self.rule);
+            let transition = rule.as_ref().is_ok_and(|e| e.references().has_variable("oldSelf"));
+            let message = self.message_expression.as_deref().and_then(|m| parse(m).ok());
+            Compiled { rule, message, transition }
+        })
+    }
+
+    /// Why the rule does not compile, if it does not.
+    pub(crate) fn compile_error(&self) -> Option<&str> {
+        self.compiled().rule.as_ref().err().map(String::as_str)
+    }
+
+    /// A failed rule's sentence when no messageExpression gives a better one.
+    fn plain_message(&self) -> String {
+        match &self.message {
+            Some(message) => message.clone(),
+            None => format!("failed rule: {}", self.rule.trim()),
+        }
+    }
+}
+
+pub(crate) fn parse(source: &str) -> Result<Expression, String> {
+    if source.len() > EXPRESSION_LENGTH_MAX {
+        return Err(format!("expression is longer than {EXPRESSION_LENGTH_MAX} bytes"));
+    }
+    Parser::default().enable_optional_syntax(true).parse(source).map_err(|e| e.to_string())
+}
+
+/// What evaluating all rules found.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) errors: Vec<Cause>,
+    /// Failures of rules over unchanged values: shown as warnings only.
+    pub(crate) ratcheted: Vec<Cause>,
+}
+
+pub(crate) fn check(arena: &Arena, new: &Value, old: Option<&Value>) -> Outcome {
+    thread_local! {
+        // Registering the function library costs more than evaluating a rule, so it is done once per thread.
+        static BASE: Context<'static> = Context::default().with_all();
+    }
+    let mut outcome = Outcome::default();
+    BASE.with(|base| Rules { arena, base }.value(arena.root, new, old, &Path::Root, &mut outcome, 0));
+    outcome
+}
+
+struct Rules<'a> {
+    arena: &'a Arena,
+    base: &'a Context<'static>,
+}
+
+impl Rules<'_> {
+    fn value(
+        &self,
+        id: NodeId,
+        new: &Value,
+        old: Option<&Value>,
+        path: &Path<'_>,
+        outcome: &mut Outcome,
+        depth: usize,
+    ) {
+        if !self.arena.rules_below[id as usize] || depth > DEPTH_MAX || new.is_null() {
+            return;
+        }
+        let node = self.arena.node(id);
+        if !node.rules.is_empty() {
+            self.node(id, node, new, old, path, outcome);
+        }
+        match new {
+            Value::Object(map) => {
+                for (key, member) in map {
+                    if let Some(child) = node.member(key) {
+                        let before = old.and_then(|o| o.get(key));
+                        self.value(child, member, before, &path.key(key), outcome, depth + 1);
+                    }
+                }
+            }
+            Value::Array(items) => {
+                let Some(child) = node.items else { return };
+                for (i, item) in items.iter().enumerate() {
+                    let before = correlate(&node.list, item, old);
+                    self.value(child, item, before, &path.index(i), outcome, depth + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn node(
+        &self,
+        id: NodeId,
+        node: &Node,
+        new: &Value,
+        old: Option<&Value>,
+        path: &Path<'_>,
+        outcome: &mut Outcome,
+    ) {
+        let old = old.filter(|o| !o.is_null());
+        let unchanged = old == Some(new);
+        let mut context = self.base.new_inner_scope();
+        context.add_variable_from_value("self", to_cel(self.arena, id, new));
+        let mut bound_old = None;
+        for rule in &node.rules {
+            let compiled = rule.compiled();
+            if compiled.transition {
+                if old.is_none() && !rule.optional_old_self {
+                    continue;
+                }
+                if bound_old != Some(rule.optional_old_self) {
+                    let value = old.map(|o| to_cel(self.arena, id, o));
+                    context.add_variable_from_value("oldSelf", old_self(value, rule.optional_old_self));
+                    bound_old = Some(rule.optional_old_self);
+                }
+            }
+            let Some(cause) = evaluate(rule, compiled, &context, new, path) else { continue };
+            if unchanged && !compiled.transition {
+                outcome.ratcheted.push(cause);
+            } else {
+                outcome.errors.push(cause);
+            }
+        }
+    }
+}
+
+fn old_self(value: Option<Cel>, optional: bool) -> Cel {
+    match (value, optional) {
+        (Some(value), true) => Cel::Opaque(Arc::new(OptionalValue::of(value))),
+        (None, true) => Cel::Opaque(Arc::new(OptionalValue::none())),
+        (Some(value), false) => value,
+        (None, false) => Cel::Null,
+    }
+}
+
+fn evaluate(
+    rule: &Rule,
+    compiled: &Compiled,
+    context: &Context<'_>,
+    new: &Value,
+    path: &Path<'_>,
+) -> Option<Cause> {
+    let field = match &rule.field_path {
+        Some(below) if path.field() == "<nil>" => below.trim_start_matches('.').to_string(),
+        Some(below) if below.starts_with(['.', '[']) => format!("{path}{below}"),
+        Some(below) => format!("{path}.{below}"),
+        None => path.field(),
+    };
+    let expression = match &compiled.rule {
+        Ok(expression) => expression,
+        Err(error) => {
+            return Some(Cause::invalid_without_value(path.field(), &format!("rule compile error: {error}")));
+        }
+    };
+    match context.resolve(expression) {
+        Ok(Cel::Bool(true)) => None,
+        Ok(Cel::Bool(false)) => {
+            let message = compiled.message.as_ref().and_then(|m| message_of(context.resolve(m).ok()?));
+            Some(failure(
+                rule.reason.as_deref(),
+                field,
+                new,
+                &message.unwrap_or_else(|| rule.plain_message()),
+            ))
+        }
+        Ok(_) => Some(Cause::internal(path.field(), &format!("rule did not return a bool: {}", rule.rule))),
+        Err(error) => {
+            let detail =
+                format!("{error} evaluating rule: {}", rule.message.as_deref().unwrap_or(&rule.rule));
+            Some(failure(None, path.field(), new, &detail))
+        }
+    }
+}
+
+/// A messageExpression counts only if it gives one non-empty line.
+fn message_of(value: Cel) -> Option<String> {
+    match value {
+        Cel::String(s) if !s.trim().is_empty() && !s.contains('\n') => Some(s.to_string()),
+        _ => None,
+    }
+}
+
+fn failure(reason: Option<&str>, field: String, value: &Value, message: &str) -> Cause {
+    match reason {
+        Some("FieldValueForbidden") => Cause::forbidden(field, message),
+        Some("FieldValueRequired") => Cause::required(field, message),
+        Some("FieldValueDuplicate") => {
+            let message = "Duplicate value".to_string();
+            let shown = Cause { field, reason: Reason::Duplicate, message };
+            if is_scalar(value) { Cause::duplicate(shown.field, value) } else { shown }
+        }
+        _ if is_scalar(value) => Cause::invalid(field, value, message),
+        _ => Cause::invalid_without_value(field, message),
+    }
+}
+
+fn is_scalar(value: &Value) -> bool {
+    !value.is_object() && !value.is_array()
+}
+
+/// A JSON value as CEL sees it under its schema: declared members have escaped names, formatted strings are times,
+/// durations and bytes, numbers of type `number` are doubles.
+fn to_cel(arena: &Arena, id: NodeId, value: &Value) -> Cel {
+    convert(arena, Some(id), value, 0)
+}
+
+fn convert(arena: &Arena, id: Option<NodeId>, value: &Value, depth: usize) -> Cel {
+    if depth > DEPTH_MAX {
+        return Cel::Null;
+    }
+    let node = id.map(|id| arena.node(id));
+    match value {
+        Value::Null => Cel::Null,
+        Value::Bool(b) => Cel::Bool(*b),
+        Value::Number(n) => {
+            let double = node.is_some_and(|n| n.kind == Type::Number);
+            match (n.as_i64(), n.as_f64()) {
+                (Some(i), _) if !double => Cel::Int(i),
+                (_, Some(f)) if !double && f.fract() == 0.0 && f.abs() < 9e15 => Cel::Int(f as i64),
+                (_, f) => Cel::Float(f.unwrap_or(f64::NAN)),
+            }
+        }
+        Value::String(s) => {
+            let format =
+                node.filter(|n| n.kind == Type::String).and_then(|n| n.checks.as_ref()?.format.as_deref());
+            formatted(format, s).unwrap_or_else(|| Cel::String(Arc::new(s.clone())))
+        }
+        Value::Array(items) => {
+            let child = node.and_then(|n| n.items);
+            Cel::List(Arc::new(items.iter().map(|i| convert(arena, child, i, depth + 1)).collect()))
+        }
+        Value::Object(map) => {
+            let additional = match node.map(|n| n.additional) {
+                Some(Additional::Schema(id)) => Some(id),
+                _ => None,
+            };
+            let mut out = HashMap::with_capacity(map.len());
+            for (key, member) in map {
+                let declared = node.and_then(|n| n.properties.get(key).copied());
+                // Keys of maps stay as they are, names of properties are escaped to be identifiers.
+                let name = if declared.is_some() { escape(key) } else { key.clone() };
+                out.insert(
+                    Key::String(Arc::new(name)),
+                    convert(arena, declared.or(additional), member, depth + 1),
+                );
+            }
+            Cel::Map(Map { map: Arc::new(out) })
+        }
+    }
+}
+
+fn formatted(format: Option<&str>, s: &str) -> Option<Cel> {
+    match format? {
+        "date-time" => chrono::DateTime::parse_from_rfc3339(s).ok().map(Cel::Timestamp),
+        "date" => chrono::DateTime::parse_from_rfc3339(&format!("{s}T00:00:00Z")).ok().map(Cel::Timestamp),
+        "duration" => formats::duration_nanos(s).map(|n| Cel::Duration(chrono::Duration::nanoseconds(n))),
+        "byte" => {
+            use base64::Engine;
+            let bytes = base64::engine::general_purpose::STANDARD.decode(s).ok()?;
+            Some(Cel::Bytes(Arc::new(bytes)))
+        }
+        _ => None,
+    }
+}
+
+const RESERVED: [&str; 21] = [
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
+
+/// A property name as CEL identifier (apiserver/pkg/cel Escape).
+fn escape(name: &str) -> String {
+    if RESERVED.contains(&name) {
+        return format!("__{name}__");
+    }
+    if !name.contains(['.', '-', '/']) && !name.contains("__") {
+        return name.to_string();
+    }
+    name.replace("__", "__underscores__")
+        .replace('.', "__dot__")
+        .replace('-', "__dash__")
+        .replace('/', "__slash__")
+}
