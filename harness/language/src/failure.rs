@@ -53,8 +53,19 @@ const MISMATCHES_SHOWN: usize = 10;
 /// The failure with everything around it.
 pub fn render(failure: &Failure, case: &CaseReport, paint: Paint) -> String {
     let mut out = headline(failure, paint);
-    let mut line =
-        |key: &str, text: &str| out.push_str(&format!("  {} {text}\n", paint.dim(&format!("{key}:"))));
+    // An empty key continues the block above.
+    let mut line = |key: &str, text: &str| match key {
+        "" => out.push_str(&format!(
+            "{:14}{text}
+",
+            ""
+        )),
+        _ => out.push_str(&format!(
+            "  {} {text}
+",
+            paint.dim(&format!("{key}:"))
+        )),
+    };
     for mismatch in failure.mismatches.iter().take(MISMATCHES_SHOWN) {
         line("differs", &mismatch.to_string());
     }
@@ -70,7 +81,9 @@ pub fn render(failure: &Failure, case: &CaseReport, paint: Paint) -> String {
             line("history", &history_text(&steps, field, failure.fields.len() > 1));
         }
     }
-    if let Some(event) = failure.event.and_then(|seq| by_seq(&case.events, seq)) {
+    let broken_by = failure.event.and_then(|seq| by_seq(&case.events, seq));
+    // The verdict itself breaks nothing.
+    if let Some(event) = broken_by.filter(|event| event.kind != Kind::CheckFailed) {
         line("broken by", &event_text(event, case.start));
         for cause in causes(&case.events, event) {
             line("  because", &event_text(cause, case.start));
@@ -79,7 +92,7 @@ pub fn render(failure: &Failure, case: &CaseReport, paint: Paint) -> String {
     let calls = last_calls(&case.events, failure.t);
     if let Some((first, rest)) = calls.split_first() {
         line("last calls", &call_text(first, &case.events, case.start));
-        rest.iter().for_each(|call| line("          ", &call_text(call, &case.events, case.start)));
+        rest.iter().for_each(|call| line("", &call_text(call, &case.events, case.start)));
     }
     for fault in active_faults(&case.events, failure.t) {
         line("active fault", &fault.text(case.start, failure));
@@ -156,13 +169,18 @@ fn why(events: &[Event], change: &Event) -> String {
     let text = |key: &str| change.detail.get(key).and_then(Value::as_str);
     let mut parts = vec![[text("actor"), text("verb")].into_iter().flatten().collect::<Vec<_>>().join(" ")];
     for cause in causes(events, change) {
-        parts.push(match cause.kind {
-            Kind::Reconcile => match cause.detail.get("number").and_then(Value::as_u64) {
-                Some(number) => format!("reconcile #{number}"),
-                None => cause.text.clone(),
-            },
-            _ => format!("cause: {}", cause.text),
-        });
+        if cause.kind != Kind::Reconcile {
+            parts.push(format!("cause: {}", cause.text));
+            continue;
+        }
+        parts.extend(
+            cause.detail.get("number").and_then(Value::as_u64).map(|number| format!("reconcile #{number}")),
+        );
+        // The pass knows what woke it: the chain behind it would say the same in more words.
+        if let Some(trigger) = cause.detail.get("trigger").and_then(Value::as_str) {
+            parts.push(format!("cause: {trigger}"));
+            break;
+        }
     }
     parts.retain(|part| !part.is_empty());
     parts.join(", ")

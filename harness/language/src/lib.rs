@@ -5,14 +5,17 @@
 //! registers product words with [`vocabulary::Vocabulary::add`] and runs what [`scenario::parse`] returns.
 
 pub mod cel;
+pub mod changes;
 pub mod diagnostics;
 pub mod duration;
 pub mod events;
 pub mod failure;
 pub mod files;
+pub mod lint;
 pub mod matching;
 pub mod paint;
 pub mod report;
+pub mod reporters;
 pub mod scenario;
 pub mod source;
 pub mod vocabulary;

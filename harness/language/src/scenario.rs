@@ -14,6 +14,8 @@ pub use args::{Arg, ArgValue, Count, Manifest, ObjectRef, Step};
 pub use load::{fragments_of, parse, parse_with};
 pub use matrix::MAX_CASES;
 
+pub(crate) use header::{clock_shape, fragment_shape, scenario_shape};
+
 use crate::source::Span;
 use crate::vocabulary::StepKind;
 use indexmap::IndexMap;

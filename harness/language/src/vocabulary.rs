@@ -4,6 +4,8 @@
 
 mod core;
 mod core_faults;
+mod describe;
+mod json_schema;
 mod types;
 
 pub use types::{Key, Rule, Shape, StepKind, StepSchema, Type};

@@ -56,6 +56,14 @@ impl Sort {
     }
 }
 
+pub(crate) fn scenario_shape() -> Shape {
+    Sort::Scenario.shape()
+}
+
+pub(crate) fn fragment_shape() -> Shape {
+    Sort::Fragment.shape()
+}
+
 fn metadata_shape() -> Shape {
     Shape::new()
         .required("name", Type::Text, "name of the scenario, unique, as in a file name")
@@ -72,7 +80,7 @@ pub(super) fn matrix_shape() -> Shape {
         .optional("cases", Type::list(Type::map(Type::Scalar)), "the cells, for `listed`")
 }
 
-pub(super) fn clock_shape() -> Shape {
+pub(crate) fn clock_shape() -> Shape {
     Shape::new().optional("start", Type::Timestamp, "`2026-01-01T00:00:00Z` unless said").optional(
         "limit",
         Type::Duration,

@@ -1,3 +1,5 @@
 //! Integration tests of the scenario language, one binary.
 
+mod reporters;
+mod sample;
 mod vocabulary;
