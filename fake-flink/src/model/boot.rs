@@ -1,0 +1,336 @@
+//! The life of the process: start, leadership, `main()` of an application, the end.
+//!
+//! Order of events and log lines as recorded (reference, sections 5 and 6). Exit codes are those the operating system
+//! sees: 1443 becomes 163.
+
+use super::api::{Effect, JobFact, Mode, ResourceManager};
+use super::cluster::{Cluster, JobTimer, Timer};
+use super::facts::Phase;
+use super::job::{ClaimMode, Restore};
+use super::state::JobState;
+use super::submission::Submission;
+use crate::logs::Level;
+use crate::program::Behaviour;
+use crate::throwable::{Throwable, class};
+use std::collections::BTreeMap;
+
+const ENTRYPOINT: &str = "ClusterEntrypoint";
+/// `ClusterEntrypoint.RUNTIME_FAILURE_RETURN_CODE`.
+const FATAL: i32 = 2;
+
+impl Cluster {
+    pub(super) fn entrypoint_class(&self) -> &'static str {
+        match (&self.mode, self.resources) {
+            (Mode::Application { .. }, ResourceManager::Native) => "KubernetesApplicationClusterEntrypoint",
+            (Mode::Application { .. }, ResourceManager::Standalone) => {
+                "StandaloneApplicationClusterEntryPoint"
+            }
+            (Mode::Session, ResourceManager::Native) => "KubernetesSessionClusterEntrypoint",
+            (Mode::Session, ResourceManager::Standalone) => "StandaloneSessionClusterEntrypoint",
+        }
+    }
+
+    pub(super) fn boot(&mut self) {
+        let (entrypoint, version) = (self.entrypoint_class(), self.version);
+        self.log(ENTRYPOINT, format!("Starting {entrypoint}."));
+        let banner =
+            format!(" Starting {entrypoint} (Version: {version}, Scala: 2.12, Rev:{})", version.commit());
+        self.log(ENTRYPOINT, banner);
+        let wait = self.draw(self.knobs.rest_up);
+        self.after(wait, Timer::RestUp);
+    }
+
+    pub(super) fn rest_up(&mut self) {
+        self.phase = Phase::Electing;
+        let (ip, port) = (self.pod_ip.clone(), self.rest_port());
+        self.log("RestEndpoint", format!("Rest endpoint listening at {ip}:{port}"));
+        self.elect();
+    }
+
+    /// A lock left by an earlier leader is waited for: nobody releases it, not even a graceful stop (recorded).
+    fn elect(&mut self) {
+        let mut wait = self.draw(self.knobs.leader_ready);
+        if self.ha.enabled && self.ha.foreign_lock().is_some() {
+            wait += match self.knobs.lease_wait {
+                Some(delay) => self.draw(delay),
+                None => self.lease_ms(),
+            };
+        }
+        self.after(wait, Timer::Leader);
+    }
+
+    pub(super) fn leader(&mut self) {
+        if self.phase != Phase::Electing {
+            return;
+        }
+        self.phase = Phase::Leading;
+        self.ha_granted();
+        let (session, address) =
+            (self.ha.session.clone(), format!("http://{}:{}", self.pod_ip, self.rest_port()));
+        self.log("RestEndpoint", format!("{address} was granted leadership with leaderSessionID={session}"));
+        self.log("RestEndpoint", format!("Web frontend listening at {address}."));
+        self.log(
+            "DefaultDispatcherRunner",
+            format!("DefaultDispatcherRunner was granted leadership with leader id {session}. Creating new DispatcherLeaderProcess."),
+        );
+        let stored = self.ha_stored_jobs();
+        for job in &stored {
+            let (store, what) = if self.version.is_2() {
+                ("DefaultExecutionPlanStore", "StreamGraph")
+            } else {
+                ("DefaultJobGraphStore", "JobGraph")
+            };
+            self.log(store, format!("Recovered {what}(jobId: {job})."));
+        }
+        match &self.mode {
+            Mode::Application { .. } => {
+                let wait = self.draw(self.knobs.main_method);
+                self.after(wait, Timer::Main);
+            }
+            Mode::Session => self.recover_session_jobs(stored),
+        }
+    }
+
+    /// Session jobs of an earlier leader run again. The stored graph does not say what the program was; the fake
+    /// keeps no program in it and runs the default one.
+    fn recover_session_jobs(&mut self, stored: Vec<String>) {
+        for id in stored {
+            if let Behaviour::Job(program) = self.programs.find(None).with_args(&[]) {
+                let conf = self.conf.clone();
+                let submission = Submission {
+                    id,
+                    program,
+                    parallelism: default_parallelism(&conf),
+                    conf,
+                    restore: Restore::default(),
+                };
+                self.accept(submission);
+            }
+        }
+    }
+
+    pub(super) fn main_method(&mut self) {
+        if self.phase != Phase::Leading {
+            return;
+        }
+        let Mode::Application { main_class, args, .. } = &self.mode else { return };
+        let (class_name, args) = (main_class.clone(), args.clone());
+        let behaviour = self.programs.find(class_name.as_deref()).with_args(&args);
+        let program = match behaviour {
+            Behaviour::Throws(cause) => return self.main_failed(main_error(cause)),
+            Behaviour::NoJob => {
+                let none = "The application contains no execute() calls.";
+                return self.main_failed(Throwable::new(APPLICATION_EXECUTION, none));
+            }
+            Behaviour::NotMain => {
+                let none = "The given program class does not have a main(String[]) method.";
+                return self.main_failed(Throwable::new(class::PROGRAM_INVOCATION, none));
+            }
+            Behaviour::Job(program) => program,
+        };
+        let conf = self.conf.overlaid(&BTreeMap::new());
+        if let Err(cause) = self.check_in_main(&conf) {
+            return self.main_failed(main_error(cause));
+        }
+        let id = self.application_job_id();
+        if self.ha_result_of(&id).is_some() {
+            // Public knowledge: the submission is refused as globally terminated, the bootstrap tolerates it.
+            self.log_at(Level::Warn, "Dispatcher", format!("Ignoring job submission ({id}) because the job already reached a globally-terminal state (i.e. FAILED, CANCELED, FINISHED) in a previous execution."));
+            return self.application_over(JobState::Finished);
+        }
+        let mut program = program;
+        if let Some(name) = conf.get("pipeline.name").filter(|_| class_name.is_none()) {
+            program.name = name.to_owned();
+        }
+        let restore = Restore {
+            path: conf.get("execution.state-recovery.path").map(str::to_owned),
+            allow_non_restored: conf.bool("execution.state-recovery.ignore-unclaimed-state", false),
+            claim: match conf.get("execution.state-recovery.claim-mode").unwrap_or("NO_CLAIM") {
+                "CLAIM" => ClaimMode::Claim,
+                "LEGACY" => ClaimMode::Legacy,
+                _ => ClaimMode::NoClaim,
+            },
+        };
+        self.log("EmbeddedExecutor", format!("Submitting Job with JobId={id}."));
+        let parallelism = default_parallelism(&conf);
+        self.accept(Submission { id: id.clone(), program, parallelism, conf, restore });
+        self.log("EmbeddedExecutor", format!("Job {id} is submitted."));
+        let wait = self.draw(self.knobs.job_init);
+        self.job_after(&id, wait, JobTimer::Initialize);
+    }
+
+    /// The configured id, or with HA the one derived from the cluster id, or a random one.
+    fn application_job_id(&mut self) -> String {
+        let configured = self.conf.get("$internal.pipeline.job-id").and_then(crate::ids::parse_hex32);
+        match configured {
+            Some(id) => id,
+            None if self.ha.enabled => {
+                // Java's String.hashCode, sign-extended: public knowledge of ApplicationDispatcherBootstrap.
+                let hash = self
+                    .ha
+                    .cluster_id()
+                    .encode_utf16()
+                    .fold(0i32, |h, c| h.wrapping_mul(31).wrapping_add(i32::from(c)));
+                format!("{:016x}{:016x}", i64::from(hash), 0)
+            }
+            None => self.ids.hex32(),
+        }
+    }
+
+    /// `main()` threw: a FAILED `(application driver)` job where that is asked for, else the process ends.
+    fn main_failed(&mut self, cause: Throwable) {
+        let fixed = self.conf.get("$internal.pipeline.job-id").is_some();
+        self.log_at(
+            Level::Warn,
+            "ApplicationDispatcherBootstrap",
+            format!("Application failed unexpectedly: \n{}", cause.trace()),
+        );
+        if fixed && self.conf.bool("execution.submit-failed-job-on-application-error", false) {
+            let id = self.application_job_id();
+            self.submit_driver_failure(&id, cause);
+            self.application_over(JobState::Failed);
+        } else {
+            self.fatal("Application failed unexpectedly.");
+        }
+    }
+
+    pub(super) fn initialize_in_application(&mut self, job: &str) {
+        if let Err(cause) = self.initialize(job) {
+            // Recorded for a missing savepoint: the process ends with 2, whatever shutdown-on-application-finish says.
+            let text = format!("JobMaster for job {job} failed.\n{}", cause.trace());
+            self.fatal(&text);
+        }
+    }
+
+    pub(super) fn fatal(&mut self, message: &str) {
+        self.log_at(
+            Level::Error,
+            ENTRYPOINT,
+            format!("Fatal error occurred in the cluster entrypoint.\n{message}"),
+        );
+        self.exit(FATAL);
+    }
+
+    /// The application's job is over, or it never had one.
+    pub(super) fn application_over(&mut self, state: JobState) {
+        let (text, status, code) = match state {
+            JobState::Finished => ("Application completed SUCCESSFULLY", "SUCCEEDED", 0),
+            JobState::Canceled => ("Application CANCELED:", "CANCELED", 0),
+            _ => ("Application FAILED:", "FAILED", 1443 & 0xff),
+        };
+        self.log("ApplicationDispatcherBootstrap", text);
+        if self.conf.bool("execution.shutdown-on-application-finish", true) {
+            self.shut_down(status, code);
+        }
+    }
+
+    /// `DELETE /cluster` and the end of an application.
+    pub(crate) fn shut_down(&mut self, status: &str, code: i32) {
+        if matches!(self.phase, Phase::Ending { .. } | Phase::Exited { .. }) {
+            return;
+        }
+        let entrypoint = self.entrypoint_class();
+        self.log(
+            ENTRYPOINT,
+            format!("Shutting {entrypoint} down with application status {status}. Diagnostics null."),
+        );
+        self.phase = Phase::Ending { code };
+        let wait = self.draw(self.knobs.shutdown);
+        self.after(wait, Timer::Shutdown);
+    }
+
+    /// Ends the process unless a result nobody fetched holds it (then later, with code 2).
+    pub(super) fn try_shutdown(&mut self) {
+        let Phase::Ending { code } = self.phase else { return };
+        let waited = self.now - self.started_ending();
+        match self.ops.holds_shutdown_until(self.now) {
+            Some(until) => {
+                // Looked at again often enough to leave soon after the result is fetched.
+                let next = (self.now + 100).min(until);
+                self.at(next, Timer::Shutdown);
+                return;
+            }
+            None if waited >= self.conf.millis("rest.async.store-duration", 300_000) => {
+                self.log_at(
+                    Level::Warn,
+                    ENTRYPOINT,
+                    format!("Waiting for results to be accessed timed out after {} seconds.", waited / 1000),
+                );
+                self.finish_shutdown(FATAL);
+            }
+            None => self.finish_shutdown(code),
+        }
+    }
+
+    /// When the last job ended: the wait for results is counted from there.
+    fn started_ending(&self) -> i64 {
+        self.jobs.values().map(|j| j.end_time()).filter(|t| *t > 0).max().unwrap_or(self.now)
+    }
+
+    fn finish_shutdown(&mut self, code: i32) {
+        self.suspend_jobs();
+        self.ha_cluster_cleaned();
+        let entrypoint = self.entrypoint_class();
+        let shown = if code == 1443 & 0xff { 1443 } else { code };
+        self.log(
+            ENTRYPOINT,
+            format!("Terminating cluster entrypoint process {entrypoint} with exit code {shown}."),
+        );
+        if self.resources == ResourceManager::Native {
+            self.emit(Effect::DeleteCluster);
+        }
+        self.exit(code);
+    }
+
+    /// SIGTERM: jobs are suspended, leadership is given up, HA data stays.
+    pub(super) fn terminate(&mut self) {
+        self.log(ENTRYPOINT, "RECEIVED SIGNAL 15: SIGTERM. Shutting down as requested.");
+        self.suspend_jobs();
+        if self.phase == Phase::Leading {
+            self.ha_resigned();
+        }
+        self.exit(143);
+    }
+
+    pub(super) fn leadership_lost(&mut self, why: &str) {
+        if self.phase != Phase::Leading {
+            return;
+        }
+        self.log("DefaultDispatcherRunner", format!("DefaultDispatcherRunner was revoked the leadership ({why}). Stopping the DispatcherLeaderProcess."));
+        self.suspend_jobs();
+        self.jobs.clear();
+        for tm in self.tms.values_mut() {
+            tm.allocated.clear();
+        }
+        self.phase = Phase::Electing;
+        self.elect();
+    }
+
+    fn suspend_jobs(&mut self) {
+        let open: Vec<String> =
+            self.jobs.values().filter(|j| !j.state.is_terminal()).map(|j| j.id.clone()).collect();
+        for job in open {
+            self.abort_snapshots(&job, "Checkpoint Coordinator is suspending.");
+            let progress = self.jobs[&job].progress(self.now);
+            self.go(&job, JobState::Suspended);
+            self.log("Dispatcher", format!("Job {job} reached terminal state SUSPENDED."));
+            self.fact(JobFact::Stopped { job: job.clone(), state: JobState::Suspended, progress });
+            if let Some(job) = self.jobs.get_mut(&job) {
+                job.generation += 1;
+            }
+        }
+    }
+}
+
+const APPLICATION_EXECUTION: &str =
+    "org.apache.flink.client.deployment.application.ApplicationExecutionException";
+
+pub(crate) fn main_error(cause: Throwable) -> Throwable {
+    let text = cause.message.clone().unwrap_or_else(|| cause.class.clone());
+    Throwable::new(class::PROGRAM_INVOCATION, format!("The main method caused an error: {text}"))
+        .caused_by(cause)
+}
+
+pub(crate) fn default_parallelism(conf: &crate::Conf) -> u32 {
+    conf.int("parallelism.default", 1).clamp(1, 32_768) as u32
+}

@@ -1,0 +1,231 @@
+//! One job: its graph with subtasks, its history, its coordinator. Data and small pure questions; transitions are in
+//! `lifecycle.rs`.
+
+use super::checkpoints::Coordinator;
+use super::restart::RestartStrategy;
+use super::state::{JobState, TaskState};
+use crate::conf::Conf;
+use crate::program;
+use crate::throwable::Throwable;
+use std::collections::VecDeque;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subtask {
+    pub state: TaskState,
+    pub attempt: u32,
+    pub stamps: [i64; 10],
+    pub tm: Option<String>,
+    pub failure: Option<(Throwable, i64)>,
+}
+
+impl Subtask {
+    fn new(now: i64) -> Subtask {
+        let mut stamps = [-1; 10];
+        stamps[TaskState::Created.index()] = now;
+        Subtask { state: TaskState::Created, attempt: 0, stamps, tm: None, failure: None }
+    }
+
+    pub fn go(&mut self, state: TaskState, now: i64) {
+        if self.state != state {
+            self.state = state;
+            self.stamps[state.index()] = now;
+        }
+    }
+
+    /// When it was deployed, or -1.
+    pub fn start(&self) -> i64 {
+        self.stamps[TaskState::Deploying.index()]
+    }
+
+    pub fn end(&self) -> i64 {
+        if self.state.is_terminal() { self.stamps[self.state.index()] } else { -1 }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vertex {
+    pub id: String,
+    pub spec: program::VertexSpec,
+    pub parallelism: u32,
+    pub max_parallelism: u32,
+    pub subtasks: Vec<Subtask>,
+}
+
+impl Vertex {
+    pub fn status(&self) -> TaskState {
+        let states: Vec<TaskState> = self.subtasks.iter().map(|s| s.state).collect();
+        TaskState::aggregate(&states)
+    }
+
+    pub fn count(&self, state: TaskState) -> usize {
+        self.subtasks.iter().filter(|s| s.state == state).count()
+    }
+
+    /// `name (1/2)`.
+    pub fn task_name(&self, subtask: usize) -> String {
+        format!("{} ({}/{})", self.spec.name, subtask + 1, self.parallelism)
+    }
+}
+
+/// One entry of the exception history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    pub cause: Throwable,
+    pub at: i64,
+    /// Task name with its execution number, and TaskManager; `None` for failures of the job as a whole.
+    pub task: Option<(String, Option<String>)>,
+    pub concurrent: Vec<Failure>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    pub id: String,
+    pub name: String,
+    pub state: JobState,
+    /// By state; 0 is never.
+    pub stamps: [i64; 11],
+    pub program: program::Job,
+    pub conf: Conf,
+    pub parallelism: u32,
+    pub slot_group: String,
+    /// Empty until the scheduler made the graph.
+    pub vertices: Vec<Vertex>,
+    pub coordinator: Option<Coordinator>,
+    pub restart: RestartStrategy,
+    pub restarts: u64,
+    pub rescales: u64,
+    pub history: VecDeque<Failure>,
+    /// Why it FAILED.
+    pub failure: Option<Throwable>,
+    /// Voids timers of earlier attempts.
+    pub generation: u64,
+    pub slots: Vec<String>,
+    pub progress_base: u64,
+    /// All tasks run since.
+    pub running_since: Option<i64>,
+    pub restore: Restore,
+    /// Path of a savepoint taken over under CLAIM.
+    pub adaptive: bool,
+    pub fail_every_attempt: Option<FailPlan>,
+    pub accumulators: u64,
+    /// Made by a failing `main()`: there is no graph, and job details are a NullPointerException.
+    pub driver_only: bool,
+    /// For the uptime metrics: milliseconds spent per state before the current one.
+    pub spent: [i64; 11],
+    pub last_change: i64,
+    pub requirements: Vec<(u32, u32)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailPlan {
+    pub cause: Throwable,
+    pub left: Option<u32>,
+}
+
+/// Where a job was told to start from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restore {
+    pub path: Option<String>,
+    pub allow_non_restored: bool,
+    pub claim: ClaimMode,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClaimMode {
+    Claim,
+    #[default]
+    NoClaim,
+    Legacy,
+}
+
+impl Job {
+    /// Moves to `state` if such a transition exists; says whether it did.
+    pub fn go(&mut self, state: JobState, now: i64) -> bool {
+        if !self.state.allows(state) {
+            return false;
+        }
+        self.spent[self.state.index()] += now - self.last_change;
+        self.last_change = now;
+        self.state = state;
+        self.stamps[state.index()] = now;
+        true
+    }
+
+    pub fn build_graph(&mut self, now: i64) {
+        let max = self.conf.int("pipeline.max-parallelism", -1);
+        let vertices = self.program.vertices.iter().map(|spec| {
+            let parallelism = spec.parallelism.unwrap_or(self.parallelism).max(1);
+            let own = spec.max_parallelism.or(u32::try_from(max).ok().filter(|m| *m > 0));
+            Vertex {
+                id: spec.id(),
+                spec: spec.clone(),
+                parallelism,
+                max_parallelism: own.unwrap_or_else(|| default_max_parallelism(parallelism)),
+                subtasks: vec![Subtask::new(now); parallelism as usize],
+            }
+        });
+        self.vertices = vertices.collect();
+        self.requirements = self.vertices.iter().map(|v| (1, v.parallelism)).collect();
+    }
+
+    pub fn start_time(&self) -> i64 {
+        self.stamps[JobState::Initializing.index()]
+    }
+
+    pub fn end_time(&self) -> i64 {
+        if self.state.is_terminal() { self.stamps[self.state.index()] } else { -1 }
+    }
+
+    pub fn duration(&self, now: i64) -> i64 {
+        let end = if self.state.is_terminal() { self.end_time() } else { now };
+        (end - self.start_time()).max(0)
+    }
+
+    pub fn last_modification(&self) -> i64 {
+        let tasks = self.vertices.iter().flat_map(|v| &v.subtasks).flat_map(|s| s.stamps);
+        tasks.chain(self.stamps).max().unwrap_or(0)
+    }
+
+    /// Slots one slot sharing group needs.
+    pub fn slots_needed(&self) -> usize {
+        self.vertices.iter().map(|v| v.parallelism as usize).max().unwrap_or(0)
+    }
+
+    pub fn all_running(&self) -> bool {
+        self.state == JobState::Running
+            && !self.vertices.is_empty()
+            && self
+                .vertices
+                .iter()
+                .all(|v| v.count(TaskState::Running) + v.count(TaskState::Finished) == v.subtasks.len())
+    }
+
+    pub fn progress(&self, now: i64) -> u64 {
+        let ran = self.running_since.map_or(0, |since| (now - since).max(0) as u64);
+        self.progress_base.saturating_add(ran.saturating_mul(self.rate_per_second()) / 1000)
+    }
+
+    pub fn rate_per_second(&self) -> u64 {
+        self.program.rate.saturating_mul(u64::from(self.parallelism)).max(1)
+    }
+
+    pub fn each_subtask(&mut self, mut f: impl FnMut(&mut Subtask)) {
+        self.vertices.iter_mut().flat_map(|v| &mut v.subtasks).for_each(&mut f);
+    }
+
+    /// Milliseconds spent in `state` so far.
+    pub fn time_in(&self, state: JobState, now: i64) -> i64 {
+        let current = if self.state == state && !state.is_terminal() { now - self.last_change } else { 0 };
+        self.spent[state.index()] + current
+    }
+
+    pub fn operators(&self) -> Vec<String> {
+        self.vertices.iter().map(|v| v.id.clone()).collect()
+    }
+}
+
+/// `KeyGroupRangeAssignment.computeDefaultMaxParallelism`.
+fn default_max_parallelism(parallelism: u32) -> u32 {
+    let wanted = parallelism.saturating_add(parallelism / 2).max(1);
+    wanted.checked_next_power_of_two().unwrap_or(32_768).clamp(128, 32_768)
+}

@@ -1,0 +1,338 @@
+//! A job's life once it is created: scheduling, running, failing, restarting, cancelling, ending.
+
+use super::api::JobFact;
+use super::cluster::{Cluster, JobTimer};
+use super::job::Failure;
+use super::state::{JobState, TaskState};
+use crate::throwable::{Throwable, class};
+
+/// `web.exception-history-size`.
+const HISTORY: usize = 16;
+
+impl Cluster {
+    pub(super) fn schedule_tasks(&mut self, job: &str) {
+        let now = self.now;
+        let Some(entry) = self.jobs.get_mut(job) else { return };
+        let adaptive = entry.adaptive;
+        entry.running_since = None;
+        if adaptive {
+            // The adaptive scheduler waits for slots in CREATED and has no tasks until it runs.
+            if entry.state == JobState::Restarting {
+                self.go(job, JobState::Created);
+            }
+        } else {
+            entry.each_subtask(|s| s.go(TaskState::Scheduled, now));
+            if !self.go(job, JobState::Running) {
+                return;
+            }
+            self.start_checkpointing(job);
+        }
+        self.allocate();
+        let waits = self.jobs.get(job).is_some_and(|j| j.slots.len() < j.slots_needed());
+        if waits && !adaptive {
+            let timeout = self.conf.millis("slot.request.timeout", 300_000);
+            self.job_after(job, timeout, JobTimer::SlotTimeout);
+        }
+    }
+
+    /// All slots are there: deploy.
+    pub(super) fn deploy(&mut self, job: &str) {
+        let now = self.now;
+        let adaptive = self.jobs.get(job).is_some_and(|j| j.adaptive);
+        if adaptive {
+            if !self.go(job, JobState::Running) {
+                return;
+            }
+            self.start_checkpointing(job);
+        }
+        let Some(entry) = self.jobs.get_mut(job) else { return };
+        let slots = entry.slots.clone();
+        for vertex in &mut entry.vertices {
+            for (index, subtask) in vertex.subtasks.iter_mut().enumerate() {
+                subtask.go(TaskState::Deploying, now);
+                subtask.tm = slots.get(index % slots.len().max(1)).cloned();
+            }
+        }
+        let wait = self.draw(self.knobs.deploy);
+        self.job_after(job, wait, JobTimer::Deployed);
+    }
+
+    pub(super) fn tasks_deployed(&mut self, job: &str) {
+        let now = self.now;
+        let Some(entry) = self.jobs.get_mut(job).filter(|j| j.state == JobState::Running) else { return };
+        entry.each_subtask(|s| s.go(TaskState::Initializing, now));
+        if let Some(cause) = self.unreadable_state(job) {
+            let vertex = self.jobs[job].program.failing_vertex;
+            return self.fail(job, cause, Some((vertex, 0)));
+        }
+        let wait = self.draw(self.knobs.restore_state);
+        self.job_after(job, wait, JobTimer::TasksRunning);
+    }
+
+    /// Tasks read the state they restore from; files that went missing fail them here, attempt after attempt.
+    fn unreadable_state(&self, job: &str) -> Option<Throwable> {
+        let retained = self.jobs.get(job)?.coordinator.as_ref()?.latest_restorable()?;
+        let path = retained.path.as_deref()?;
+        let why = self.storage.read(path).err()?;
+        let cause = super::submission::read_error(path, why);
+        Some(
+            Throwable::new("java.lang.Exception", "Exception while creating StreamOperatorStateContext.")
+                .caused_by(
+                Throwable::new(
+                    class::FLINK,
+                    "Could not restore operator state backend from any of the 1 provided restore options.",
+                )
+                .caused_by(cause),
+            ),
+        )
+    }
+
+    pub(super) fn tasks_running(&mut self, job: &str) {
+        let now = self.now;
+        let Some(entry) = self.jobs.get_mut(job).filter(|j| j.state == JobState::Running) else { return };
+        entry.each_subtask(|s| s.go(TaskState::Running, now));
+        entry.running_since = Some(now);
+        let (rate, done, p) =
+            (entry.rate_per_second(), entry.progress_base, u64::from(entry.parallelism.max(1)));
+        let fail_at = entry.program.fail_at.map(|n| n.saturating_mul(1000) / entry.program.rate.max(1));
+        // Records are counted per source subtask.
+        let ends = entry.program.records.map(|n| (n * p).saturating_sub(done).saturating_mul(1000) / rate);
+        let planned = entry.fail_every_attempt.is_some();
+        if planned {
+            self.job_after(job, 1, JobTimer::ProgramFails);
+        } else if let Some(ms) = fail_at {
+            self.job_after(job, (ms as i64).max(1), JobTimer::ProgramFails);
+        }
+        if let Some(ms) = ends {
+            self.job_after(job, ms as i64, JobTimer::ProgramEnds);
+        }
+    }
+
+    pub(super) fn program_fails(&mut self, job: &str) {
+        let Some(entry) = self.jobs.get_mut(job).filter(|j| j.all_running()) else { return };
+        let cause = match &mut entry.fail_every_attempt {
+            Some(plan) => {
+                let cause = plan.cause.clone();
+                let over = plan.left.as_mut().is_some_and(|left| {
+                    *left = left.saturating_sub(1);
+                    *left == 0
+                });
+                if over {
+                    entry.fail_every_attempt = None;
+                }
+                cause
+            }
+            None => entry.program.failure.clone(),
+        };
+        let vertex = entry.program.failing_vertex;
+        self.fail(job, cause, Some((vertex, 0)));
+    }
+
+    pub(super) fn program_ends(&mut self, job: &str) {
+        let now = self.now;
+        let Some(entry) = self.jobs.get_mut(job).filter(|j| j.all_running()) else { return };
+        let records = entry.program.records.unwrap_or(0);
+        entry.accumulators = records.saturating_mul(u64::from(entry.parallelism));
+        self.finish_tasks(job, now);
+    }
+
+    /// Sources ended: tasks finish, then the job.
+    pub(super) fn finish_tasks(&mut self, job: &str, now: i64) {
+        let Some(entry) = self.jobs.get_mut(job) else { return };
+        entry.progress_base = entry.progress(now);
+        entry.running_since = None;
+        entry.each_subtask(|s| s.go(TaskState::Finished, now));
+        let wait = self.draw(self.knobs.finish);
+        self.job_after(job, wait, JobTimer::Finished);
+    }
+
+    pub(super) fn finished(&mut self, job: &str) {
+        self.abort_snapshots(job, "Checkpoint Coordinator is suspending.");
+        if self.go(job, JobState::Finished) {
+            self.over(job);
+        }
+    }
+
+    /// Something failed: a task (vertex, subtask) or the job as a whole. The restart strategy decides what follows.
+    pub(super) fn fail(&mut self, job: &str, cause: Throwable, task: Option<(usize, usize)>) {
+        let (now, unit) = (self.now, self.unit());
+        let Some(entry) = self.jobs.get_mut(job) else { return };
+        if !matches!(entry.state, JobState::Running | JobState::Created) {
+            return;
+        }
+        let located = task.and_then(|(v, s)| {
+            let vertex = entry.vertices.get_mut(v)?;
+            let name = vertex.task_name(s);
+            let subtask = vertex.subtasks.get_mut(s)?;
+            subtask.go(TaskState::Failed, now);
+            subtask.failure = Some((cause.clone(), now));
+            Some((format!("{name} - execution #{}", subtask.attempt), subtask.tm.clone()))
+        });
+        entry.each_subtask(|s| {
+            if !s.state.is_terminal() {
+                s.go(TaskState::Canceled, now);
+            }
+        });
+        let lost_from = entry.progress(now);
+        entry.running_since = None;
+        entry.progress_base = lost_from;
+        entry.generation += 1;
+        let tasks: usize = entry.vertices.iter().map(|v| v.subtasks.len()).sum();
+        let failure = Failure { cause: cause.clone(), at: now, task: located, concurrent: Vec::new() };
+        let delay = entry.restart.on_failure(now, unit);
+        let strategy = entry.restart.name();
+        let failing = failure.task.as_ref().map_or_else(|| job.to_owned(), |t| t.0.clone());
+        match delay {
+            Some(delay) => {
+                remember(entry, failure);
+                entry.restarts += 1;
+                self.log(
+                    "JobMaster",
+                    format!("{tasks} tasks will be restarted to recover the failed task {failing}."),
+                );
+                self.abort_snapshots(job, "Checkpoint Coordinator is suspending.");
+                self.go(job, JobState::Restarting);
+                self.job_after(job, delay.max(1), JobTimer::Restart);
+            }
+            None => {
+                let text = format!("Recovery is suppressed by {strategy}");
+                let suppressed = Throwable::new(class::JOB, text).caused_by(cause);
+                let concurrent = if failure.task.is_some() { vec![failure] } else { Vec::new() };
+                remember(entry, Failure { cause: suppressed.clone(), at: now, task: None, concurrent });
+                entry.failure = Some(suppressed);
+                self.abort_snapshots(job, "Checkpoint Coordinator is suspending.");
+                self.go(job, JobState::Failing);
+                let wait = self.draw(self.knobs.cancel);
+                self.job_after(job, wait, JobTimer::Failed);
+            }
+        }
+    }
+
+    pub(super) fn failed(&mut self, job: &str) {
+        if self.go(job, JobState::Failed) {
+            self.over(job);
+        }
+    }
+
+    /// The restart delay is over: new attempts, state from the newest snapshot.
+    pub(super) fn restart(&mut self, job: &str) {
+        let now = self.now;
+        let Some(entry) = self.jobs.get_mut(job).filter(|j| j.state == JobState::Restarting) else { return };
+        let reached = entry.progress_base;
+        entry.each_subtask(|s| {
+            s.attempt += 1;
+            s.failure = None;
+            s.tm = None;
+            s.stamps = [-1; 10];
+            s.state = TaskState::Scheduled;
+            s.go(TaskState::Created, now);
+        });
+        entry.progress_base = 0;
+        let retained = entry.coordinator.as_ref().and_then(|c| c.latest_restorable()).cloned();
+        if let Some(retained) = &retained {
+            self.note_restored(job, retained);
+        }
+        let from = retained.as_ref().and_then(|r| r.path.clone());
+        let progress = retained.map_or(0, |r| r.snapshot.progress);
+        self.fact(JobFact::Restored {
+            job: job.to_owned(),
+            from,
+            progress,
+            lost: reached.saturating_sub(progress),
+        });
+        self.schedule_tasks(job);
+    }
+
+    /// A cancel request; what it does depends on where the job is. Unknown jobs are the caller's business.
+    pub(crate) fn cancel(&mut self, job: &str) {
+        let now = self.now;
+        let Some(entry) = self.jobs.get_mut(job) else { return };
+        if entry.state.is_terminal() || entry.state == JobState::Cancelling {
+            return;
+        }
+        entry.generation += 1;
+        entry.progress_base = entry.progress(now);
+        entry.running_since = None;
+        entry.each_subtask(|s| {
+            if !s.state.is_terminal() {
+                s.go(TaskState::Canceling, now);
+            }
+        });
+        self.abort_snapshots(job, "Checkpoint Coordinator is suspending.");
+        self.go(job, JobState::Cancelling);
+        let wait = self.draw(self.knobs.cancel);
+        self.job_after(job, wait, JobTimer::Canceled);
+    }
+
+    pub(super) fn canceled(&mut self, job: &str) {
+        let now = self.now;
+        if let Some(entry) = self.jobs.get_mut(job) {
+            entry.each_subtask(|s| {
+                if s.state == TaskState::Canceling {
+                    s.go(TaskState::Canceled, now);
+                }
+            });
+        }
+        if self.go(job, JobState::Canceled) {
+            self.over(job);
+        }
+    }
+
+    /// After a terminal state: slots, snapshots, HA data, and the application if there is one.
+    pub(super) fn over(&mut self, job: &str) {
+        let Some(entry) = self.jobs.get_mut(job) else { return };
+        entry.generation += 1;
+        entry.slots.clear();
+        let (state, progress, name) = (entry.state, entry.progress_base, entry.name.clone());
+        let trace = entry.failure.as_ref().map(Throwable::trace).filter(|_| state == JobState::Failed);
+        self.log(
+            "Dispatcher",
+            match trace {
+                Some(trace) => format!("Job {job} reached terminal state {}.\n{trace}", state.name()),
+                None => format!("Job {job} reached terminal state {}.", state.name()),
+            },
+        );
+        self.log("CheckpointCoordinator", format!("Stopping checkpoint coordinator for job {job}."));
+        self.log("JobMaster", format!("Stopping the JobMaster for job '{name}' ({job})."));
+        self.fact(JobFact::Stopped { job: job.to_owned(), state, progress });
+        self.clean_snapshots(job, state);
+        self.ha_job_cleaned(job, state);
+        self.free_slots_of(job);
+        let application = matches!(self.mode, super::api::Mode::Application { .. });
+        let driver = self.jobs.get(job).is_some_and(|j| j.driver_only);
+        if application && !driver {
+            self.application_over(state);
+        }
+    }
+
+    /// New parallelism bounds under the adaptive scheduler.
+    pub(super) fn rescale(&mut self, job: &str) {
+        let now = self.now;
+        let Some(entry) = self.jobs.get_mut(job).filter(|j| j.state == JobState::Running) else { return };
+        entry.generation += 1;
+        entry.progress_base = entry.progress(now);
+        entry.running_since = None;
+        self.abort_snapshots(job, "Checkpoint Coordinator is suspending.");
+        self.go(job, JobState::Restarting);
+        self.free_slots_of(job);
+        if let Some(entry) = self.jobs.get_mut(job) {
+            entry.slots.clear();
+            entry.rescales += 1;
+            let wanted = entry.requirements.clone();
+            for (vertex, (_, upper)) in entry.vertices.iter_mut().zip(wanted) {
+                vertex.parallelism = upper;
+                let mut subtask = vertex.subtasks.first().cloned().expect("a vertex has a subtask");
+                subtask.attempt += 1;
+                vertex.subtasks = vec![subtask; upper as usize];
+            }
+            entry.parallelism = entry.vertices.iter().map(|v| v.parallelism).max().unwrap_or(1);
+        }
+        self.job_after(job, 70, JobTimer::Restart);
+    }
+}
+
+fn remember(job: &mut super::job::Job, failure: Failure) {
+    job.history.push_front(failure);
+    let max = job.conf.int("web.exception-history-size", HISTORY as i64).clamp(1, 1000) as usize;
+    job.history.truncate(max);
+}

@@ -1,0 +1,19 @@
+//! The JobManager as a state machine: what it is told, what it wants done, and everything in between.
+
+pub mod api;
+pub(crate) mod boot;
+mod checkpointing;
+pub mod checkpoints;
+pub mod cluster;
+mod commands;
+pub mod facts;
+pub mod ha;
+mod halog;
+pub mod job;
+mod lifecycle;
+pub mod ops;
+pub mod restart;
+pub mod state;
+pub(crate) mod submission;
+mod taskmanagers;
+pub(crate) mod taskmanagers_view;

@@ -1,0 +1,189 @@
+//! Restart strategies: whether and when a failed job runs again, and what they are called in logs and REST texts.
+//!
+//! Defaults differ by version (reference, section 4): unset with checkpointing on is fixed-delay without end up to
+//! 1.18 and exponential-delay from 1.19; unset without checkpointing is none.
+
+use crate::conf::{Conf, iso};
+use crate::version::Version;
+use std::collections::VecDeque;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Strategy {
+    None,
+    FixedDelay { attempts: i64, delay: i64 },
+    FailureRate { max: i64, interval: i64, delay: i64 },
+    ExponentialDelay { initial: i64, max: i64, multiplier: f64, reset_after: i64, jitter: f64, attempts: i64 },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestartStrategy {
+    pub strategy: Strategy,
+    /// Set by the configuration rather than by default.
+    pub explicit: bool,
+    failures: i64,
+    recent: VecDeque<i64>,
+    backoff: f64,
+    last_failure: Option<i64>,
+}
+
+impl RestartStrategy {
+    pub fn from_conf(conf: &Conf, version: Version, checkpointing: bool) -> RestartStrategy {
+        let configured = conf.get("restart-strategy.type").map(str::to_ascii_lowercase);
+        let strategy = match configured.as_deref() {
+            Some("none" | "off" | "disable") => Strategy::None,
+            Some("fixed-delay" | "fixeddelay") => Strategy::FixedDelay {
+                attempts: conf.int("restart-strategy.fixed-delay.attempts", 1),
+                delay: conf.millis("restart-strategy.fixed-delay.delay", 1000),
+            },
+            Some("failure-rate" | "failurerate") => Strategy::FailureRate {
+                max: conf.int("restart-strategy.failure-rate.max-failures-per-interval", 1),
+                interval: conf.millis("restart-strategy.failure-rate.failure-rate-interval", 60_000),
+                delay: conf.millis("restart-strategy.failure-rate.delay", 1000),
+            },
+            Some("exponential-delay" | "exponentialdelay") => exponential(conf, version),
+            _ if !checkpointing => Strategy::None,
+            _ if version.since_1_20() => exponential(conf, version),
+            _ => Strategy::FixedDelay { attempts: i64::from(i32::MAX), delay: 1000 },
+        };
+        let explicit = configured.is_some();
+        RestartStrategy {
+            strategy,
+            explicit,
+            failures: 0,
+            recent: VecDeque::new(),
+            backoff: 0.0,
+            last_failure: None,
+        }
+    }
+
+    /// The delay before the next attempt, or `None` when recovery is suppressed. `unit` is a draw in `0..1`.
+    pub fn on_failure(&mut self, now: i64, unit: f64) -> Option<i64> {
+        self.failures += 1;
+        match self.strategy {
+            Strategy::None => None,
+            Strategy::FixedDelay { attempts, delay } => (self.failures <= attempts).then_some(delay),
+            Strategy::FailureRate { max, interval, delay } => {
+                self.recent.push_back(now);
+                while self.recent.len() > max.max(0) as usize + 1 {
+                    self.recent.pop_front();
+                }
+                let oldest = *self.recent.front()?;
+                let exceeded = self.recent.len() > max.max(0) as usize && now - oldest <= interval;
+                (!exceeded).then_some(delay)
+            }
+            Strategy::ExponentialDelay { initial, max, multiplier, reset_after, jitter, attempts } => {
+                let quiet = self.last_failure.is_none_or(|at| now - at >= reset_after + self.backoff as i64);
+                if quiet {
+                    (self.backoff, self.failures) = (initial as f64, 1);
+                } else {
+                    self.backoff = (self.backoff * multiplier).min(max as f64);
+                }
+                self.last_failure = Some(now);
+                let spread = self.backoff * jitter * (2.0 * unit - 1.0);
+                let delay = (self.backoff + spread).min(max as f64).max(0.0) as i64;
+                (self.failures <= attempts).then_some(delay)
+            }
+        }
+    }
+
+    /// As the log line of the JobMaster and `Recovery is suppressed by ...` name it.
+    pub fn name(&self) -> String {
+        match &self.strategy {
+            Strategy::None => "NoRestartBackoffTimeStrategy".to_owned(),
+            Strategy::FixedDelay { attempts, delay } => format!(
+                "FixedDelayRestartBackoffTimeStrategy(maxNumberRestartAttempts={attempts}, backoffTimeMS={delay})"
+            ),
+            Strategy::FailureRate { max, interval, delay } => format!(
+                "FailureRateRestartBackoffTimeStrategy(failuresIntervalMS={interval},backoffTimeMS={delay},\
+                 maxFailuresPerInterval={max})"
+            ),
+            Strategy::ExponentialDelay { initial, max, multiplier, reset_after, jitter, .. } => format!(
+                "ExponentialDelayRestartBackoffTimeStrategy(initialBackoffMS={initial}, maxBackoffMS={max}, \
+                 backoffMultiplier={multiplier}, resetBackoffThresholdMS={reset_after}, jitterFactor={jitter}, \
+                 currentBackoffMS={initial}, lastFailureTimestamp=0)"
+            ),
+        }
+    }
+
+    /// The `restart-strategy` text of `GET /jobs/:id/config` where the job carries its own strategy.
+    pub fn describe(&self) -> String {
+        match &self.strategy {
+            _ if !self.explicit => "Cluster level default restart strategy".to_owned(),
+            Strategy::None => "Restart deactivated.".to_owned(),
+            Strategy::FixedDelay { attempts, delay } => {
+                format!("Restart with fixed delay ({}). #{attempts} restart attempts.", iso(*delay))
+            }
+            Strategy::FailureRate { max, interval, delay } => format!(
+                "Failure rate restart with maximum of {max} failures within interval {} and fixed delay {}.",
+                iso(*interval),
+                iso(*delay)
+            ),
+            Strategy::ExponentialDelay { initial, max, multiplier, reset_after, jitter, .. } => format!(
+                "Restart with exponential delay: starting at {}, increasing by {multiplier:.6}, with maximum {}. \
+                 Delay resets after {} with jitter {jitter:.6}",
+                iso(*initial),
+                iso(*max),
+                iso(*reset_after)
+            ),
+        }
+    }
+}
+
+fn exponential(conf: &Conf, version: Version) -> Strategy {
+    let (multiplier, max) = if version.since_1_20() { (1.5, 60_000) } else { (2.0, 300_000) };
+    Strategy::ExponentialDelay {
+        initial: conf.millis("restart-strategy.exponential-delay.initial-backoff", 1000),
+        max: conf.millis("restart-strategy.exponential-delay.max-backoff", max),
+        multiplier: conf.float("restart-strategy.exponential-delay.backoff-multiplier", multiplier),
+        reset_after: conf.millis("restart-strategy.exponential-delay.reset-backoff-threshold", 3_600_000),
+        jitter: conf.float("restart-strategy.exponential-delay.jitter-factor", 0.1),
+        attempts: conf.int("restart-strategy.exponential-delay.attempts-before-reset-backoff", i64::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strategy(version: Version, checkpointing: bool, keys: &[(&str, &str)]) -> RestartStrategy {
+        let conf = Conf::new(keys.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect());
+        RestartStrategy::from_conf(&conf, version, checkpointing)
+    }
+
+    fn delays(mut s: RestartStrategy, at: &[i64]) -> Vec<Option<i64>> {
+        at.iter().map(|now| s.on_failure(*now, 0.5)).collect()
+    }
+
+    #[test]
+    fn defaults_by_version() {
+        assert_eq!(strategy(Version::V1_18, false, &[]).strategy, Strategy::None);
+        let fixed = Strategy::FixedDelay { attempts: i64::from(i32::MAX), delay: 1000 };
+        assert_eq!(strategy(Version::V1_18, true, &[]).strategy, fixed);
+        assert!(matches!(
+            strategy(Version::V2_2, true, &[]).strategy,
+            Strategy::ExponentialDelay { max: 60_000, .. }
+        ));
+    }
+
+    #[test]
+    fn fixed_delay_counts_to_its_limit() {
+        let s = strategy(
+            Version::V1_20,
+            true,
+            &[("restart-strategy", "fixed-delay"), ("restart-strategy.fixed-delay.attempts", "2")],
+        );
+        assert_eq!(delays(s, &[0, 1, 2]), [Some(1000), Some(1000), None]);
+    }
+
+    #[test]
+    fn failure_rate_forgets_what_is_past() {
+        let s = strategy(Version::V1_20, true, &[("restart-strategy.type", "failure-rate")]);
+        assert_eq!(delays(s, &[0, 61_000, 62_000]), [Some(1000), Some(1000), None]);
+    }
+
+    #[test]
+    fn exponential_delay_grows_and_resets() {
+        let s = strategy(Version::V2_2, true, &[("restart-strategy.type", "exponential-delay")]);
+        assert_eq!(delays(s, &[0, 2000, 5000, 4_000_000]), [Some(1000), Some(1500), Some(2250), Some(1000)]);
+    }
+}

@@ -1,0 +1,350 @@
+//! From a program to a job that runs: submission, initialisation of the JobMaster, where its state comes from.
+
+use super::api::JobFact;
+use super::checkpoints::{CheckpointConfig, Coordinator, Restored, Retained};
+use super::cluster::{Cluster, JobTimer};
+use super::job::{ClaimMode, Job, Restore};
+use super::restart::RestartStrategy;
+use super::state::JobState;
+use crate::conf::{Conf, parse_millis};
+use crate::program;
+use crate::storage::{HaFile, ReadError, Snapshot, normal};
+use crate::throwable::{Throwable, class, unknown_scheme};
+use std::collections::VecDeque;
+
+pub(crate) struct Submission {
+    pub id: String,
+    pub program: program::Job,
+    pub parallelism: u32,
+    pub conf: Conf,
+    pub restore: Restore,
+}
+
+impl Cluster {
+    /// The dispatcher takes a job: it exists from here on, INITIALIZING.
+    pub(crate) fn accept(&mut self, submission: Submission) {
+        let Submission { id, program, parallelism, conf, restore } = submission;
+        let word = if self.version.is_2() { "job" } else { "JobGraph" };
+        self.log("Dispatcher", format!("Received {word} submission '{}' ({id}).", program.name));
+        self.log("Dispatcher", format!("Submitting job '{}' ({id}).", program.name));
+        let config = CheckpointConfig::from_conf(&conf);
+        let restart = RestartStrategy::from_conf(&conf, self.version, config.interval.is_some());
+        let history_max = conf.int("web.checkpoints.history", 10).clamp(1, 1000) as usize;
+        let coordinator = (!program.batch).then(|| Coordinator::new(config, history_max));
+        let mut stamps = [0; 11];
+        stamps[JobState::Initializing.index()] = self.now;
+        let job = Job {
+            name: program.name.clone(),
+            state: JobState::Initializing,
+            stamps,
+            parallelism,
+            slot_group: self.ids.hex32(),
+            vertices: Vec::new(),
+            coordinator,
+            restart,
+            restarts: 0,
+            rescales: 0,
+            history: VecDeque::new(),
+            failure: None,
+            generation: 0,
+            slots: Vec::new(),
+            progress_base: 0,
+            running_since: None,
+            restore,
+            adaptive: conf.get("jobmanager.scheduler").is_some_and(|s| s.eq_ignore_ascii_case("adaptive"))
+                && !program.batch,
+            fail_every_attempt: None,
+            accumulators: 0,
+            driver_only: false,
+            spent: [0; 11],
+            last_change: self.now,
+            requirements: Vec::new(),
+            program,
+            conf,
+            id: id.clone(),
+        };
+        self.jobs.insert(id.clone(), job);
+        self.fact(JobFact::State { job: id.clone(), state: JobState::Initializing });
+        self.ha_job_submitted(&id);
+    }
+
+    /// What `main()` already refuses in the configuration of its environment.
+    pub(crate) fn check_in_main(&self, conf: &Conf) -> Result<(), Throwable> {
+        for key in [
+            "execution.checkpointing.interval",
+            "execution.checkpointing.timeout",
+            "execution.checkpointing.min-pause",
+        ] {
+            if let Some(text) = conf.get(key) {
+                let parsed = parse_millis(text).map_err(|why| {
+                    let why = if self.version.is_2() {
+                        format!("{why}, and is not a valid ISO-8601 duration format: {text}")
+                    } else {
+                        why
+                    };
+                    let message = format!("Could not parse value '{text}' for key '{key}'.");
+                    Throwable::new(class::ILLEGAL_ARGUMENT, message)
+                        .caused_by(Throwable::new("java.lang.NumberFormatException", why))
+                })?;
+                if key.ends_with("interval") && parsed > 0 && parsed < 10 {
+                    let text = "Checkpoint interval must be larger than or equal to 10 ms";
+                    return Err(Throwable::new(class::ILLEGAL_ARGUMENT, text));
+                }
+            }
+        }
+        // 1.x loads the state backend in the environment, 2.x in the JobMaster (public knowledge, not recorded).
+        if self.version.is_2() { Ok(()) } else { check_backend(conf) }
+    }
+
+    /// Starts the JobMaster: CREATED, or the reason why not.
+    pub(crate) fn initialize(&mut self, job: &str) -> Result<(), Throwable> {
+        let session = self.ha.session.clone();
+        self.log(
+            "JobMasterServiceLeadershipRunner",
+            format!("JobMasterServiceLeadershipRunner for job {job} was granted leadership with leader id {session}. Creating new JobMasterServiceProcess."),
+        );
+        self.ha_job_started(job);
+        let started = self.start_job_master(job);
+        if let Err(cause) = started {
+            let cause = Throwable::wrap(class::COMPLETION, cause);
+            let cause =
+                Throwable::new(class::JOB_INITIALIZATION, "Could not start the JobMaster.").caused_by(cause);
+            return Err(cause);
+        }
+        let (name, strategy) = {
+            let job = &self.jobs[job];
+            (job.name.clone(), job.restart.name())
+        };
+        self.log("JobMaster", format!("Using restart back off time strategy {strategy} for {name} ({job})."));
+        self.go(job, JobState::Created);
+        let wait = self.draw(self.knobs.schedule);
+        self.job_after(job, wait, JobTimer::Schedule);
+        Ok(())
+    }
+
+    fn start_job_master(&mut self, job: &str) -> Result<(), Throwable> {
+        let now = self.now;
+        let conf = self.jobs[job].conf.clone();
+        if self.version.is_2() {
+            check_backend(&conf)?;
+        }
+        let entry = self.jobs.get_mut(job).expect("an accepted job is listed");
+        let widest = entry
+            .program
+            .vertices
+            .iter()
+            .map(|v| v.parallelism.unwrap_or(entry.parallelism))
+            .max()
+            .unwrap_or(1);
+        if widest > 32_768 {
+            return Err(Throwable::new(
+                class::ILLEGAL_ARGUMENT,
+                format!("Operator parallelism not within bounds: {widest}"),
+            ));
+        }
+        entry.build_graph(now);
+        let found = self.recover_from_ha(job)?;
+        let found = match found {
+            Some(retained) => Some(retained),
+            None => self.restore_from_path(job)?,
+        };
+        let (from, progress) = match &found {
+            Some(retained) => (retained.path.clone(), retained.snapshot.progress),
+            None => {
+                self.log("CheckpointCoordinator", "No checkpoint found during restore.");
+                (None, 0)
+            }
+        };
+        self.fact(JobFact::Started { job: job.to_owned(), restored_from: from, progress });
+        Ok(())
+    }
+
+    /// Checkpoints the job map points to win over every configured path.
+    fn recover_from_ha(&mut self, job: &str) -> Result<Option<Retained>, Throwable> {
+        if !self.ha.enabled || self.jobs[job].coordinator.is_none() {
+            return Ok(None);
+        }
+        let map = format!(
+            "KubernetesStateHandleStore{{configMapName='{}'}}",
+            super::ha::job_map(self.ha.cluster_id(), job)
+        );
+        let handles = self.ha_checkpoints(job);
+        let utils = "DefaultCompletedCheckpointStoreUtils";
+        self.log(utils, format!("Recovering checkpoints from {map}."));
+        self.log(utils, format!("Found {} checkpoints in {map}.", handles.len()));
+        let counter = self.ha_counter(job);
+        let mut recovered = VecDeque::new();
+        for (id, file) in handles {
+            let read = file.as_deref().and_then(|f| self.storage.file(f));
+            let Some(HaFile::Checkpoint { path, snapshot }) = read else {
+                // Public knowledge: a handle that cannot be followed fails the start, nothing is skipped.
+                let text = format!(
+                    "Could not retrieve checkpoint {id} from state handle under {}. This indicates that the retrieved state handle is broken. Try cleaning the state handle store.",
+                    super::ha::checkpoint_key(id)
+                );
+                return Err(Throwable::new(class::FLINK, text));
+            };
+            let is_savepoint = snapshot.savepoint;
+            let path = (!path.is_empty()).then_some(path);
+            recovered.push_back(Retained {
+                snapshot,
+                path,
+                ha_file: file,
+                owned: !is_savepoint,
+                is_savepoint,
+            });
+        }
+        let newest = recovered.back().cloned();
+        let coordinator = self.jobs.get_mut(job).and_then(|j| j.coordinator.as_mut()).expect("checked above");
+        coordinator.retained = recovered;
+        let after = newest.as_ref().map_or(1, |r| r.snapshot.id + 1);
+        coordinator.next_id = counter.unwrap_or(after).max(after);
+        if let Some(retained) = &newest {
+            self.note_restored(job, retained);
+        }
+        Ok(newest)
+    }
+
+    fn restore_from_path(&mut self, job: &str) -> Result<Option<Retained>, Throwable> {
+        let restore = self.jobs[job].restore.clone();
+        let Some(path) = restore.path.filter(|p| !p.is_empty()) else { return Ok(None) };
+        if self.jobs[job].coordinator.is_none() {
+            return Ok(None);
+        }
+        let allowing = if restore.allow_non_restored { "allowing non restored state" } else { "" };
+        self.log("CheckpointCoordinator", format!("Starting job {job} from savepoint {path} ({allowing})"));
+        let snapshot = self
+            .storage
+            .read(&path)
+            .map_err(|why| Throwable::wrap(class::RUNTIME, read_error(&path, why)))?;
+        let operators = self.jobs[job].operators();
+        if !restore.allow_non_restored
+            && let Some(lost) = snapshot.operators.iter().find(|o| !operators.contains(o))
+        {
+            let text = format!(
+                "Failed to rollback to checkpoint/savepoint {}. Cannot map checkpoint/savepoint state for operator {lost} to the new program, because the operator is not available in the new program. If you want to allow to skip this, you can set the --allowNonRestoredState option on the CLI.",
+                normal(&path)
+            );
+            return Err(Throwable::new(class::ILLEGAL_STATE, text));
+        }
+        let claimed = restore.claim == ClaimMode::Claim;
+        let next = snapshot.id + 1;
+        let path = normal(&path);
+        let file = HaFile::Checkpoint { path: path.clone(), snapshot: snapshot.clone() };
+        // The restored savepoint enters the completed checkpoint store: a failover before the first checkpoint finds it.
+        self.ha_count(job, next);
+        let ha_file = self.ha_checkpoint_added(job, snapshot.id, file, &[]);
+        let retained =
+            Retained { snapshot, path: Some(path), ha_file, owned: claimed, is_savepoint: !claimed };
+        let coordinator = self.jobs.get_mut(job).and_then(|j| j.coordinator.as_mut()).expect("checked above");
+        coordinator.next_id = next;
+        coordinator.retained.push_back(retained.clone());
+        self.note_restored(job, &retained);
+        Ok(Some(retained))
+    }
+
+    /// Progress, statistics and log line of a restore.
+    pub(super) fn note_restored(&mut self, job: &str, retained: &Retained) {
+        let now = self.now;
+        let entry = self.jobs.get_mut(job).expect("the job being restored is listed");
+        entry.progress_base = retained.snapshot.progress;
+        let id = retained.snapshot.id;
+        if let Some(c) = &mut entry.coordinator {
+            c.counts.restored += 1;
+            c.latest_restored = Some(Restored {
+                id,
+                at: now,
+                is_savepoint: retained.is_savepoint,
+                path: retained.path.clone(),
+            });
+        }
+        let kind = if retained.is_savepoint { "Savepoint" } else { "Checkpoint" };
+        let at = retained.path.as_deref().unwrap_or("<checkpoint-not-externally-addressable>");
+        let of: &Snapshot = &retained.snapshot;
+        let line = format!(
+            "Restoring job {job} from {kind} {id} @ {} for {} located at {at}.",
+            of.triggered_ms, of.job
+        );
+        self.log("CheckpointCoordinator", line);
+    }
+
+    /// A job that could not be initialised: FAILED without a graph, its cause kept.
+    pub(crate) fn initialization_failed(&mut self, job: &str, cause: &Throwable) {
+        let now = self.now;
+        if let Some(entry) = self.jobs.get_mut(job) {
+            entry.vertices.clear();
+            entry.failure = Some(cause.clone());
+            entry.history.push_front(super::job::Failure {
+                cause: cause.clone(),
+                at: now,
+                task: None,
+                concurrent: Vec::new(),
+            });
+        }
+        self.go(job, JobState::Failed);
+        self.over(job);
+    }
+
+    /// The `(application driver)` job that stands for a `main()` that threw.
+    pub(super) fn submit_driver_failure(&mut self, id: &str, cause: Throwable) {
+        let mut program = program::state_machine();
+        program.name = "(application driver)".to_owned();
+        let conf = self.conf.clone();
+        self.accept(Submission {
+            id: id.to_owned(),
+            program,
+            parallelism: 1,
+            conf,
+            restore: Restore::default(),
+        });
+        if let Some(job) = self.jobs.get_mut(id) {
+            job.driver_only = true;
+            job.coordinator = None;
+        }
+        self.initialization_failed(id, &cause);
+    }
+}
+
+/// State backends by short name or factory class; anything else is looked for as a class and not found.
+fn check_backend(conf: &Conf) -> Result<(), Throwable> {
+    let Some(name) = conf.get("state.backend.type") else { return Ok(()) };
+    let known = ["hashmap", "jobmanager", "filesystem", "rocksdb", "forst"];
+    if known.contains(&name.to_ascii_lowercase().as_str()) || name.contains('.') {
+        return Ok(());
+    }
+    let text = format!("Cannot find configured state backend factory class: {name}");
+    Err(Throwable::new("org.apache.flink.util.DynamicCodeLoadingException", text)
+        .caused_by(Throwable::new("java.lang.ClassNotFoundException", name)))
+}
+
+pub(crate) fn read_error(path: &str, why: ReadError) -> Throwable {
+    match why {
+        ReadError::Missing => {
+            let scheme = path.split_once(":/").map_or("file", |(scheme, _)| scheme);
+            let text = format!(
+                "Cannot find checkpoint or savepoint file/directory '{path}' on file system '{scheme}'."
+            );
+            Throwable::new(class::FILE_NOT_FOUND, text)
+        }
+        ReadError::NoMetadata => {
+            let text = format!(
+                "Cannot find meta data file '_metadata' in directory '{}'. Please try to load the checkpoint/savepoint directly from the metadata file instead of the directory.",
+                normal(path)
+            );
+            Throwable::new(class::FILE_NOT_FOUND, text)
+        }
+        ReadError::Corrupt => {
+            let text = format!("Unexpected magic number 0 in checkpoint metadata '{path}'.");
+            Throwable::new(class::IO, text)
+        }
+        ReadError::Unreachable => {
+            let text = format!("Cannot access file system for checkpoint/savepoint path '{path}'.");
+            Throwable::new(class::IO, text)
+                .caused_by(Throwable::new("java.net.ConnectException", "Connection refused"))
+        }
+        ReadError::UnknownScheme(scheme) => {
+            let text = format!("Cannot access file system for checkpoint/savepoint path '{path}'.");
+            Throwable::new(class::IO, text).caused_by(unknown_scheme(&scheme))
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! TaskManagers and their slots: registration, loss, allocation, requests for more, release of idle ones.
+
+use super::api::{Effect, ResourceManager, TaskManagers};
+use super::cluster::{Cluster, Timer};
+use super::state::{JobState, TaskState};
+use crate::throwable::Throwable;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TaskManager {
+    pub slots: u32,
+    pub registered: i64,
+    /// Job per allocated slot.
+    pub allocated: Vec<String>,
+    pub data_port: u16,
+    pub rpc_port: u16,
+    pub idle_since: i64,
+}
+
+impl TaskManager {
+    pub fn free(&self) -> usize {
+        (self.slots as usize).saturating_sub(self.allocated.len())
+    }
+}
+
+/// A TaskManager with more slots than this is a mistake in the caller's configuration.
+const SLOTS_MAX: u32 = 100_000;
+
+impl Cluster {
+    pub(super) fn task_manager_up(&mut self, id: String, slots: u32) {
+        if !self.phase.listens() {
+            // It keeps trying to register; the shell announces it again when it wants to.
+            return;
+        }
+        match self.requested_tms.iter().position(|name| *name == id) {
+            Some(at) => {
+                self.requested_tms.remove(at);
+            }
+            None => {
+                self.requested_tms.pop();
+            }
+        }
+        let now = self.now;
+        let data_port = 30_000 + (self.unit() * 20_000.0) as u16;
+        let rpc_port = 6122;
+        let slots = slots.min(SLOTS_MAX);
+        self.log(
+            "ResourceManager",
+            format!("Registering TaskManager with ResourceID {id} at ResourceManager"),
+        );
+        self.tms.insert(
+            id,
+            TaskManager {
+                slots,
+                registered: now,
+                allocated: Vec::new(),
+                data_port,
+                rpc_port,
+                idle_since: now,
+            },
+        );
+        self.allocate();
+        self.watch_idle();
+    }
+
+    pub(super) fn task_manager_lost(&mut self, id: &str) {
+        if self.tms.shift_remove(id).is_none() {
+            self.requested_tms.retain(|name| name != id);
+            self.allocate();
+            return;
+        }
+        self.log("ResourceManager", format!("Closing TaskExecutor connection {id} because: Pod terminated."));
+        let hit: Vec<String> =
+            self.jobs.values().filter(|j| j.slots.iter().any(|s| s == id)).map(|j| j.id.clone()).collect();
+        for job in hit {
+            let Some(entry) = self.jobs.get_mut(&job) else { continue };
+            entry.slots.retain(|s| s != id);
+            let vertex =
+                entry.vertices.iter().position(|v| v.subtasks.iter().any(|s| s.tm.as_deref() == Some(id)));
+            let subtask = vertex
+                .and_then(|v| entry.vertices[v].subtasks.iter().position(|s| s.tm.as_deref() == Some(id)));
+            let text = format!("TaskManager with id {id} is no longer reachable.");
+            let cause = Throwable::new("org.apache.flink.runtime.jobmaster.JobMasterException", text);
+            match entry.state {
+                JobState::Running if vertex.is_some() => self.fail(&job, cause, vertex.zip(subtask)),
+                _ => {}
+            }
+        }
+        self.allocate();
+    }
+
+    /// Gives free slots to jobs that wait, oldest first, and asks for what is missing.
+    pub(super) fn allocate(&mut self) {
+        let waiting: Vec<String> =
+            self.jobs.values().filter(|j| waits_for_slots(j)).map(|j| j.id.clone()).collect();
+        let mut missing = 0;
+        for job in waiting {
+            let needed = self.jobs[&job].slots_needed();
+            while self.jobs[&job].slots.len() < needed {
+                let Some((id, tm)) = self.tms.iter_mut().find(|(_, tm)| tm.free() > 0) else { break };
+                tm.allocated.push(job.clone());
+                let id = id.clone();
+                if let Some(entry) = self.jobs.get_mut(&job) {
+                    entry.slots.push(id);
+                }
+            }
+            let has = self.jobs[&job].slots.len();
+            if has >= needed && needed > 0 {
+                self.deploy(&job);
+            } else {
+                missing += needed - has;
+            }
+        }
+        if self.resources == ResourceManager::Native {
+            self.request_task_managers(missing);
+        }
+    }
+
+    fn request_task_managers(&mut self, missing_slots: usize) {
+        let each = self.conf.int("taskmanager.numberOfTaskSlots", 1).clamp(1, i64::from(SLOTS_MAX)) as u32;
+        let wanted = missing_slots.div_ceil(each as usize);
+        let count = wanted.saturating_sub(self.requested_tms.len());
+        if count == 0 {
+            return;
+        }
+        let (cluster, attempt) = (self.ha.cluster_id().to_owned(), self.attempt);
+        let first = self.tm_index + 1;
+        self.tm_index += count as u32;
+        let names: Vec<String> =
+            (first..=self.tm_index).map(|i| format!("{cluster}-taskmanager-{attempt}-{i}")).collect();
+        for name in &names {
+            self.log("ResourceManager", format!("Requesting new worker with resource spec WorkerResourceSpec {{numSlots={each}}}, current pending count: {}: {name}.", self.requested_tms.len()));
+        }
+        self.requested_tms.extend(names.iter().cloned());
+        self.emit(Effect::NeedTaskManagers(TaskManagers {
+            count: count as u32,
+            attempt,
+            names,
+            slots_each: each,
+        }));
+    }
+
+    pub(super) fn slot_timeout(&mut self, job: &str) {
+        let Some(entry) = self.jobs.get(job) else { return };
+        if !waits_for_slots(entry) || entry.adaptive {
+            return;
+        }
+        // Public knowledge of the default scheduler; not recorded.
+        let cause = Throwable::new(
+            "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException",
+            "Slot request bulk is not fulfillable! Could not allocate the required slot within slot request timeout",
+        )
+        .caused_by(Throwable::new("java.util.concurrent.TimeoutException", "Timeout has occurred: 300000 ms"));
+        self.fail(job, cause, Some((0, 0)));
+    }
+
+    pub(super) fn free_slots_of(&mut self, job: &str) {
+        let now = self.now;
+        for tm in self.tms.values_mut() {
+            let before = tm.allocated.len();
+            tm.allocated.retain(|owner| owner != job);
+            if tm.allocated.is_empty() && before > 0 {
+                tm.idle_since = now;
+            }
+        }
+        self.allocate();
+        self.watch_idle();
+    }
+
+    /// Native clusters give idle TaskManagers back after a while.
+    fn watch_idle(&mut self) {
+        if self.resources == ResourceManager::Standalone {
+            return;
+        }
+        let timeout = self.conf.millis("resourcemanager.taskmanager-timeout", 30_000);
+        let idle: Vec<(String, i64)> = self
+            .tms
+            .iter()
+            .filter(|(_, tm)| tm.allocated.is_empty())
+            .map(|(id, tm)| (id.clone(), tm.idle_since))
+            .collect();
+        for (id, since) in idle {
+            self.at(since + timeout, Timer::IdleTaskManager { id, since });
+        }
+    }
+
+    pub(super) fn release_if_idle(&mut self, id: &str, since: i64) {
+        let idle = self.tms.get(id).is_some_and(|tm| tm.allocated.is_empty() && tm.idle_since == since);
+        if idle {
+            self.tms.shift_remove(id);
+            self.log("ResourceManager", format!("Stopping worker {id}."));
+            self.emit(Effect::ReleaseTaskManager { id: id.to_owned() });
+        }
+    }
+
+    pub(crate) fn lose_task_managers(&mut self) {
+        for id in self.tms.keys().cloned().collect::<Vec<_>>() {
+            self.task_manager_lost(&id);
+        }
+    }
+}
+
+/// Scheduled (or, adaptive, created) and not all slots there. A job between restarts keeps its slots and asks later.
+fn waits_for_slots(job: &super::job::Job) -> bool {
+    let first = job.vertices.first().and_then(|v| v.subtasks.first()).map(|s| s.state);
+    match job.state {
+        JobState::Running => first == Some(TaskState::Scheduled),
+        JobState::Created => job.adaptive && matches!(first, Some(TaskState::Created | TaskState::Scheduled)),
+        _ => false,
+    }
+}

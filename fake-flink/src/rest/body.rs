@@ -1,0 +1,227 @@
+//! Request bodies read the way Jackson reads them into Flink's classes: lenient about scalars, strict about enums.
+//!
+//! Reference section 1: empty is `{}`, text after the first value is ignored, `null` is a NullPointerException, unknown
+//! members are refused by 1.18 only.
+
+use super::error::{RestError, rest_caused};
+use crate::throwable::{Throwable, class};
+use crate::version::Version;
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Text,
+    Bool,
+    Int,
+    Long,
+    Enum(&'static [&'static str]),
+    Hex32,
+    TextList,
+    TextMap,
+    Any,
+}
+
+pub(crate) struct Spec {
+    pub class: &'static str,
+    pub members: &'static [(&'static str, Kind)],
+    pub required: &'static [&'static str],
+    /// Members not listed are data (resource requirements).
+    pub open: bool,
+}
+
+const FORMATS: Kind = Kind::Enum(&["CANONICAL", "NATIVE"]);
+const CLAIM: Kind = Kind::Enum(&["CLAIM", "NO_CLAIM", "LEGACY"]);
+
+const fn spec(class: &'static str, members: &'static [(&'static str, Kind)]) -> Spec {
+    Spec { class, members, required: &[], open: false }
+}
+
+pub(crate) static EMPTY: Spec = spec("EmptyRequestBody", &[]);
+pub(crate) static SAVEPOINT: Spec = spec(
+    "SavepointTriggerRequestBody",
+    &[
+        ("target-directory", Kind::Text),
+        ("cancel-job", Kind::Bool),
+        ("formatType", FORMATS),
+        ("triggerId", Kind::Hex32),
+    ],
+);
+pub(crate) static STOP: Spec = spec(
+    "StopWithSavepointRequestBody",
+    &[
+        ("targetDirectory", Kind::Text),
+        ("drain", Kind::Bool),
+        ("formatType", FORMATS),
+        ("triggerId", Kind::Hex32),
+    ],
+);
+pub(crate) static CHECKPOINT: Spec = spec(
+    "CheckpointTriggerRequestBody",
+    &[("checkpointType", Kind::Enum(&["CONFIGURED", "FULL", "INCREMENTAL"])), ("triggerId", Kind::Hex32)],
+);
+pub(crate) static DISPOSAL: Spec = spec("SavepointDisposalRequest", &[("savepoint-path", Kind::Text)]);
+pub(crate) static HEARTBEAT: Spec = Spec {
+    class: "JobClientHeartbeatRequestBody",
+    members: &[("expiredTimestamp", Kind::Long)],
+    required: &["expiredTimestamp"],
+    open: false,
+};
+pub(crate) static REQUIREMENTS: Spec =
+    Spec { class: "JobResourceRequirementsBody", members: &[], required: &[], open: true };
+pub(crate) static SUBMIT: Spec = spec(
+    "JobSubmitRequestBody",
+    &[
+        ("jobGraphFileName", Kind::Text),
+        ("jobJarFileNames", Kind::TextList),
+        ("jobArtifactFileNames", Kind::Any),
+    ],
+);
+pub(crate) static PROFILING: Spec =
+    spec("ProfilingRequestBody", &[("mode", Kind::Text), ("duration", Kind::Int)]);
+pub(crate) static JAR_PLAN: Spec = spec(
+    "JarPlanRequestBody",
+    &[
+        ("entryClass", Kind::Text),
+        ("programArgs", Kind::Text),
+        ("programArgsList", Kind::TextList),
+        ("parallelism", Kind::Int),
+        ("jobId", Kind::Hex32),
+        ("flinkConfiguration", Kind::TextMap),
+    ],
+);
+pub(crate) static JAR_RUN: Spec = spec(
+    "JarRunRequestBody",
+    &[
+        ("entryClass", Kind::Text),
+        ("programArgs", Kind::Text),
+        ("programArgsList", Kind::TextList),
+        ("parallelism", Kind::Int),
+        ("jobId", Kind::Hex32),
+        ("allowNonRestoredState", Kind::Bool),
+        ("savepointPath", Kind::Text),
+        ("restoreMode", CLAIM),
+        ("claimMode", CLAIM),
+        ("flinkConfiguration", Kind::TextMap),
+    ],
+);
+
+/// The members with their values made into the type of the class; null members are left out.
+pub(crate) fn read(bytes: &[u8], spec: &Spec, version: Version) -> Result<Map<String, Value>, RestError> {
+    if bytes.is_empty() {
+        return check(Map::new(), spec, version);
+    }
+    let first = serde_json::Deserializer::from_slice(bytes).into_iter::<Value>().next();
+    match first {
+        Some(Ok(Value::Object(members))) => check(members, spec, version),
+        Some(Ok(Value::Null)) => Err(RestError::Server(Throwable::bare(class::NULL_POINTER))),
+        Some(Ok(_)) => Err(mismatch(spec, "exc.MismatchedInputException", "Cannot deserialize value")),
+        Some(Err(why)) => Err(mismatch(spec, "core.JsonParseException", &why.to_string())),
+        // Nothing but white space.
+        None => check(Map::new(), spec, version),
+    }
+}
+
+fn check(
+    members: Map<String, Value>,
+    spec: &Spec,
+    version: Version,
+) -> Result<Map<String, Value>, RestError> {
+    // The class of 1.18 has no creator Jackson could use (recorded).
+    if spec.class == HEARTBEAT.class && version.rejects_unknown_fields() {
+        return Err(mismatch(spec, "exc.InvalidDefinitionException", "Cannot construct instance"));
+    }
+    let mut out = Map::new();
+    for (name, value) in members {
+        let kind = match spec.members.iter().find(|(member, _)| *member == name) {
+            Some((_, kind)) => *kind,
+            None if spec.open => Kind::Any,
+            None if version.rejects_unknown_fields() => {
+                return Err(mismatch(
+                    spec,
+                    "exc.UnrecognizedPropertyException",
+                    &format!("Unrecognized field \"{name}\""),
+                ));
+            }
+            None => continue,
+        };
+        if value.is_null() {
+            continue;
+        }
+        let read = convert(value, kind).ok_or_else(|| {
+            mismatch(
+                spec,
+                "exc.InvalidFormatException",
+                &format!("Cannot deserialize value of member \"{name}\""),
+            )
+        })?;
+        out.insert(name, read);
+    }
+    if let Some(missing) = spec.required.iter().find(|name| !out.contains_key(**name)) {
+        let text = format!("Missing required creator property '{missing}'");
+        return Err(mismatch(spec, "exc.MismatchedInputException", &text));
+    }
+    Ok(out)
+}
+
+fn mismatch(spec: &Spec, kind: &str, text: &str) -> RestError {
+    let package = if kind.starts_with("core.") { "" } else { "databind." };
+    let class = format!("org.apache.flink.shaded.jackson2.com.fasterxml.jackson.{package}{kind}");
+    let message = format!("Request did not match expected format {}.", spec.class);
+    rest_caused(StatusCode::BAD_REQUEST, message, Throwable::new(&class, text))
+}
+
+fn convert(value: Value, kind: Kind) -> Option<Value> {
+    match (kind, value) {
+        (Kind::Any, value) => Some(value),
+        (Kind::Text, value) => scalar_text(&value).map(Value::String),
+        (Kind::Bool, Value::Bool(b)) => Some(Value::Bool(b)),
+        (Kind::Bool, Value::Number(n)) => Some(Value::Bool(n.as_i64()? != 0)),
+        (Kind::Bool, Value::String(s)) => match s.trim() {
+            "true" | "True" | "TRUE" => Some(Value::Bool(true)),
+            "false" | "False" | "FALSE" | "" => Some(Value::Bool(false)),
+            _ => None,
+        },
+        (Kind::Int, value) => i64::from(i32::try_from(whole(&value)?).ok()?).into_value(),
+        (Kind::Long, value) => whole(&value)?.into_value(),
+        (Kind::Enum(names), Value::String(s)) => names.contains(&s.as_str()).then_some(Value::String(s)),
+        (Kind::Hex32, Value::String(s)) => crate::ids::parse_hex32(&s).map(Value::String),
+        (Kind::TextList, Value::Array(items)) => {
+            let texts: Option<Vec<Value>> = items.iter().map(|v| scalar_text(v).map(Value::String)).collect();
+            texts.map(Value::Array)
+        }
+        (Kind::TextMap, Value::Object(members)) => {
+            let texts: Option<Map<String, Value>> =
+                members.iter().map(|(k, v)| Some((k.clone(), Value::String(scalar_text(v)?)))).collect();
+            texts.map(Value::Object)
+        }
+        (Kind::Bool | Kind::Enum(_) | Kind::Hex32 | Kind::TextList | Kind::TextMap, _) => None,
+    }
+}
+
+trait IntoValue {
+    fn into_value(self) -> Option<Value>;
+}
+
+impl IntoValue for i64 {
+    fn into_value(self) -> Option<Value> {
+        Some(Value::from(self))
+    }
+}
+
+fn whole(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(n) => n.as_i64().or_else(|| n.as_f64().map(|f| f as i64)),
+        Value::String(s) => s.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+fn scalar_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(s) => Some(s.clone()),
+        Value::Number(n) => Some(n.to_string()),
+        Value::Bool(b) => Some(b.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}

@@ -1,0 +1,223 @@
+//! `/jobs/:id/checkpoints`: statistics, configuration, details.
+
+use super::error::{self, RestError, job_missing};
+use super::route::Call;
+use super::{Answer, ok};
+use crate::model::checkpoints::{Coordinator, Entry, Kind, Outcome, Restored, Summary};
+use crate::model::cluster::Cluster;
+use crate::model::job::Job;
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+const NOT_ADDRESSABLE: &str = "<checkpoint-not-externally-addressable>";
+
+fn job(c: &mut Cluster, call: &Call) -> Result<Job, RestError> {
+    let id = call.param("jobid");
+    c.cached_statistics(id).ok_or_else(|| job_missing(id))
+}
+
+fn coordinator(job: &Job) -> Result<&Coordinator, RestError> {
+    let none = || error::rest(StatusCode::NOT_FOUND, "Checkpointing has not been enabled.");
+    job.coordinator.as_ref().ok_or_else(none)
+}
+
+pub(super) fn statistics(c: &mut Cluster, call: &Call) -> Answer {
+    let job = job(c, call)?;
+    let k = coordinator(&job)?;
+    let sizes = summary(&k.sizes);
+    let zeros = summary(&zeros(k.sizes.count));
+    let latest = |e: &Option<Entry>| e.as_ref().map(|e| entry_json(e, c.now, false));
+    let history: Vec<Value> = {
+        let (open, done): (Vec<&Entry>, Vec<&Entry>) =
+            k.history.iter().partition(|e| e.outcome == Outcome::InProgress);
+        open.into_iter().chain(done).map(|e| entry_json(e, c.now, false)).collect()
+    };
+    let mut alignment = zeros.clone();
+    if k.sizes.count == 0 {
+        for p in PERCENTILES {
+            alignment[p.0] = 0.0.into();
+        }
+    }
+    ok(json!({
+        "counts": {
+            "restored": k.counts.restored, "total": k.counts.total, "in_progress": k.pending.len(),
+            "completed": k.counts.completed, "failed": k.counts.failed
+        },
+        "summary": {
+            "checkpointed_size": sizes, "state_size": sizes, "end_to_end_duration": summary(&k.durations),
+            "alignment_buffered": alignment, "processed_data": zeros, "persisted_data": zeros
+        },
+        "latest": {
+            "completed": latest(&k.latest_completed), "savepoint": latest(&k.latest_savepoint),
+            "failed": latest(&k.latest_failed), "restored": k.latest_restored.as_ref().map(restored_json)
+        },
+        "history": history
+    }))
+}
+
+const PERCENTILES: [(&str, f64); 5] =
+    [("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999)];
+
+fn zeros(count: u64) -> Summary {
+    let mut zeros = Summary::default();
+    (0..count.min(1)).for_each(|_| zeros.add(0));
+    zeros
+}
+
+/// Without data the percentiles are the text `NaN`.
+pub(super) fn summary(s: &Summary) -> Value {
+    let mut sorted: Vec<u64> = s.values.iter().copied().collect();
+    sorted.sort_unstable();
+    let avg = s.sum.checked_div(s.count).unwrap_or(0);
+    let mut out = json!({"min": s.min, "max": s.max, "avg": avg});
+    for (name, q) in PERCENTILES {
+        out[name] = match sorted.len() {
+            0 => "NaN".into(),
+            n => (sorted[((n as f64 * q).ceil() as usize).clamp(1, n) - 1] as f64).into(),
+        };
+    }
+    out
+}
+
+fn entry_json(e: &Entry, now: i64, with_tasks: bool) -> Value {
+    let subtasks: u32 = e.subtasks.iter().map(|(_, n)| n).sum();
+    let (class, status, acknowledged, last_ack, bytes, duration) = match &e.outcome {
+        Outcome::InProgress => ("in_progress", "IN_PROGRESS", 0, -1, 0, now - e.triggered),
+        Outcome::Completed { at, .. } => ("completed", "COMPLETED", subtasks, *at, e.bytes, at - e.triggered),
+        Outcome::Failed { at, .. } => ("failed", "FAILED", 0, -1, 0, at - e.triggered),
+    };
+    let kind = match e.kind {
+        Kind::Checkpoint if e.unaligned => "UNALIGNED_CHECKPOINT",
+        Kind::Checkpoint => "CHECKPOINT",
+        Kind::Savepoint => "SAVEPOINT",
+        Kind::Stop { .. } => "SYNC_SAVEPOINT",
+    };
+    let mut tasks = Map::new();
+    if with_tasks {
+        for (vertex, n) in &e.subtasks {
+            tasks.insert(vertex.clone(), task_json(e, *n));
+        }
+    }
+    let mut out = json!({
+        "className": class, "id": e.id, "status": status, "is_savepoint": e.is_savepoint(), "savepointFormat": e.format,
+        "trigger_timestamp": e.triggered, "latest_ack_timestamp": last_ack, "checkpointed_size": bytes, "state_size": bytes,
+        "end_to_end_duration": duration.max(0), "alignment_buffered": 0, "processed_data": 0, "persisted_data": 0,
+        "num_subtasks": subtasks, "num_acknowledged_subtasks": acknowledged, "checkpoint_type": kind, "tasks": tasks
+    });
+    match &e.outcome {
+        Outcome::InProgress => {}
+        Outcome::Completed { path, discarded, .. } => {
+            out["external_path"] = path.as_deref().unwrap_or(NOT_ADDRESSABLE).into();
+            out["discarded"] = (*discarded).into();
+        }
+        Outcome::Failed { at, message } => {
+            out["failure_timestamp"] = (*at).into();
+            out["failure_message"] = message.as_str().into();
+        }
+    }
+    out
+}
+
+fn task_json(e: &Entry, subtasks: u32) -> Value {
+    let (status, ack, at) = match &e.outcome {
+        Outcome::InProgress => ("IN_PROGRESS", 0, -1),
+        Outcome::Completed { at, .. } => ("COMPLETED", subtasks, *at),
+        Outcome::Failed { .. } => ("FAILED", 0, -1),
+    };
+    let share = if ack > 0 { e.bytes / e.subtasks.len().max(1) as u64 } else { 0 };
+    json!({
+        "id": e.id, "status": status, "latest_ack_timestamp": at, "checkpointed_size": share, "state_size": share,
+        "end_to_end_duration": if at < 0 { -1 } else { at - e.triggered }, "alignment_buffered": 0, "processed_data": 0,
+        "persisted_data": 0, "num_subtasks": subtasks, "num_acknowledged_subtasks": ack
+    })
+}
+
+fn restored_json(r: &Restored) -> Value {
+    json!({
+        "id": r.id, "restore_timestamp": r.at, "is_savepoint": r.is_savepoint,
+        "external_path": r.path.as_deref().unwrap_or(NOT_ADDRESSABLE)
+    })
+}
+
+pub(super) fn config(c: &mut Cluster, call: &Call) -> Answer {
+    let job = super::jobs::graph(c, call)?;
+    let id = &job.id;
+    let off =
+        || error::rest(StatusCode::NOT_FOUND, format!("Checkpointing is not enabled for this job ({id})."));
+    let k = &job.coordinator.as_ref().ok_or_else(off)?.config;
+    let retain = k.retain_on_cancel || k.retain_on_failure;
+    ok(json!({
+        "mode": if k.at_least_once || k.interval.is_none() { "at_least_once" } else { "exactly_once" },
+        "interval": k.interval.unwrap_or(i64::MAX), "timeout": k.timeout, "min_pause": k.min_pause,
+        "max_concurrent": k.max_concurrent,
+        "externalization": {"enabled": retain, "delete_on_cancellation": !k.retain_on_cancel},
+        "state_backend": k.backend,
+        "checkpoint_storage": if k.filesystem_storage { "FileSystemCheckpointStorage" } else { "JobManagerCheckpointStorage" },
+        "unaligned_checkpoints": k.unaligned, "tolerable_failed_checkpoints": k.tolerable_failures,
+        "aligned_checkpoint_timeout": k.aligned_timeout, "checkpoints_after_tasks_finish": k.after_tasks_finish,
+        "state_changelog_enabled": k.changelog, "changelog_periodic_materialization_interval": 600_000,
+        "changelog_storage": "memory"
+    }))
+}
+
+fn entry<'a>(job: &'a Job, call: &Call) -> Result<&'a Entry, RestError> {
+    let id = call.number("checkpointid");
+    let found = u64::try_from(id).ok().and_then(|id| coordinator(job).ok()?.entry(id));
+    found.ok_or_else(|| {
+        error::rest(
+            StatusCode::NOT_FOUND,
+            format!("Could not find checkpointing statistics for checkpoint {id}."),
+        )
+    })
+}
+
+pub(super) fn details(c: &mut Cluster, call: &Call) -> Answer {
+    let job = job(c, call)?;
+    ok(entry_json(entry(&job, call)?, c.now, true))
+}
+
+pub(super) fn subtasks(c: &mut Cluster, call: &Call) -> Answer {
+    let job = job(c, call)?;
+    let e = entry(&job, call)?;
+    let vertex = call.param("vertexid");
+    let Some((_, n)) = e.subtasks.iter().find(|(id, _)| id == vertex) else {
+        return Err(error::not_found(format!("There is no checkpoint statistics for task {vertex}.")));
+    };
+    let mut out = task_json(e, *n);
+    let done = matches!(e.outcome, Outcome::Completed { .. });
+    let size = out["state_size"].as_u64().unwrap_or(0) / u64::from((*n).max(1));
+    let took = e.duration().unwrap_or(0).max(0) as u64;
+    // Per subtask only minimum, maximum and average exist: percentiles stay NaN (recorded).
+    let flat = |value: u64| {
+        let mut s = summary(&Summary::default());
+        for key in ["min", "max", "avg"] {
+            s[key] = value.into();
+        }
+        s
+    };
+    let mut buffered = flat(0);
+    PERCENTILES.iter().for_each(|p| buffered[p.0] = 0.0.into());
+    out["summary"] = json!({
+        "checkpointed_size": flat(size), "state_size": flat(size), "end_to_end_duration": flat(took),
+        "checkpoint_duration": {"sync": flat(0), "async": flat(0)},
+        "alignment": {"buffered": buffered, "processed": flat(0), "persisted": flat(0), "duration": flat(0)},
+        "start_delay": flat(0)
+    });
+    let subtasks: Vec<Value> = (0..*n)
+        .map(|index| {
+            if done {
+                json!({
+                    "className": "completed", "index": index, "ack_timestamp": out["latest_ack_timestamp"],
+                    "end_to_end_duration": took, "checkpointed_size": size, "state_size": size,
+                    "checkpoint": {"sync": 0, "async": 0},
+                    "alignment": {"buffered": 0, "processed": 0, "persisted": 0, "duration": 0},
+                    "start_delay": 0, "unaligned_checkpoint": false, "aborted": false, "status": "completed"
+                })
+            } else {
+                json!({"className": "pending", "index": index, "status": "pending_or_failed"})
+            }
+        })
+        .collect();
+    out["subtasks"] = subtasks.into();
+    ok(out)
+}

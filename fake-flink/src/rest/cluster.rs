@@ -1,0 +1,114 @@
+//! `/config`, `/overview`, `DELETE /cluster` and what concerns the JobManager process itself.
+
+use super::error::RestError;
+use super::{Answer, ok};
+use crate::model::api::Mode;
+use crate::model::cluster::Cluster;
+use crate::model::state::JobState;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+pub(super) fn config(c: &Cluster) -> Answer {
+    let session = c.mode == Mode::Session;
+    ok(json!({
+        "refresh-interval": c.caches.refresh_interval(),
+        "timezone-name": "Coordinated Universal Time",
+        "timezone-offset": 0,
+        "flink-version": c.version.to_string(),
+        "flink-revision": c.version.revision(),
+        "features": {
+            "web-submit": session && c.conf.bool("web.submit.enable", true),
+            "web-cancel": c.conf.bool("web.cancel.enable", true),
+            "web-rescale": false,
+            "web-history": false
+        }
+    }))
+}
+
+pub(super) fn overview(c: &Cluster) -> Answer {
+    let count = |pick: fn(JobState) -> bool| c.jobs.values().filter(|j| pick(j.state)).count();
+    let slots: usize = c.tms.values().map(|tm| tm.slots as usize).sum();
+    let free: usize = c.tms.values().map(|tm| tm.free()).sum();
+    ok(json!({
+        "taskmanagers": c.tms.len(),
+        "slots-total": slots,
+        "slots-available": free,
+        "jobs-running": count(|s| !s.is_globally_terminal()),
+        "jobs-finished": count(|s| s == JobState::Finished),
+        "jobs-cancelled": count(|s| s == JobState::Canceled),
+        "jobs-failed": count(|s| s == JobState::Failed),
+        "flink-version": c.version.to_string(),
+        "flink-commit": c.version.commit()
+    }))
+}
+
+pub(super) fn delete(c: &mut Cluster) -> Answer {
+    c.shut_down("SUCCEEDED", 0);
+    ok(json!({}))
+}
+
+pub(super) fn jobmanager_config(c: &Cluster) -> Answer {
+    let entry = |key: &str, value: &str| json!({"key": key, "value": value});
+    let mut list: Vec<Value> = c.conf.entries().map(|(k, v)| entry(k, &redacted(k, v))).collect();
+    // Set by the process at start, so always there.
+    let port = c.rest_port().to_string();
+    for (key, value) in [
+        ("rest.address", c.pod_ip.as_str()),
+        ("jobmanager.rpc.address", &c.pod_ip),
+        ("rest.port", &port),
+        ("web.tmpdir", "/tmp/flink-web"),
+    ] {
+        if c.conf.get(key).is_none() {
+            list.push(entry(key, value));
+        }
+    }
+    ok(Value::Array(list))
+}
+
+/// `GlobalConfiguration.hideSensitiveValues`.
+fn redacted(key: &str, value: &str) -> String {
+    let key = key.to_ascii_lowercase();
+    let sensitive = [
+        "password",
+        "secret",
+        "fs.azure.account.key",
+        "apikey",
+        "api-key",
+        "auth-params",
+        "service-key",
+        "token",
+        "basic-auth",
+        "jaas.config",
+        "http-headers",
+    ];
+    if sensitive.iter().any(|s| key.contains(s)) { "******".to_owned() } else { value.to_owned() }
+}
+
+pub(super) fn environment(_c: &Cluster) -> Answer {
+    ok(json!({
+        "jvm": {
+            "version": "OpenJDK 64-Bit Server VM - Eclipse Adoptium - 17/17.0.15+6",
+            "arch": "amd64",
+            "options": ["-Xmx1073741824", "-Xms1073741824", "-XX:MaxMetaspaceSize=268435456"]
+        },
+        "classpath": ["/opt/flink/lib/flink-dist.jar", ""]
+    }))
+}
+
+pub(super) fn logs(c: &Cluster) -> Answer {
+    ok(json!({"logs": [{"name": "jobmanager.log", "size": 28_739, "mtime": c.started}]}))
+}
+
+pub(super) fn log_file() -> Answer {
+    Err(RestError::plain(StatusCode::NOT_FOUND, "This file does not exist in JobManager log dir."))
+}
+
+pub(super) fn log_url(c: &Cluster, tm: Option<&str>) -> Answer {
+    let base = format!("http://{}:{}", c.pod_ip, c.rest_port());
+    let page = tm.map_or_else(|| "job-manager/logs".to_owned(), |id| format!("task-manager/{id}/logs"));
+    ok(json!({"url": format!("{base}/#/{page}")}))
+}
+
+pub(super) fn thread_dump() -> Answer {
+    ok(json!({"threadInfos": [{"threadName": "main", "stringifiedThreadInfo": "\"main\" Id=1 WAITING\n\n"}]}))
+}

@@ -1,0 +1,342 @@
+//! `/jobs` and below: lists, details, status, configuration, plan, exceptions, result, cancel.
+
+use super::cache::MetricStore;
+use super::error::{self, RestError, job_missing};
+use super::route::{Call, Op};
+use super::{Answer, accepted, ok};
+use crate::model::cluster::Cluster;
+use crate::model::job::{Failure, Job};
+use crate::model::state::{JobState, TaskState};
+use crate::throwable::{Throwable, class, java_string, job_not_found};
+use crate::version::Version;
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+pub(super) fn list(c: &Cluster) -> Answer {
+    let jobs: Vec<Value> = c.jobs.values().map(|j| json!({"id": j.id, "status": j.state.name()})).collect();
+    ok(json!({"jobs": jobs}))
+}
+
+pub(super) fn overview(c: &Cluster) -> Answer {
+    let jobs: Vec<Value> = c.jobs.values().map(|j| job_overview(j, c.now, c.version)).collect();
+    ok(json!({"jobs": jobs}))
+}
+
+fn job_overview(job: &Job, now: i64, version: Version) -> Value {
+    // The adaptive scheduler counts no tasks before it runs.
+    let shown: &[_] = if job.adaptive && job.state == JobState::Created { &[] } else { &job.vertices };
+    let mut tasks = Map::new();
+    tasks.insert("total".into(), shown.iter().map(|v| v.subtasks.len()).sum::<usize>().into());
+    for state in TaskState::ALL {
+        let n: usize = shown.iter().map(|v| v.count(state)).sum();
+        tasks.insert(state.name().to_ascii_lowercase(), n.into());
+    }
+    let mut out = json!({
+        "jid": job.id, "name": job.name, "start-time": job.start_time(), "end-time": job.end_time(),
+        "duration": job.duration(now), "state": job.state.name(), "last-modification": job.last_modification(),
+        "tasks": tasks
+    });
+    if version.is_2() {
+        out["pending-operators"] = 0.into();
+    }
+    out
+}
+
+pub(super) fn submit() -> Answer {
+    Err(error::rest(StatusCode::BAD_REQUEST, "The jobGraphFileName field must not be omitted or be null."))
+}
+
+pub(super) fn status(c: &Cluster, call: &Call) -> Answer {
+    let id = call.param("jobid");
+    let job = c.jobs.get(id).ok_or_else(|| RestError::Server(job_not_found(id)))?;
+    ok(json!({"status": job.state.name()}))
+}
+
+/// The job through the execution-graph cache, or 404.
+pub(super) fn graph(c: &mut Cluster, call: &Call) -> Result<Job, RestError> {
+    let id = call.param("jobid");
+    c.cached_graph(id).ok_or_else(|| job_missing(id))
+}
+
+pub(super) fn details(c: &mut Cluster, call: &Call) -> Answer {
+    let job = graph(c, call)?;
+    if job.driver_only {
+        return Err(RestError::Server(Throwable::bare(class::NULL_POINTER)));
+    }
+    let metrics = c.fetched_metrics();
+    let (now, version) = (c.now, c.version);
+    let mut stamps = Map::new();
+    for state in JobState::ALL {
+        stamps.insert(state.name().into(), job.stamps[state as usize].into());
+    }
+    let mut counts: Map<String, Value> =
+        TaskState::ALL.iter().map(|s| (s.name().to_owned(), 0.into())).collect();
+    for vertex in &job.vertices {
+        let name = vertex.status().name();
+        counts[name] = (counts[name].as_u64().unwrap_or(0) + 1).into();
+    }
+    let vertices: Vec<Value> =
+        job.vertices.iter().map(|v| vertex_json(&job, v, now, version, &metrics)).collect();
+    let mut out = json!({
+        "jid": job.id, "name": job.name, "isStoppable": false, "state": job.state.name(),
+        "start-time": job.start_time(), "end-time": job.end_time(), "duration": job.duration(now),
+        "maxParallelism": job.conf.int("pipeline.max-parallelism", -1), "now": now, "timestamps": stamps,
+        "vertices": vertices, "status-counts": counts, "plan": plan_json(&job.id, &job.name, &job)
+    });
+    if version.since_1_20() {
+        out["job-type"] = job_type(&job).into();
+    }
+    if version.is_2() {
+        out["pending-operators"] = 0.into();
+    }
+    ok(out)
+}
+
+fn job_type(job: &Job) -> &'static str {
+    if job.program.batch { "BATCH" } else { "STREAMING" }
+}
+
+fn vertex_json(
+    job: &Job,
+    v: &crate::model::job::Vertex,
+    now: i64,
+    version: Version,
+    metrics: &MetricStore,
+) -> Value {
+    let start = v.subtasks.iter().map(|s| s.start()).filter(|t| *t > 0).min().unwrap_or(-1);
+    let over = v.subtasks.iter().all(|s| s.state.is_terminal());
+    let end = if over { v.subtasks.iter().map(|s| s.end()).max().unwrap_or(-1) } else { -1 };
+    let duration = if start < 0 { -1 } else { (if over { end } else { now }) - start };
+    let tasks: Map<String, Value> =
+        TaskState::ALL.iter().map(|s| (s.name().to_owned(), v.count(*s).into())).collect();
+    let mut out = json!({
+        "id": v.id, "name": v.spec.name, "maxParallelism": v.max_parallelism, "parallelism": v.parallelism,
+        "status": v.status().name(), "start-time": start, "end-time": end, "duration": duration, "tasks": tasks,
+        "metrics": super::vertices::io_metrics(job, v, None, metrics)
+    });
+    if version.since_1_20() {
+        out["slotSharingGroupId"] = job.slot_group.clone().into();
+    }
+    out
+}
+
+pub(super) fn plan_json(jid: &str, name: &str, job: &Job) -> Value {
+    plan_of(
+        jid,
+        name,
+        job_type(job),
+        &job.vertices.iter().map(|v| (&v.spec, v.parallelism)).collect::<Vec<_>>(),
+    )
+}
+
+/// Nodes sink first: from the last vertex depth-first through its inputs, as the recorded plans list them.
+pub(super) fn plan_of(
+    jid: &str,
+    name: &str,
+    kind: &str,
+    vertices: &[(&crate::program::VertexSpec, u32)],
+) -> Value {
+    let mut order = Vec::new();
+    for last in (0..vertices.len()).rev() {
+        visit(last, vertices, &mut order);
+    }
+    let nodes: Vec<Value> = order.iter().map(|i| {
+        let (spec, parallelism) = vertices[*i];
+        let mut node = json!({
+            "id": spec.id(), "parallelism": parallelism, "operator": "", "operator_strategy": "",
+            "description": spec.description, "optimizer_properties": {}
+        });
+        if !spec.inputs.is_empty() {
+            let inputs = spec.inputs.iter().enumerate().filter_map(|(num, (from, ship))| {
+                let (upstream, _) = vertices.get(*from)?;
+                Some(json!({"num": num, "id": upstream.id(), "ship_strategy": ship, "exchange": "pipelined_bounded"}))
+            });
+            node["inputs"] = inputs.collect();
+        }
+        node
+    }).collect();
+    json!({"jid": jid, "name": name, "type": kind, "nodes": nodes})
+}
+
+fn visit(at: usize, vertices: &[(&crate::program::VertexSpec, u32)], order: &mut Vec<usize>) {
+    if order.contains(&at) || at >= vertices.len() {
+        return;
+    }
+    order.push(at);
+    for (from, _) in &vertices[at].0.inputs {
+        visit(*from, vertices, order);
+    }
+}
+
+pub(super) fn plan(c: &mut Cluster, call: &Call) -> Answer {
+    let job = graph(c, call)?;
+    ok(json!({"plan": plan_json(&job.id, &job.name, &job)}))
+}
+
+pub(super) fn config(c: &mut Cluster, call: &Call) -> Answer {
+    let job = graph(c, call)?;
+    let user: Map<String, Value> =
+        job.program.user_config.iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect();
+    // 1.x knows only strategies set by the program itself (recorded: through the configuration of a run, 1.20 always
+    // names the cluster default); in application mode the configuration is the program's.
+    let application = matches!(c.mode, crate::model::api::Mode::Application { .. });
+    let strategy = if c.version.is_2() || application {
+        job.restart.describe()
+    } else {
+        "Cluster level default restart strategy".to_owned()
+    };
+    let mut execution = json!({
+        "restart-strategy": strategy, "job-parallelism": job.parallelism, "object-reuse-mode": false, "user-config": user
+    });
+    if !c.version.is_2() {
+        execution["execution-mode"] = "PIPELINED".into();
+    }
+    ok(json!({"jid": job.id, "name": job.name, "execution-config": execution}))
+}
+
+pub(super) fn exceptions(c: &mut Cluster, call: &Call) -> Answer {
+    let job = graph(c, call)?;
+    let max =
+        call.query("maxExceptions").and_then(|v| v.parse::<i64>().ok()).unwrap_or(i64::MAX).max(0) as usize;
+    let shown: Vec<Value> = job.history.iter().take(max).map(|f| failure_json(c, f, true)).collect();
+    let truncated = shown.len() < job.history.len();
+    let history = json!({"entries": shown, "truncated": truncated});
+    if c.version.is_2() {
+        return ok(json!({"exceptionHistory": history}));
+    }
+    // The deprecated half: the newest failure, and what the current attempts failed of.
+    let all: Vec<Value> = job
+        .vertices
+        .iter()
+        .flat_map(|v| {
+            v.subtasks.iter().enumerate().filter_map(|(i, s)| {
+            let (cause, at) = s.failure.as_ref()?;
+            let endpoint = endpoint(c, s.tm.as_deref());
+            let mut out = json!({
+                "exception": cause.trace(), "task": v.task_name(i), "location": endpoint, "timestamp": at,
+                "taskManagerId": s.tm
+            });
+            if c.version.since_1_20() {
+                out["endpoint"] = endpoint.into();
+            }
+            Some(out)
+        }).collect::<Vec<_>>()
+        })
+        .collect();
+    let newest = job.history.front();
+    ok(json!({
+        "root-exception": newest.map(|f| f.cause.trace()), "timestamp": newest.map(|f| f.at),
+        "all-exceptions": all, "truncated": false, "exceptionHistory": history
+    }))
+}
+
+fn failure_json(c: &Cluster, failure: &Failure, top: bool) -> Value {
+    let mut out = json!({
+        "exceptionName": failure.cause.class, "stacktrace": failure.cause.trace(), "timestamp": failure.at,
+        "failureLabels": {}
+    });
+    if let Some((task, tm)) = &failure.task {
+        let endpoint = endpoint(c, tm.as_deref());
+        out["taskName"] = task.as_str().into();
+        if !c.version.is_2() {
+            out["location"] = endpoint.as_str().into();
+        }
+        if c.version.since_1_20() {
+            out["endpoint"] = endpoint.into();
+        }
+        out["taskManagerId"] = json!(tm);
+    }
+    if top {
+        out["concurrentExceptions"] = failure.concurrent.iter().map(|f| failure_json(c, f, false)).collect();
+    }
+    out
+}
+
+/// `host:dataPort` of a TaskManager.
+pub(super) fn endpoint(c: &Cluster, tm: Option<&str>) -> String {
+    match tm.and_then(|id| Some((id, c.tms.get(id)?))) {
+        Some((id, tm)) => format!("{}:{}", host(id), tm.data_port),
+        None => "(unassigned)".to_owned(),
+    }
+}
+
+pub(super) fn host(tm: &str) -> &str {
+    tm.split(':').next().unwrap_or(tm)
+}
+
+pub(super) fn accumulators(c: &mut Cluster, call: &Call) -> Answer {
+    let job = graph(c, call)?;
+    let serialized = call.query("includeSerializedValue").is_some_and(|v| v.eq_ignore_ascii_case("true"));
+    let mut values = Map::new();
+    if serialized && job.program.counts_records {
+        values.insert("records".into(), java_string(&job.accumulators.to_string()).into());
+    }
+    ok(json!({
+        "job-accumulators": [], "user-task-accumulators": user_accumulators(&job),
+        "serialized-user-task-accumulators": values
+    }))
+}
+
+pub(super) fn user_accumulators(job: &Job) -> Value {
+    if job.program.counts_records {
+        json!([{"name": "records", "type": "IntCounter", "value": job.accumulators.to_string()}])
+    } else {
+        json!([])
+    }
+}
+
+pub(super) fn execution_result(c: &Cluster, call: &Call) -> Answer {
+    let id = call.param("jobid");
+    let Some(job) = c.jobs.get(id) else {
+        let cause = job_not_found(id);
+        return Err(error::rest_caused(StatusCode::NOT_FOUND, cause.headline(), cause));
+    };
+    let status = match job.state {
+        JobState::Finished => "SUCCEEDED",
+        JobState::Canceled => "CANCELED",
+        JobState::Failed => "FAILED",
+        JobState::Suspended => "UNKNOWN",
+        _ => return ok(json!({"status": {"id": "IN_PROGRESS"}})),
+    };
+    let mut accumulators = Map::new();
+    if job.program.counts_records && !job.vertices.is_empty() {
+        accumulators.insert("records".into(), java_string(&job.accumulators.to_string()).into());
+    }
+    let mut result = json!({
+        "id": job.id, "application-status": status, "accumulator-results": accumulators, "net-runtime": job.duration(c.now)
+    });
+    if let Some(cause) = &job.failure {
+        result["failure-cause"] = cause.to_json();
+    } else if job.state == JobState::Canceled {
+        result["failure-cause"] =
+            Throwable::new("org.apache.flink.runtime.client.JobCancellationException", "Job was cancelled.")
+                .to_json();
+    }
+    ok(json!({"status": {"id": "COMPLETED"}, "job-execution-result": result}))
+}
+
+const MODE_STOP_REMOVED: &str = "The termination mode \"stop\" has been removed. For an ungraceful shutdown, please use \"cancel\" instead. For a graceful shutdown, please use \"jobs/:jobId/stop\" instead.";
+
+pub(super) fn cancel(c: &mut Cluster, call: &Call) -> Answer {
+    let stop = call.op == Op::YarnStop || call.query("mode").is_some_and(|m| m.eq_ignore_ascii_case("stop"));
+    if stop {
+        return Err(error::rest(StatusCode::PERMANENT_REDIRECT, MODE_STOP_REMOVED));
+    }
+    let id = call.param("jobid");
+    let Some(job) = c.jobs.get(id) else {
+        return Err(error::rest_caused(StatusCode::NOT_FOUND, "Job could not be found.", job_not_found(id)));
+    };
+    match job.state {
+        JobState::Finished | JobState::Failed => {
+            let text = format!(
+                "Job cancellation failed because the job has already reached another terminal state ({}).",
+                job.state.name()
+            );
+            Err(error::rest(StatusCode::CONFLICT, text))
+        }
+        _ => {
+            c.cancel(id);
+            accepted(json!({}))
+        }
+    }
+}

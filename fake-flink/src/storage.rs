@@ -1,0 +1,247 @@
+//! The durable storage that outlives clusters: checkpoints, savepoints and HA files, shared by clones.
+//!
+//! It holds meaning, not bytes: a snapshot knows the job's monotonic `progress`, so a judge outside can tell what a
+//! restore lost. Faults (lose, corrupt, unreachable) are set on it directly. It knows nothing of time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    pub job: String,
+    pub id: u64,
+    pub savepoint: bool,
+    /// `CANONICAL` or `NATIVE` for savepoints.
+    pub format: Option<String>,
+    /// How far the job had come; grows while it runs.
+    pub progress: u64,
+    /// Ids of the operators whose state is inside.
+    pub operators: Vec<String>,
+    pub bytes: u64,
+    pub triggered_ms: i64,
+}
+
+/// A file of the HA storage directory that ConfigMaps point to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HaFile {
+    /// `completedCheckpoint<hex>`: where the state lies, or the state itself for JobManager storage.
+    Checkpoint { path: String, snapshot: Snapshot },
+    /// `submittedJobGraph<hex>` / `submittedExecutionPlan<hex>`.
+    Plan { job: String },
+    /// `job-result-store/...json`.
+    Result { job: String, state: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    Missing,
+    /// The directory is there, `_metadata` is not.
+    NoMetadata,
+    Corrupt,
+    Unreachable,
+    UnknownScheme(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteError {
+    ReadOnly,
+    Unreachable,
+    UnknownScheme(String),
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    snapshots: BTreeMap<String, Entry>,
+    files: BTreeMap<String, HaFile>,
+    unreachable: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    snapshot: Snapshot,
+    corrupt: bool,
+}
+
+/// Schemes a Flink image with its bundled plugins can read.
+const SCHEMES: &[&str] = &["file", "s3", "s3a", "s3p", "gs", "hdfs", "abfs", "abfss", "wasb", "wasbs", "oss"];
+/// Nobody can create directories here on Linux; the recorded failures use it.
+const READ_ONLY: &str = "file:/proc";
+
+#[derive(Clone, Debug, Default)]
+pub struct SnapshotStore(Arc<Mutex<Inner>>);
+
+impl SnapshotStore {
+    pub fn new() -> SnapshotStore {
+        SnapshotStore::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn write(&self, path: &str, snapshot: Snapshot) -> Result<(), WriteError> {
+        self.check_writable(path)?;
+        self.lock().snapshots.insert(normal(path), Entry { snapshot, corrupt: false });
+        Ok(())
+    }
+
+    pub fn check_writable(&self, path: &str) -> Result<(), WriteError> {
+        let normal = normal(path);
+        let scheme = scheme(path);
+        if !SCHEMES.contains(&scheme) {
+            return Err(WriteError::UnknownScheme(scheme.to_owned()));
+        }
+        if self.lock().is_unreachable(&normal) {
+            return Err(WriteError::Unreachable);
+        }
+        if normal == READ_ONLY || normal.starts_with("file:/proc/") {
+            return Err(WriteError::ReadOnly);
+        }
+        Ok(())
+    }
+
+    pub fn read(&self, path: &str) -> Result<Snapshot, ReadError> {
+        let scheme = scheme(path);
+        if !SCHEMES.contains(&scheme) {
+            return Err(ReadError::UnknownScheme(scheme.to_owned()));
+        }
+        let path = normal(path);
+        let inner = self.lock();
+        if inner.is_unreachable(&path) {
+            return Err(ReadError::Unreachable);
+        }
+        match inner.snapshots.get(&path) {
+            Some(entry) if entry.corrupt => Err(ReadError::Corrupt),
+            Some(entry) => Ok(entry.snapshot.clone()),
+            None if path == READ_ONLY || inner.has_below(&path) => Err(ReadError::NoMetadata),
+            None => Err(ReadError::Missing),
+        }
+    }
+
+    /// Removes a snapshot; false when there was none.
+    pub fn delete(&self, path: &str) -> bool {
+        self.lock().snapshots.remove(&normal(path)).is_some()
+    }
+
+    /// Fault: the files of a snapshot are gone.
+    pub fn lose(&self, path: &str) -> bool {
+        self.delete(path)
+    }
+
+    /// Fault: the metadata can no longer be read.
+    pub fn corrupt(&self, path: &str) -> bool {
+        self.lock().snapshots.get_mut(&normal(path)).map(|e| e.corrupt = true).is_some()
+    }
+
+    /// Fault: everything below `prefix` cannot be read or written until it is made reachable again.
+    pub fn set_reachable(&self, prefix: &str, reachable: bool) {
+        let mut inner = self.lock();
+        if reachable {
+            inner.unreachable.remove(&normal(prefix));
+        } else {
+            inner.unreachable.insert(normal(prefix));
+        }
+    }
+
+    /// Every readable snapshot by path.
+    pub fn snapshots(&self) -> BTreeMap<String, Snapshot> {
+        let inner = self.lock();
+        inner
+            .snapshots
+            .iter()
+            .filter(|(_, e)| !e.corrupt)
+            .map(|(p, e)| (p.clone(), e.snapshot.clone()))
+            .collect()
+    }
+
+    pub fn put_file(&self, path: &str, file: HaFile) {
+        self.lock().files.insert(normal(path), file);
+    }
+
+    pub fn file(&self, path: &str) -> Option<HaFile> {
+        let inner = self.lock();
+        let path = normal(path);
+        if inner.is_unreachable(&path) { None } else { inner.files.get(&path).cloned() }
+    }
+
+    pub fn remove_file(&self, path: &str) {
+        self.lock().files.remove(&normal(path));
+    }
+
+    pub fn files(&self) -> Vec<String> {
+        self.lock().files.keys().cloned().collect()
+    }
+}
+
+impl Inner {
+    fn is_unreachable(&self, path: &str) -> bool {
+        self.unreachable.iter().any(|prefix| path.starts_with(prefix.as_str()))
+    }
+
+    fn has_below(&self, path: &str) -> bool {
+        let prefix = format!("{path}/");
+        self.snapshots.range(prefix.clone()..).next().is_some_and(|(p, _)| p.starts_with(&prefix))
+    }
+}
+
+fn scheme(path: &str) -> &str {
+    match path.split_once(':') {
+        Some((scheme, rest)) if rest.starts_with('/') => scheme,
+        _ => "file",
+    }
+}
+
+/// The one spelling of a path: `file:/x` for every way to write a local one, no `_metadata`, no trailing slash.
+pub fn normal(path: &str) -> String {
+    let path = path.strip_suffix("/_metadata").unwrap_or(path).trim_end_matches('/');
+    if let Some(rest) = path.strip_prefix("file:") {
+        return format!("file:/{}", rest.trim_start_matches('/'));
+    }
+    if path.starts_with('/') {
+        return format!("file:{path}");
+    }
+    path.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot() -> Snapshot {
+        Snapshot {
+            job: "a".into(),
+            id: 1,
+            savepoint: true,
+            format: None,
+            progress: 7,
+            operators: vec![],
+            bytes: 1,
+            triggered_ms: 0,
+        }
+    }
+
+    #[test]
+    fn one_path_many_spellings() {
+        let store = SnapshotStore::new();
+        store.write("file:///sp/one", snapshot()).unwrap();
+        for path in ["file:/sp/one", "/sp/one", "file:///sp/one/", "file:///sp/one/_metadata"] {
+            assert_eq!(store.read(path).map(|s| s.progress), Ok(7), "{path}");
+        }
+        assert_eq!(store.read("/sp"), Err(ReadError::NoMetadata));
+        assert_eq!(store.read("/other"), Err(ReadError::Missing));
+        assert_eq!(store.read("nope://host/x"), Err(ReadError::UnknownScheme("nope".into())));
+    }
+
+    #[test]
+    fn faults_are_visible_to_every_clone() {
+        let store = SnapshotStore::new();
+        let other = store.clone();
+        store.write("s3://b/one", snapshot()).unwrap();
+        other.set_reachable("s3://b", false);
+        assert_eq!(store.read("s3://b/one"), Err(ReadError::Unreachable));
+        assert_eq!(store.write("s3://b/two", snapshot()), Err(WriteError::Unreachable));
+        other.set_reachable("s3://b", true);
+        assert!(other.corrupt("s3://b/one"));
+        assert_eq!(store.read("s3://b/one"), Err(ReadError::Corrupt));
+    }
+}
