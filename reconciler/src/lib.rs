@@ -1,8 +1,37 @@
 //! Pure decisions: what a pass needs to know, what it decides and why.
+//!
+//! [`decide`] reads an [`Observation`] and returns a [`Decision`]; [`needs`] says which facts are still missing. Both
+//! are total: whatever is observed, there is a decision, and the worst one is to touch nothing. No I/O, no clock, no
+//! randomness: the same observation gives the same decision.
+//!
+//! Managed here: application-mode FlinkDeployments in native mode. Not here yet: session clusters and their jobs,
+//! FlinkStateSnapshot, standalone mode, ingress; `gate` says so to whoever asks for them.
 
-pub mod ask;
-pub mod decision;
-pub mod observation;
+mod ask;
+mod blueprint;
+pub mod check;
+mod cluster;
+mod decision;
+mod deletion;
+mod error;
+mod gate;
+mod ha;
+mod health;
+mod ids;
+mod lifecycle;
+mod observation;
+mod observe;
+mod pace;
+mod pass;
+mod phase;
+mod policy;
+mod record;
+mod recovery;
+mod rollback;
+mod savepoints;
+mod settings;
+mod upgrade;
+mod validation;
 
 pub use ask::Ask;
 pub use decision::{
@@ -13,3 +42,44 @@ pub use observation::{
     ContainerFacts, ExceptionFact, FlinkFacts, HaConfigMap, HaFacts, HistoryEntry, JobFact, JobManagerFacts,
     Memo, MetricFacts, Observation, PodFacts, ResultFact, Seen, TriggerFact, Waiting, Why,
 };
+pub use policy::Policy;
+
+use jiff::Timestamp;
+use pass::{End, Flow, Pass};
+
+/// What must be asked before [`decide`] can decide; empty when nothing is missing.
+///
+/// The decision itself is run until it meets a missing fact, so the two cannot drift apart.
+pub fn needs(o: &Observation, policy: &Policy, now: Timestamp) -> Vec<Ask> {
+    let mut pass = Pass::new(o, policy, now);
+    match run(&mut pass) {
+        Err(End::Ask) => pass.asks,
+        Err(End::Next(_)) | Ok(()) => Vec::new(),
+    }
+}
+
+/// What to do now, and why. With facts still missing nothing is touched.
+pub fn decide(o: &Observation, policy: &Policy, now: Timestamp) -> Decision {
+    let mut pass = Pass::new(o, policy, now);
+    let end = match run(&mut pass) {
+        Err(end) => end,
+        Ok(()) => End::Next(Next::OnChange("nothing to do".into())),
+    };
+    pass.into_decision(end)
+}
+
+fn run(p: &mut Pass) -> Flow {
+    gate::load(p)?;
+    gate::managed(p)?;
+    p.load_configs();
+    gate::failed_plan(p)?;
+    if p.o.resource.metadata.deletion_timestamp.is_some() {
+        return deletion::run(p);
+    }
+    if !deletion::has_finalizer(p) {
+        p.act(Action::AddFinalizer);
+    }
+    let sight = observe::observe(p)?;
+    validation::validate(p)?;
+    upgrade::reconcile(p, &sight)
+}

@@ -340,6 +340,8 @@ pub struct Memo {
     pub failures: u32,
     /// Hash of the last event per reason, so that a lasting condition is reported once.
     pub reported: BTreeMap<String, String>,
-    /// When the metrics for the health check were last asked for.
-    pub health_asked: Option<Timestamp>,
+    /// Generation whose stop-with-savepoint failed, and when to try again.
+    pub stop_failed: Option<(i64, Timestamp)>,
+    /// Generation whose cluster the API server refused to create: that request will never take effect.
+    pub rejected: Option<i64>,
 }

@@ -1,0 +1,159 @@
+//! Manual and periodic savepoints and checkpoints under way, kept in the status (reconciler.md 5.9).
+
+use crate::ask::Ask;
+use crate::decision::{Component, EventKind};
+use crate::error::chain_message;
+use crate::observation::{JobFact, Seen, TriggerFact};
+use crate::pass::{Flow, Pass};
+use crate::phase::{Phase, phase};
+use drey_api::{Checkpoint, FlinkJobState, Savepoint, SnapshotTriggerType};
+
+pub fn observe(p: &mut Pass, job: &JobFact) -> Flow {
+    if phase(p) == Phase::StoppingWithSavepoint {
+        return Ok(());
+    }
+    if job.state != FlinkJobState::Running {
+        abandon(p);
+        return Ok(());
+    }
+    observe_savepoint(p, job)?;
+    observe_checkpoint(p, job)
+}
+
+fn observe_savepoint(p: &mut Pass, job: &JobFact) -> Flow {
+    let info = p.status.job_status.savepoint_info.clone();
+    let Some(trigger) = info.trigger_id.clone().filter(|id| !id.is_empty()) else { return Ok(()) };
+    let o = p.o;
+    let ask = Ask::Savepoint { job: job.id.clone(), trigger };
+    match p.need(&o.flink.savepoint, ask)? {
+        Seen::Known(TriggerFact::InProgress) | Seen::Unreachable { .. } | Seen::NotAsked => {}
+        Seen::Known(TriggerFact::Completed { location }) => {
+            let kind = info.trigger_type.unwrap_or_default();
+            p.note("5.9", format!("savepoint completed: {location}"));
+            let nonce = p.job().and_then(|job| job.savepoint_trigger_nonce);
+            p.status.job_status.savepoint_info.record(Some(Savepoint {
+                time_stamp: info.trigger_timestamp.unwrap_or_default(),
+                location: Some(location.clone()),
+                trigger_type: kind,
+                format_type: info.format_type.unwrap_or_default(),
+                trigger_nonce: nonce.filter(|_| kind == SnapshotTriggerType::Manual),
+            }));
+            if kind == SnapshotTriggerType::Manual {
+                copy_savepoint_nonce(p);
+            }
+        }
+        Seen::Known(TriggerFact::Failed { causes, .. }) => savepoint_failed(p, &chain_message(causes)),
+        // The request never arrived, or the JobManager restarted since. Within the grace period it is made again.
+        Seen::Absent => savepoint_failed(p, "the JobManager does not know the trigger"),
+    }
+    Ok(())
+}
+
+fn savepoint_failed(p: &mut Pass, cause: &str) {
+    let info = p.status.job_status.savepoint_info.clone();
+    p.note("5.9", format!("savepoint failed: {cause}"));
+    let message = match info.trigger_type {
+        Some(SnapshotTriggerType::Periodic) => "Periodic savepoint failed".to_owned(),
+        _ => format!("Savepoint failed for savepointTriggerNonce: {}", nonce_text(p)),
+    };
+    p.event(EventKind::Warning, Component::Operator, "SavepointError", message);
+    if info.trigger_type != Some(SnapshotTriggerType::Periodic)
+        && is_past_grace(p, info.trigger_timestamp, p.configs.observe.savepoint_grace)
+    {
+        copy_savepoint_nonce(p);
+    }
+    p.status.job_status.savepoint_info.clear_trigger();
+}
+
+fn observe_checkpoint(p: &mut Pass, job: &JobFact) -> Flow {
+    let info = p.status.job_status.checkpoint_info.clone();
+    let Some(trigger) = info.trigger_id.clone().filter(|id| !id.is_empty()) else { return Ok(()) };
+    let o = p.o;
+    let ask = Ask::Checkpoint { job: job.id.clone(), trigger };
+    match p.need(&o.flink.checkpoint, ask)? {
+        Seen::Known(TriggerFact::InProgress) | Seen::Unreachable { .. } | Seen::NotAsked => {}
+        Seen::Known(TriggerFact::Completed { location }) => {
+            let kind = info.trigger_type.unwrap_or_default();
+            p.note("5.9", format!("checkpoint {location} completed"));
+            let nonce = p.job().and_then(|job| job.checkpoint_trigger_nonce);
+            p.status.job_status.checkpoint_info.record(Some(Checkpoint {
+                time_stamp: info.trigger_timestamp.unwrap_or_default(),
+                trigger_type: kind,
+                format_type: info.format_type.unwrap_or_default(),
+                trigger_nonce: nonce.filter(|_| kind == SnapshotTriggerType::Manual),
+            }));
+            if kind == SnapshotTriggerType::Manual {
+                copy_checkpoint_nonce(p);
+            }
+        }
+        Seen::Known(TriggerFact::Failed { .. }) | Seen::Absent => {
+            let periodic = info.trigger_type == Some(SnapshotTriggerType::Periodic);
+            let nonce = p.job().and_then(|job| job.checkpoint_trigger_nonce);
+            let message = match periodic {
+                true => "Periodic checkpoint failed".to_owned(),
+                false => format!("Checkpoint failed for checkpointTriggerNonce: {}", text(nonce)),
+            };
+            p.event(EventKind::Warning, Component::Operator, "CheckpointError", message);
+            if !periodic && is_past_grace(p, info.trigger_timestamp, p.configs.observe.checkpoint_grace) {
+                copy_checkpoint_nonce(p);
+            }
+            p.status.job_status.checkpoint_info.clear_trigger();
+        }
+    }
+    Ok(())
+}
+
+/// The job stopped running: what was pending will not come (T84). The nonce counts as dealt with.
+fn abandon(p: &mut Pass) {
+    let savepoint = p.status.job_status.savepoint_info.clone();
+    if savepoint.is_pending() {
+        let message = match savepoint.trigger_type {
+            Some(SnapshotTriggerType::Periodic) => "Periodic savepoint failed".to_owned(),
+            _ => format!("Savepoint failed for savepointTriggerNonce: {}", nonce_text(p)),
+        };
+        p.event(EventKind::Warning, Component::Operator, "SavepointError", message);
+        if savepoint.trigger_type != Some(SnapshotTriggerType::Periodic) {
+            copy_savepoint_nonce(p);
+        }
+        p.status.job_status.savepoint_info.clear_trigger();
+    }
+    let checkpoint = p.status.job_status.checkpoint_info.clone();
+    if checkpoint.is_pending() {
+        let nonce = p.job().and_then(|job| job.checkpoint_trigger_nonce);
+        let message = format!("Checkpoint failed for checkpointTriggerNonce: {}", text(nonce));
+        p.event(EventKind::Warning, Component::Operator, "CheckpointError", message);
+        copy_checkpoint_nonce(p);
+        p.status.job_status.checkpoint_info.clear_trigger();
+    }
+}
+
+fn copy_savepoint_nonce(p: &mut Pass) {
+    let nonce = p.job().and_then(|job| job.savepoint_trigger_nonce);
+    p.edit_recorded_and_stable(|spec| {
+        if let Some(job) = &mut spec.job {
+            job.savepoint_trigger_nonce = nonce
+        }
+    });
+}
+
+fn copy_checkpoint_nonce(p: &mut Pass) {
+    let nonce = p.job().and_then(|job| job.checkpoint_trigger_nonce);
+    p.edit_recorded_and_stable(|spec| {
+        if let Some(job) = &mut spec.job {
+            job.checkpoint_trigger_nonce = nonce
+        }
+    });
+}
+
+fn is_past_grace(p: &Pass, triggered: Option<i64>, grace: std::time::Duration) -> bool {
+    let grace_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
+    triggered.unwrap_or_default().saturating_add(grace_ms) < p.now_ms()
+}
+
+fn nonce_text(p: &Pass) -> String {
+    text(p.job().and_then(|job| job.savepoint_trigger_nonce))
+}
+
+fn text(nonce: Option<i64>) -> String {
+    nonce.map_or("null".into(), |nonce| nonce.to_string())
+}

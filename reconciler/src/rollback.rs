@@ -1,0 +1,96 @@
+//! Going back to the last stable spec when the new one does not become ready (reconciler.md 5.6).
+
+use crate::cluster::{Cluster, cluster, never_started};
+use crate::decision::{Component, EventKind};
+use crate::pass::{Flow, Pass};
+use crate::upgrade::choose::{self, Choice};
+use crate::upgrade::{refuse, restore};
+use drey_api::{FlinkDeploymentSpec, FlinkJobState, JobState, ReconciliationState, UpgradeMode};
+
+/// Whether to begin one. `spec_changed`: the user has already sent another spec.
+pub fn is_due(p: &mut Pass, spec_changed: bool) -> bool {
+    if spec_changed
+        || !p.configs.observe.rollback
+        || p.recon() != ReconciliationState::Deployed
+        || p.status.reconciliation_status.is_stable()
+        || p.recorded_state() == JobState::Suspended
+    {
+        return false;
+    }
+    let Some(stable) = p.stable_spec() else { return false };
+    let stable_runs = stable.job.as_ref().is_none_or(|job| job.state == JobState::Running);
+    if !stable_runs || stable.flink_version != p.spec.flink_version || !is_overdue(p) {
+        return false;
+    }
+    let fresh = matches!(cluster(p.o), Cluster::Present(facts) if never_started(facts));
+    if p.recorded_mode() == UpgradeMode::Savepoint && fresh {
+        return true;
+    }
+    if choose::ha_metadata(p).is_available() {
+        return true;
+    }
+    p.note("5.6", "not ready in time, and no HA metadata to roll back with");
+    false
+}
+
+fn is_overdue(p: &Pass) -> bool {
+    let timeout = i64::try_from(p.configs.observe.readiness_timeout.as_millis()).unwrap_or(i64::MAX);
+    p.status.reconciliation_status.reconciliation_timestamp < p.now_ms().saturating_sub(timeout)
+}
+
+pub fn begin(p: &mut Pass) -> Flow {
+    p.note("5.6", "not ready in time: rolling back to the last stable spec");
+    let stateless = p.recorded_mode() == UpgradeMode::Stateless
+        && p.o.resource.spec.job.as_ref().is_some_and(|job| !job.upgrade_mode.is_stateful());
+    to_stable_spec(p, if stateless { UpgradeMode::Stateless } else { UpgradeMode::LastState });
+    let restore_mode = match choose::choose(p)? {
+        // With the HA metadata in place a failed cluster needs no cancellation.
+        Choice::Stop { how: choose::Suspend::Cancel | choose::Suspend::Savepoint, .. } => {
+            UpgradeMode::LastState
+        }
+        Choice::Stop { restore, .. } => restore,
+        Choice::Wait { why, .. } => {
+            p.note("5.6", format!("the rollback waits: {why}"));
+            return p.after(p.policy.progress_interval(), "the rollback waits");
+        }
+        Choice::Refuse(refusal) => {
+            refuse(p, &refusal);
+            return p.after(p.policy.reconcile_interval(), "no rollback possible");
+        }
+    };
+    p.set_recon(ReconciliationState::RollingBack);
+    p.event(
+        EventKind::Normal,
+        Component::JobManagerDeployment,
+        "Rollback",
+        "Rolling back failed deployment.",
+    );
+    p.set_target_mode(restore_mode);
+    p.set_recorded_mode(restore_mode);
+    if !p.job_is_terminal() {
+        p.set_job_state(FlinkJobState::Finished);
+    }
+    restore::run(p)
+}
+
+/// While rolling back: the stable spec is the target, or the user's, if they sent a new one meanwhile.
+pub fn target(p: &mut Pass) {
+    let changed = p.recorded.as_ref().is_some_and(|recorded| {
+        crate::blueprint::diff(&recorded.spec, &p.spec).kind != drey_blueprint::diff::DiffKind::Ignore
+    });
+    if changed {
+        p.note("5.6", "the spec changed while rolling back: it is applied instead");
+        p.set_recon(ReconciliationState::Upgrading);
+        p.set_recorded_job_state(JobState::Suspended);
+        return;
+    }
+    let mode = p.recorded_mode();
+    to_stable_spec(p, mode);
+}
+
+fn to_stable_spec(p: &mut Pass, mode: UpgradeMode) {
+    let Some(stable): Option<FlinkDeploymentSpec> = p.stable_spec() else { return };
+    p.spec = stable;
+    p.set_target_mode(mode);
+    p.load_configs();
+}

@@ -1,0 +1,172 @@
+//! Changing what runs (reconciler.md 4).
+//!
+//! `choose` decides how to stop and from what to restore, `stop` stops, `restore` removes what is left and starts
+//! the new cluster, `redeploy` is the user's explicit "start over from this savepoint".
+
+pub mod choose;
+mod redeploy;
+pub mod restore;
+pub mod stop;
+
+use crate::blueprint;
+use crate::decision::{Component, Event, EventKind};
+use crate::error::{ErrorDocument, ErrorType};
+use crate::observe::Sight;
+use crate::pass::{Flow, Pass};
+use crate::phase::{Phase, phase};
+use crate::{recovery, rollback, savepoints};
+use choose::{Choice, Refusal, Suspend};
+use drey_api::{JobState, ReconciliationState, UpgradeMode};
+use drey_blueprint::diff::DiffKind;
+use std::collections::BTreeMap;
+
+/// Everything after observation and validation.
+pub fn reconcile(p: &mut Pass, sight: &Sight) -> Flow {
+    if phase(p) == Phase::StoppingWithSavepoint {
+        stop::follow_savepoint(p, sight)?;
+    }
+    if phase(p) == Phase::Cancelling {
+        stop::follow_cancellation(p)?;
+    }
+    match phase(p) {
+        Phase::First => first(p),
+        Phase::Between => restore::run(p),
+        Phase::StoppingWithSavepoint | Phase::Cancelling => p.on_change("the job is being stopped"),
+        Phase::Suspended | Phase::Deployed => settled(p, sight),
+    }
+}
+
+/// 2.7, before the first deployment.
+fn first(p: &mut Pass) -> Flow {
+    if p.desired() == JobState::Suspended {
+        p.note("2.7", "created suspended: nothing is deployed until it is set to running");
+        return p.on_change("waiting for job.state running");
+    }
+    let path =
+        p.job().and_then(|job| job.initial_savepoint_path.clone()).filter(|path| !path.trim().is_empty());
+    p.set_target_mode(if path.is_some() { UpgradeMode::Savepoint } else { UpgradeMode::Stateless });
+    p.status.job_status.upgrade_savepoint_path = path;
+    p.note("2.7", "first deployment");
+    restore::first(p)
+}
+
+/// Nothing is under way: compare what is wanted with what is recorded.
+fn settled(p: &mut Pass, sight: &Sight) -> Flow {
+    let Some(recorded) = p.recorded.clone() else { return first(p) };
+    if waits_for_savepoint(p) {
+        p.note("2.7", "a savepoint is pending: nothing else is done before it has ended");
+        return recovery::idle(p, sight);
+    }
+    let diff = blueprint::diff(&recorded.spec, &p.spec);
+    let changed = diff.kind != DiffKind::Ignore;
+    if rollback::is_due(p, changed) {
+        return rollback::begin(p);
+    }
+    if !changed {
+        follow_generation(p);
+        return other_changes(p, sight);
+    }
+    if p.recon() == ReconciliationState::RolledBack
+        && p.stable_spec().as_ref().is_some_and(|spec| same(spec, p))
+    {
+        p.note("2.7", "the spec is what already runs: recorded without a redeploy");
+        p.record_deployed();
+        return p.again("the recorded spec is observed");
+    }
+    spec_changed_event(p, &diff.event_text());
+    if diff.kind == DiffKind::SavepointRedeploy {
+        return redeploy::run(p);
+    }
+    match p.recorded_state() {
+        JobState::Suspended => suspended(p),
+        JobState::Running => running(p, sight),
+    }
+}
+
+fn same(spec: &drey_api::FlinkDeploymentSpec, p: &Pass) -> bool {
+    blueprint::diff(spec, &p.spec).kind == DiffKind::Ignore
+}
+
+/// The recorded job is suspended and the spec differs from what was recorded.
+fn suspended(p: &mut Pass) -> Flow {
+    if p.desired() == JobState::Running {
+        return restore::resume(p);
+    }
+    // QUIRK left behind: there nothing was recorded, and observedGeneration stayed behind.
+    p.note("4.2", "suspended stays suspended: the new spec is recorded, how the job was stopped is kept");
+    p.set_target_mode(p.recorded_mode());
+    p.record_deployed();
+    p.on_change("suspended")
+}
+
+fn running(p: &mut Pass, sight: &Sight) -> Flow {
+    match choose::choose(p)? {
+        Choice::Stop { how, restore } => {
+            if how != Suspend::Noop {
+                p.event(
+                    EventKind::Normal,
+                    Component::JobManagerDeployment,
+                    "Suspended",
+                    "Suspending existing deployment.",
+                );
+            }
+            stop::begin(p, how, restore)
+        }
+        Choice::Wait { why, others } => {
+            p.note("4.2", format!("the upgrade waits: {why}"));
+            if others { other_changes(p, sight) } else { recovery::idle(p, sight) }
+        }
+        Choice::Refuse(refusal) => {
+            refuse(p, &refusal);
+            recovery::idle(p, sight)
+        }
+    }
+}
+
+/// Stores and reports why an upgrade or a restore is not done.
+pub fn refuse(p: &mut Pass, refusal: &Refusal) {
+    p.note(refusal.rule, format!("refuse: {}", refusal.message));
+    let error = ErrorDocument::new(ErrorType::UpgradeFailure, refusal.message.clone());
+    p.fail(error, Component::JobManagerDeployment, refusal.reason);
+}
+
+/// 5.3: recovery, restarts and savepoints, while the spec is settled or its upgrade has to wait.
+fn other_changes(p: &mut Pass, sight: &Sight) -> Flow {
+    recovery::restart_failed(p)?;
+    savepoints::trigger(p, sight)?;
+    recovery::restart_unhealthy(p)?;
+    recovery::recover(p)?;
+    recovery::shut_down(p)?;
+    savepoints::clean_up(p, sight)?;
+    recovery::idle(p, sight)
+}
+
+/// 2.7: ignored changes still move observedGeneration.
+fn follow_generation(p: &mut Pass) {
+    if p.status.observed_generation != Some(p.generation) {
+        p.note("2.7", "only ignored fields changed");
+        p.status.observed_generation = Some(p.generation);
+    }
+}
+
+fn waits_for_savepoint(p: &Pass) -> bool {
+    p.status.job_status.savepoint_info.is_pending() && !p.configs.observe.ignore_pending_savepoint
+}
+
+/// Once per generation (B55).
+fn spec_changed_event(p: &mut Pass, text: &str) {
+    let generation = p.generation.to_string();
+    if p.memo.reported.get("SpecChanged") == Some(&generation) {
+        return;
+    }
+    p.memo.reported.insert("SpecChanged".into(), generation.clone());
+    p.push_event(Event {
+        kind: EventKind::Normal,
+        reason: "SpecChanged".into(),
+        message: text.to_owned(),
+        component: Component::JobManagerDeployment,
+        key: Some(format!("SpecChange: {generation}")),
+        once: true,
+        annotations: BTreeMap::new(),
+    });
+}

@@ -1,0 +1,5 @@
+//! Integration tests of the reconciler: rows over single passes, and whole stories in a toy world.
+
+mod fixture;
+mod stories;
+mod world;
