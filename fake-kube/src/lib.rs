@@ -1,1 +1,32 @@
-//! fake-kube: the API server with controllers, a kubelet and a listener.
+//! A Kubernetes cluster in one process: the API server of `fake-kube-apiserver` with workload controllers, a
+//! scheduler, kubelets that run programs, and a listener.
+
+mod apply;
+mod cluster;
+pub mod controllers;
+mod dial;
+mod engine;
+mod events;
+mod faults;
+mod json;
+mod kinds;
+mod knobs;
+mod kubelet;
+pub mod listen;
+mod logs;
+mod nodes;
+mod pod_logs;
+mod programs;
+mod quantity;
+mod scheduler;
+mod shell;
+pub mod view;
+pub mod write;
+
+pub use cluster::{Cluster, PodControl};
+pub use controllers::Controller;
+pub use dial::DialError;
+pub use faults::{FaultId, PodSelector};
+pub use knobs::{Delay, Knobs, NodeSpec};
+pub use listen::{Identities, ListenOptions, Listening, listen};
+pub use programs::{Process, ProcessEvent, ProcessStart, Programs, Shell, Signal};

@@ -1,0 +1,216 @@
+//! The cluster as its users hold it: `run` drives it, `pods` breaks it, `dial` talks to what runs in it.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fake_kube_apiserver::{ApiServer, Clock};
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use crate::Controller;
+use crate::dial::{self, DialError};
+use crate::engine::Engine;
+use crate::faults::{FaultId, Once, PodSelector, Standing};
+use crate::json::*;
+use crate::knobs::Knobs;
+use crate::pod_logs::LogBackend;
+use crate::programs::Programs;
+use crate::view::{Key, resource as r};
+
+/// API server + controllers + scheduler + kubelets. Cheap to clone; all clones are the same cluster.
+#[derive(Clone)]
+pub struct Cluster {
+    engine: Arc<Mutex<Engine>>,
+    clock: Arc<dyn Clock>,
+    api: ApiServer,
+    woken: Arc<Notify>,
+}
+
+impl Cluster {
+    /// Takes over what the server holds already and adds the nodes; nothing else happens before [`Cluster::run`].
+    /// `clock` is the one the server was made with.
+    pub fn new(api: ApiServer, clock: Arc<dyn Clock>, knobs: Knobs, programs: Arc<dyn Programs>) -> Cluster {
+        let engine = Arc::new(Mutex::new(Engine::new(api.clone(), knobs, programs)));
+        api.set_pod_backend(Arc::new(LogBackend { engine: engine.clone() }));
+        Cluster { engine, clock, api, woken: Arc::new(Notify::new()) }
+    }
+
+    pub fn api(&self) -> &ApiServer {
+        &self.api
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Engine> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs the cluster until `shutdown`. One caller at a time.
+    pub async fn run(&self, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let due = self.lock().turn();
+            let mut timer = due.map(|t| self.clock.sleep_until(t));
+            let mut woken = pin!(self.woken.notified());
+            let stop = poll_fn(|cx| {
+                if shutdown.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(true);
+                }
+                let due = timer.as_mut().is_some_and(|t| t.as_mut().poll(cx).is_ready());
+                let called = woken.as_mut().poll(cx).is_ready();
+                if due || called || self.lock().poll_changes(cx) {
+                    return Poll::Ready(false);
+                }
+                Poll::Pending
+            })
+            .await;
+            if stop {
+                return;
+            }
+            // A turn without end must not starve the other tasks of this thread.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// One request from inside the cluster. `host`: `svc.ns`, a cluster IP or a pod IP.
+    pub fn dial(
+        &self,
+        host: &str,
+        port: u16,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, DialError> {
+        let mut guard = self.lock();
+        let engine = &mut *guard;
+        engine.dials = engine.dials.wrapping_add(1);
+        let (key, port) = dial::resolve(&engine.view, host, port, engine.dials)?;
+        let now = engine.now();
+        let answer = engine.kubelet.http(&engine.view, &key, &engine.faults, port, &request, now);
+        // The process may have something to do or to say now.
+        engine.wake(Controller::Kubelet, key);
+        drop(guard);
+        self.woken.notify_one();
+        answer
+    }
+
+    pub fn pods(&self) -> PodControl {
+        PodControl { cluster: self.clone() }
+    }
+
+    /// Something processes wait for happened outside of the cluster: each is stepped in the next turn.
+    pub fn wake_processes(&self) {
+        self.lock().wake_pods();
+        self.woken.notify_one();
+    }
+
+    /// What controllers could not write and nobody is told of: empty in a healthy run.
+    pub fn complaints(&self) -> Vec<String> {
+        self.lock().complaints.clone()
+    }
+}
+
+/// Faults of pods and nodes, chosen by label selector.
+#[derive(Clone)]
+pub struct PodControl {
+    cluster: Cluster,
+}
+
+impl PodControl {
+    fn once(&self, selector: &PodSelector, fault: Once) -> usize {
+        let mut engine = self.cluster.lock();
+        let hit = engine.view.list(r::PODS).filter(|(_, p)| selector.matches(p) && is_running(p)).count();
+        engine.strikes.push_back((selector.clone(), fault));
+        drop(engine);
+        self.cluster.woken.notify_one();
+        hit
+    }
+
+    fn standing(&self, selector: &PodSelector, fault: Standing) -> FaultId {
+        let mut engine = self.cluster.lock();
+        let id = engine.faults.add(selector.clone(), fault);
+        engine.wake_pods();
+        drop(engine);
+        self.cluster.woken.notify_one();
+        id
+    }
+
+    /// The main processes die with this code. Answers how many running pods match.
+    pub fn kill(&self, selector: &PodSelector, code: i32) -> usize {
+        self.once(selector, Once::Exit { code })
+    }
+
+    pub fn oom(&self, selector: &PodSelector) -> usize {
+        self.once(selector, Once::Oom)
+    }
+
+    /// `message` empty: the node was low on memory.
+    pub fn evict(&self, selector: &PodSelector, message: &str) -> usize {
+        self.once(selector, Once::Evict { message: message.into() })
+    }
+
+    /// Pulls fail from now on, also for images the node has already. `error` empty: the image is not found.
+    pub fn image_pull_backoff(&self, selector: &PodSelector, error: &str) -> FaultId {
+        self.standing(selector, Standing::ImagePull { error: error.into() })
+    }
+
+    pub fn crash_loop(&self, selector: &PodSelector, code: i32, after: Duration) -> FaultId {
+        self.standing(selector, Standing::CrashLoop { code, after })
+    }
+
+    /// `why` as in `0/1 nodes are available: 1 <why>.`
+    pub fn never_schedule(&self, selector: &PodSelector, why: &str) -> FaultId {
+        self.standing(selector, Standing::NeverSchedule { why: why.into() })
+    }
+
+    pub fn not_ready(&self, selector: &PodSelector) -> FaultId {
+        self.standing(selector, Standing::NotReady)
+    }
+
+    pub fn hang(&self, selector: &PodSelector) -> FaultId {
+        self.standing(selector, Standing::Hang)
+    }
+
+    /// Ends a standing fault; false if it was ended already.
+    pub fn lift(&self, id: FaultId) -> bool {
+        let mut engine = self.cluster.lock();
+        let lifted = engine.faults.lift(id);
+        engine.wake_pods();
+        drop(engine);
+        self.cluster.woken.notify_one();
+        lifted
+    }
+
+    pub fn lift_all(&self) {
+        let mut engine = self.cluster.lock();
+        engine.faults.clear();
+        engine.wake_pods();
+        drop(engine);
+        self.cluster.woken.notify_one();
+    }
+
+    /// The node stops answering: its pods stand still, and after 40 s it counts as NotReady.
+    pub fn node_lost(&self, node: &str) {
+        let mut engine = self.cluster.lock();
+        let now = engine.now();
+        engine.lost.entry(node.to_owned()).or_insert(now);
+        engine.kubelet.lost.insert(node.to_owned());
+        engine.wake(Controller::NodeLifecycle, Key::new(r::NODES, "", node));
+        drop(engine);
+        self.cluster.woken.notify_one();
+    }
+
+    pub fn node_back(&self, node: &str) {
+        let mut engine = self.cluster.lock();
+        engine.lost.remove(node);
+        engine.kubelet.lost.remove(node);
+        engine.wake(Controller::NodeLifecycle, Key::new(r::NODES, "", node));
+        engine.wake_pods();
+        drop(engine);
+        self.cluster.woken.notify_one();
+    }
+}
+
+fn is_running(pod: &Value) -> bool {
+    text(pod, "/status/phase") == "Running"
+}

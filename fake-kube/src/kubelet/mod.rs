@@ -1,0 +1,172 @@
+//! The kubelets of all simulated nodes: one worker per pod bound to one of them.
+//! Pods bound to nodes nobody simulates are left alone, as they are in a cluster whose kubelet is away.
+
+pub mod backoff;
+pub mod container;
+pub mod environment;
+pub mod images;
+pub mod probes;
+pub mod status;
+pub mod worker;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use self::container::World;
+use self::worker::Worker;
+use crate::dial::DialError;
+use crate::faults::{Faults, Once};
+use crate::json::*;
+use crate::knobs::Knobs;
+use crate::logs::Logs;
+use crate::programs::Programs;
+use crate::view::{Key, View};
+use crate::write::Step;
+
+pub struct Kubelet {
+    knobs: Knobs,
+    programs: Arc<dyn Programs>,
+    workers: BTreeMap<Key, Worker>,
+    images: BTreeSet<(String, String)>,
+    /// Addresses in use, so that none is given twice.
+    addresses: BTreeSet<String>,
+    next_address: u32,
+    pub logs: Logs,
+    /// Nodes that do not answer: their pods stand still.
+    pub lost: BTreeSet<String>,
+}
+
+impl Kubelet {
+    pub fn new(knobs: Knobs, programs: Arc<dyn Programs>) -> Kubelet {
+        Kubelet {
+            knobs,
+            programs,
+            workers: BTreeMap::new(),
+            images: BTreeSet::new(),
+            addresses: BTreeSet::new(),
+            next_address: 2,
+            logs: Logs::default(),
+            lost: BTreeSet::new(),
+        }
+    }
+
+    /// Brings one pod up to `now`.
+    pub fn sync(&mut self, view: &View, key: &Key, faults: &Faults, now: Timestamp) -> Step {
+        self.with_worker(view, key, faults, now, |_, _| {})
+    }
+
+    pub fn strike(&mut self, view: &View, key: &Key, faults: &Faults, once: &Once, now: Timestamp) -> Step {
+        self.with_worker(view, key, faults, now, |worker, w| worker.strike(w, once))
+    }
+
+    fn with_worker(
+        &mut self,
+        view: &View,
+        key: &Key,
+        faults: &Faults,
+        now: Timestamp,
+        first: impl FnOnce(&mut Worker, &mut World),
+    ) -> Step {
+        let mut step = Step::nothing();
+        let pod = view.find(key);
+        let stale = self.workers.get(key).is_some_and(|w| pod.is_none_or(|p| uid(p) != w.uid));
+        if stale {
+            self.forget(key);
+        }
+        let Some(pod) = pod else { return step };
+        let node = text(pod, "/spec/nodeName");
+        let Some(index) = self.knobs.nodes.iter().position(|n| n.name == node) else { return step };
+        if self.lost.contains(node) {
+            return step;
+        }
+        let mut worker = match self.workers.remove(key) {
+            Some(worker) => worker,
+            None if matches!(text(pod, "/status/phase"), "Succeeded" | "Failed") && !is_deleting(pod) => {
+                return step;
+            }
+            None => {
+                let address = self.take_address(index);
+                Worker::new(pod, address, host_ip(index), now)
+            }
+        };
+        let ip = worker.ip.clone();
+        let mut world = World {
+            view,
+            knobs: &self.knobs,
+            programs: &*self.programs,
+            faults,
+            logs: &mut self.logs,
+            images: &mut self.images,
+            pod,
+            ip: &ip,
+            now,
+            step: &mut step,
+        };
+        first(&mut worker, &mut world);
+        worker.advance(&mut world);
+        self.workers.insert(key.clone(), worker);
+        step
+    }
+
+    fn take_address(&mut self, node: usize) -> String {
+        loop {
+            let n = self.next_address;
+            // 10.244.<node>.2 .. 10.244.<node>.254 and on into the next 256 blocks.
+            self.next_address = if n >= 65_000 { 2 } else { n + 1 };
+            let (block, host) = (n / 253, n % 253 + 2);
+            let address =
+                format!("10.{}.{}.{host}", 244 + (node / 250).min(10), (node % 250 + block as usize) % 256);
+            if self.addresses.insert(address.clone()) || self.addresses.len() > 60_000 {
+                return address;
+            }
+        }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if let Some(worker) = self.workers.remove(key) {
+            self.addresses.remove(&worker.ip);
+            self.logs.forget(&worker.uid);
+        }
+    }
+
+    /// One request to a pod's port.
+    pub fn http(
+        &mut self,
+        view: &View,
+        key: &Key,
+        faults: &Faults,
+        port: u16,
+        request: &http::Request<Bytes>,
+        now: Timestamp,
+    ) -> Result<http::Response<Bytes>, DialError> {
+        let Some(pod) = view.find(key) else { return Err(DialError::Unreachable) };
+        if self.lost.contains(text(pod, "/spec/nodeName")) || faults.hangs(pod) {
+            return Err(DialError::Unreachable);
+        }
+        let worker = self.workers.get_mut(key).filter(|w| w.sandbox).ok_or(DialError::Unreachable)?;
+        let running = worker.containers.iter_mut().filter(|c| c.is_running());
+        for container in running {
+            if let Some(answer) = container.http(port, request, now) {
+                return Ok(answer);
+            }
+        }
+        Err(DialError::Refused)
+    }
+}
+
+pub fn host_ip(node: usize) -> String {
+    format!("172.18.{}.{}", node / 250, node % 250 + 2)
+}
+
+/// The pod object's own words for a container that has no log yet.
+pub fn waiting_reason<'a>(pod: &'a Value, container: &str) -> Option<&'a str> {
+    ["/status/containerStatuses", "/status/initContainerStatuses"]
+        .iter()
+        .flat_map(|list| items(pod, list))
+        .find(|c| c["name"] == container)
+        .and_then(|c| c["state"]["waiting"]["reason"].as_str())
+}

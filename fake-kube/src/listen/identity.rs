@@ -1,0 +1,145 @@
+//! Who a request comes from: a bearer token, a client certificate of our own CA, or the default user.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use fake_kube_apiserver::{ApiBody, Status, User};
+use http::header::AUTHORIZATION;
+use http_body::{Frame, SizeHint};
+use http_body_util::Full;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+
+/// Known tokens. Without any, everybody is an administrator, as with `AlwaysAllow`.
+#[derive(Clone, Debug, Default)]
+pub struct Identities {
+    tokens: BTreeMap<String, User>,
+    first: Option<String>,
+}
+
+impl Identities {
+    pub fn add(&mut self, token: &str, user: User) {
+        self.first.get_or_insert_with(|| token.to_owned());
+        self.tokens.insert(token.to_owned(), user);
+    }
+
+    /// Lines `token,user,uid,"group1,group2"`, as `kube-apiserver --token-auth-file` reads them.
+    pub fn read(path: &Path) -> anyhow::Result<Identities> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("read tokens of {}", path.display()))?;
+        let mut out = Identities::default();
+        for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#'))
+        {
+            let mut parts = line.splitn(4, ',').map(|p| p.trim().trim_matches('"'));
+            let (Some(token), Some(name), Some(uid)) = (parts.next(), parts.next(), parts.next()) else {
+                bail!("{}:{}: expected token,user,uid,\"group1,group2\"", path.display(), i + 1);
+            };
+            let groups: Vec<&str> = parts.next().unwrap_or("").split(',').filter(|g| !g.is_empty()).collect();
+            let mut user = User::new(name, &groups);
+            user.uid = uid.to_owned();
+            out.add(token, user);
+        }
+        Ok(out)
+    }
+
+    pub(crate) fn first_token(&self) -> Option<&str> {
+        self.first.as_deref()
+    }
+
+    pub(crate) fn user(&self, headers: &http::HeaderMap, certified: Option<User>) -> Result<User, Status> {
+        let bearer = headers
+            .get(AUTHORIZATION)
+            .and_then(|v| v.to_str().ok())
+            .and_then(|v| v.strip_prefix("Bearer ").or_else(|| v.strip_prefix("bearer ")));
+        match (bearer, certified) {
+            _ if self.tokens.is_empty() && bearer.is_none_or(|t| !t.is_empty()) => Ok(User::admin()),
+            (Some(token), _) => self
+                .tokens
+                .get(token)
+                .cloned()
+                .ok_or_else(|| Status::new(401, "Unauthorized", "Unauthorized")),
+            (None, Some(user)) => Ok(user),
+            (None, None) => {
+                let mut user = User::new("system:anonymous", &[]);
+                user.groups = vec!["system:unauthenticated".to_owned()];
+                Ok(user)
+            }
+        }
+    }
+}
+
+/// CN is the user, each O a group. The chain was verified against our CA by TLS.
+pub(crate) fn of_certificate(der: &CertificateDer<'_>) -> Option<User> {
+    let (name, groups) = super::tls::subject(der.as_ref())?;
+    let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+    Some(User::new(&name, &groups))
+}
+
+pub(crate) fn unauthorized(status: &Status) -> http::Response<Body> {
+    let text = status.to_value().to_string();
+    let mut response = http::Response::new(Body::Text(Full::from(text)));
+    *response.status_mut() = http::StatusCode::UNAUTHORIZED;
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The API server's body, or a refusal before it was asked.
+pub(crate) enum Body {
+    Api(ApiBody),
+    Text(Full<Bytes>),
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = <ApiBody as http_body::Body>::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.get_mut() {
+            Body::Api(body) => Pin::new(body).poll_frame(cx),
+            Body::Text(body) => Pin::new(body).poll_frame(cx).map(|f| f.map(|r| r.map_err(|e| match e {}))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Body::Api(body) => body.is_end_stream(),
+            Body::Text(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Body::Api(body) => body.size_hint(),
+            Body::Text(body) => body.size_hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens() {
+        let mut known = Identities::default();
+        let headers = |token: Option<&str>| {
+            let mut h = http::HeaderMap::new();
+            if let Some(t) = token {
+                h.insert(AUTHORIZATION, format!("Bearer {t}").parse().expect("a header"));
+            }
+            h
+        };
+        let name = |i: &Identities, t| i.user(&headers(t), None).map(|u| u.name).map_err(|s| s.code);
+        assert_eq!(name(&known, None), Ok("system:admin".into()));
+        known.add("s3cret", User::new("alice", &["dev"]));
+        assert_eq!(name(&known, Some("s3cret")), Ok("alice".into()));
+        assert_eq!(name(&known, Some("other")), Err(401));
+        assert_eq!(name(&known, None), Ok("system:anonymous".into()));
+    }
+}

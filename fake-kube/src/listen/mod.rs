@@ -1,0 +1,185 @@
+//! The API server on a socket: plain HTTP or TLS, HTTP/1.1 and HTTP/2, with a kubeconfig for clients.
+//! Bounded: connections, and the time a TLS handshake may take; bodies are bounded by the API server itself.
+//! Leaves out authorization (the API server's matter) and client certificates signed by others.
+
+mod identity;
+mod kubeconfig;
+mod tls;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use fake_kube_apiserver::{ApiServer, User};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+pub use identity::Identities;
+pub use tls::Authority;
+
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// How long open requests may take after the shutdown began.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Debug)]
+pub struct ListenOptions {
+    pub bind: SocketAddr,
+    /// Anybody who reaches the port is an administrator unless tokens say otherwise: other addresses than the
+    /// loopback must be wanted.
+    pub insecure_bind: bool,
+    pub tls: bool,
+    /// Where to write a kubeconfig.
+    pub kubeconfig: Option<PathBuf>,
+    pub identities: Identities,
+    pub connections_max: usize,
+}
+
+impl Default for ListenOptions {
+    fn default() -> ListenOptions {
+        ListenOptions {
+            bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+            insecure_bind: false,
+            tls: true,
+            kubeconfig: None,
+            identities: Identities::default(),
+            connections_max: 1024,
+        }
+    }
+}
+
+/// A listener that runs; dropping it closes everything at once.
+pub struct Listening {
+    pub addr: SocketAddr,
+    pub url: String,
+    /// The kubeconfig as text, also when no file was asked for.
+    pub kubeconfig: String,
+    /// PEM of the CA that signed the server's certificate; empty for plain HTTP.
+    pub ca: String,
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Listening {
+    /// Stops accepting, lets open requests end, closes watches.
+    pub async fn shutdown(mut self) {
+        self.stop.send_replace(true);
+        // The task bounds itself by DRAIN_MAX; a panic inside it has been printed already.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub async fn listen(api: ApiServer, options: ListenOptions) -> anyhow::Result<Listening> {
+    if !options.bind.ip().is_loopback() && !options.insecure_bind {
+        bail!("bind {}: not a loopback address; allow it with insecure_bind (--insecure-bind)", options.bind);
+    }
+    let listener = TcpListener::bind(options.bind).await.with_context(|| format!("bind {}", options.bind))?;
+    let addr = listener.local_addr().context("read the bound address")?;
+    let authority = options.tls.then(|| Authority::new(addr.ip())).transpose()?;
+    let scheme = if options.tls { "https" } else { "http" };
+    let url = format!("{scheme}://{addr}");
+    let ca = authority.as_ref().map(|a| a.ca_pem.clone()).unwrap_or_default();
+    let client = authority.as_ref().map(|a| a.client("drey-admin", "system:masters")).transpose()?;
+    let config = kubeconfig::render(&url, &ca, options.identities.first_token(), client.as_ref());
+    if let Some(path) = &options.kubeconfig {
+        kubeconfig::write(path, &config)?;
+    }
+    let acceptor = authority.map(|a| tokio_rustls::TlsAcceptor::from(a.server));
+    let (stop, stopped) = watch::channel(false);
+    let shared = Arc::new(Shared { api, identities: options.identities, acceptor });
+    let task = tokio::spawn(accept(listener, shared, options.connections_max, stopped));
+    Ok(Listening { addr, url, kubeconfig: config, ca, stop, task })
+}
+
+struct Shared {
+    api: ApiServer,
+    identities: Identities,
+    acceptor: Option<tokio_rustls::TlsAcceptor>,
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>, max: usize, mut stopped: watch::Receiver<bool>) {
+    let slots = Arc::new(Semaphore::new(max));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let accepted = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|s| *s) => break,
+            // No slot, no accept: further clients wait in the kernel's queue.
+            accepted = async {
+                let slot = slots.clone().acquire_owned().await;
+                (slot, listener.accept().await)
+            } => accepted,
+        };
+        let (Ok(slot), Ok((stream, _))) = accepted else {
+            // Out of descriptors, mostly: let some go.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        let (shared, stopped) = (shared.clone(), stopped.clone());
+        connections.spawn(async move {
+            connection(stream, shared, stopped).await;
+            drop(slot);
+        });
+    }
+    let drained = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(DRAIN_MAX, drained).await;
+}
+
+async fn connection(stream: TcpStream, shared: Arc<Shared>, stopped: watch::Receiver<bool>) {
+    // Small answers must not wait for the acknowledgement of earlier ones.
+    let _ = stream.set_nodelay(true);
+    match &shared.acceptor {
+        None => serve(stream, shared.clone(), None, stopped).await,
+        Some(acceptor) => {
+            let handshake = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await;
+            let Ok(Ok(stream)) = handshake else { return };
+            let certificate = stream.get_ref().1.peer_certificates().and_then(|c| c.first());
+            let user = certificate.and_then(|c| identity::of_certificate(c));
+            serve(stream, shared.clone(), user, stopped).await;
+        }
+    }
+}
+
+async fn serve<S>(stream: S, shared: Arc<Shared>, certified: Option<User>, mut stopped: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let (shared, certified) = (shared.clone(), certified.clone());
+        async move {
+            match shared.identities.user(request.headers(), certified) {
+                Ok(user) => {
+                    shared.api.service(user).oneshot(request).await.map(|r| r.map(identity::Body::Api))
+                }
+                Err(status) => Ok(identity::unauthorized(&status)),
+            }
+        }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // client-go keeps every watch of a process on one HTTP/2 connection.
+    builder.http2().max_concurrent_streams(1000);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        biased;
+        // Errors here are clients that went away, or a cut the gate asked for.
+        _ = connection.as_mut() => return,
+        _ = stopped.wait_for(|s| *s) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = tokio::time::timeout(DRAIN_MAX / 2, connection).await;
+}

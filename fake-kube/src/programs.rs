@@ -1,0 +1,83 @@
+//! What runs in containers: a registry of programs and the processes it starts.
+//! Leaves out real processes and file systems: a process is a state machine that sees its environment as values.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::Value;
+
+pub use crate::shell::Shell;
+
+/// Maps a container to the program it runs.
+pub trait Programs: Send + Sync {
+    fn start(&self, start: &ProcessStart) -> Box<dyn Process>;
+}
+
+/// Everything a process finds around itself.
+#[derive(Clone, Debug)]
+pub struct ProcessStart {
+    pub pod: Value,
+    pub namespace: String,
+    pub pod_name: String,
+    pub uid: String,
+    pub ip: String,
+    pub node: String,
+    pub container: String,
+    pub image: String,
+    pub command: Vec<String>,
+    pub args: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    /// Absolute path -> text, from ConfigMap, Secret, downward API and projected volumes.
+    pub files: BTreeMap<String, String>,
+    pub restart_count: u32,
+    pub now: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProcessEvent {
+    Log(String),
+    /// `reason` empty: `Completed` for code 0, `Error` otherwise. `message` is the termination message.
+    Exit {
+        code: i32,
+        reason: String,
+        message: String,
+    },
+}
+
+impl ProcessEvent {
+    pub fn exit(code: i32) -> ProcessEvent {
+        ProcessEvent::Exit { code, reason: String::new(), message: String::new() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    Term,
+    Kill,
+}
+
+/// A running container. Called with the cluster locked: it must not call back into the [`crate::Cluster`];
+/// the API server's clients are fine.
+pub trait Process: Send {
+    /// Called at the start, when due, and after every call below.
+    fn step(&mut self, now: Timestamp) -> Vec<ProcessEvent>;
+
+    fn next_due(&self) -> Option<Timestamp>;
+
+    /// `None`: nothing listens there.
+    fn http(
+        &mut self,
+        port: u16,
+        request: &http::Request<Bytes>,
+        now: Timestamp,
+    ) -> Option<http::Response<Bytes>>;
+
+    /// A process that does not exit on Term is killed when its grace is over.
+    fn signal(&mut self, signal: Signal, now: Timestamp) -> Vec<ProcessEvent>;
+
+    /// A command run by an exec probe: exit code and output.
+    fn exec(&mut self, _command: &[String], _now: Timestamp) -> (i32, String) {
+        (0, String::new())
+    }
+}

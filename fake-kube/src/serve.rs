@@ -1,0 +1,188 @@
+//! The options of `fake-kube serve` and what it does: server, objects from files, cluster, listener, `ready`.
+//! The wall clock is read here and nowhere else.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use fake_kube::{Cluster, Controller, Identities, Knobs, ListenOptions, Shell};
+use fake_kube_apiserver::{ApiServer, Clock, Options, Status};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+#[derive(clap::Args)]
+pub struct Serve {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Allow an address that others can reach. Without --token-auth everybody is an administrator.
+    #[arg(long)]
+    insecure_bind: bool,
+    /// Plain HTTP instead of TLS.
+    #[arg(long)]
+    http: bool,
+    /// Folder or file with CustomResourceDefinitions as YAML or JSON; may be repeated.
+    #[arg(long, value_name = "PATH")]
+    crds: Vec<PathBuf>,
+    /// Folder or file with objects to create at the start; may be repeated.
+    #[arg(long, value_name = "PATH")]
+    manifests: Vec<PathBuf>,
+    /// Where to write a kubeconfig.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Controllers to run: names separated by commas, `*` for all, `-name` for all but this one.
+    #[arg(long, default_value = "*", allow_hyphen_values = true)]
+    controllers: String,
+    /// The cluster's time runs this much faster than the wall clock.
+    #[arg(long, default_value_t = 1.0, value_name = "X")]
+    time_scale: f64,
+    /// Bearer tokens: lines `token,user,uid,"group1,group2"`.
+    #[arg(long, value_name = "FILE")]
+    token_auth: Option<PathBuf>,
+    /// Seed of names, uids and delays.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+pub async fn run(options: Serve) -> anyhow::Result<()> {
+    if !(options.time_scale.is_finite() && options.time_scale > 0.0) {
+        bail!("--time-scale {}: give a positive number, such as 1 or 10", options.time_scale);
+    }
+    let identities = match &options.token_auth {
+        Some(path) => Identities::read(path)?,
+        None => Identities::default(),
+    };
+    let clock: Arc<dyn Clock> = Arc::new(ScaledClock::start(options.time_scale));
+    let mut server = Options::new(clock.clone());
+    server.seed = options.seed;
+    let api = ApiServer::new(server);
+    let listening = fake_kube::listen(
+        api.clone(),
+        ListenOptions {
+            bind: options.listen,
+            insecure_bind: options.insecure_bind,
+            tls: !options.http,
+            kubeconfig: options.kubeconfig.clone(),
+            identities,
+            ..ListenOptions::default()
+        },
+    )
+    .await?;
+    let controllers_on = chosen(&options.controllers)?;
+    let knobs =
+        Knobs { seed: options.seed, root_ca: listening.ca.clone(), controllers_on, ..Knobs::default() };
+    let cluster = Cluster::new(api.clone(), clock, knobs, Arc::new(Shell));
+    let running = tokio::spawn({
+        let cluster = cluster.clone();
+        async move { cluster.run(std::future::pending()).await }
+    });
+    for path in options.crds.iter().chain(&options.manifests) {
+        load(&api, path).await?;
+    }
+    println!("ready {}", listening.url);
+    tokio::signal::ctrl_c().await.context("wait for an interrupt")?;
+    running.abort();
+    listening.shutdown().await;
+    for complaint in cluster.complaints() {
+        eprintln!("refused: {complaint}");
+    }
+    Ok(())
+}
+
+fn chosen(list: &str) -> anyhow::Result<Vec<Controller>> {
+    let known = || Controller::ALL.map(Controller::name).join(", ");
+    let mut on = Vec::new();
+    for word in list.split(',').map(str::trim).filter(|w| !w.is_empty()) {
+        let (name, remove) = word.strip_prefix('-').map_or((word, false), |n| (n, true));
+        if name == "*" {
+            on = Controller::ALL.to_vec();
+            continue;
+        }
+        let Some(controller) = Controller::parse(name) else {
+            bail!("--controllers: no controller {name:?}; there are {}", known());
+        };
+        if remove {
+            if on.is_empty() {
+                on = Controller::ALL.to_vec();
+            }
+            on.retain(|c| *c != controller);
+        } else if !on.contains(&controller) {
+            on.push(controller);
+        }
+    }
+    Ok(on)
+}
+
+async fn load(api: &ApiServer, path: &Path) -> anyhow::Result<()> {
+    let mut files = vec![path.to_owned()];
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).with_context(|| format!("read folder {}", path.display()))?;
+        files = entries.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+        files.retain(|f| f.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json"));
+        files.sort();
+    }
+    for file in files {
+        let text = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        let documents: Vec<Value> =
+            serde_saphyr::from_multiple(&text).with_context(|| format!("parse {}", file.display()))?;
+        for object in documents.into_iter().filter(|d| !d.is_null()) {
+            let what = format!("{} {}", object["kind"], object["metadata"]["name"]);
+            create(api, object).await.with_context(|| format!("create {what} of {}", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
+async fn create(api: &ApiServer, object: Value) -> anyhow::Result<()> {
+    let client = api.client("fake-kube");
+    let part = |p: &str| object.pointer(p).and_then(Value::as_str).unwrap_or("").to_owned();
+    let (api_version, kind) = (part("/apiVersion"), part("/kind"));
+    let served = client.resource_of_kind(&api_version, &kind).with_context(|| {
+        format!("no resource serves {api_version} {kind}; give its CRD with --crds first")
+    })?;
+    let namespace = match part("/metadata/namespace") {
+        ns if ns.is_empty() && served.namespaced => "default".to_owned(),
+        ns => ns,
+    };
+    match client.create(&served.resource, &namespace, object) {
+        Ok(_) => Ok(()),
+        Err(Status { message, .. }) => bail!(message),
+    }
+}
+
+/// Wall clock at the start, then as fast as asked.
+struct ScaledClock {
+    epoch: Timestamp,
+    origin: tokio::time::Instant,
+    scale: f64,
+}
+
+impl ScaledClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where a served cluster takes the time of day"
+    )]
+    fn start(scale: f64) -> ScaledClock {
+        ScaledClock { epoch: Timestamp::now(), origin: tokio::time::Instant::now(), scale }
+    }
+}
+
+impl Clock for ScaledClock {
+    fn now(&self) -> Timestamp {
+        let elapsed = self.origin.elapsed().as_secs_f64() * self.scale;
+        let elapsed = SignedDuration::try_from_secs_f64(elapsed).unwrap_or(SignedDuration::MAX);
+        self.epoch.saturating_add(elapsed).unwrap_or(Timestamp::MAX)
+    }
+
+    fn sleep_until(&self, t: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
+        let seconds = t.duration_since(self.epoch).as_secs_f64().max(0.0) / self.scale;
+        // Rounded up: a timer that fires early would find nothing due.
+        let after =
+            Duration::try_from_secs_f64(seconds + 0.000_001).unwrap_or(Duration::from_secs(86_400 * 365));
+        let until = self.origin + after.min(Duration::from_secs(86_400 * 365));
+        Box::pin(tokio::time::sleep_until(until))
+    }
+}

@@ -1,0 +1,247 @@
+//! What controllers look at: every object of the cluster by resource, namespace and name, with indexes by uid
+//! and by owner. A plain value; it is filled from the API server's changes, or by hand in a test.
+//! Leaves out history and watches: a controller is level-triggered and sees only the present.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::json::{controller_of, items, name, namespace, uid};
+
+/// Resources by `plural.group`, as error messages and discovery name them.
+pub mod resource {
+    pub const PODS: &str = "pods";
+    pub const SERVICES: &str = "services";
+    pub const ENDPOINTS: &str = "endpoints";
+    pub const CONFIG_MAPS: &str = "configmaps";
+    pub const SECRETS: &str = "secrets";
+    pub const NODES: &str = "nodes";
+    pub const NAMESPACES: &str = "namespaces";
+    pub const SERVICE_ACCOUNTS: &str = "serviceaccounts";
+    pub const EVENTS: &str = "events";
+    pub const QUOTAS: &str = "resourcequotas";
+    pub const CLAIMS: &str = "persistentvolumeclaims";
+    pub const VOLUMES: &str = "persistentvolumes";
+    pub const DEPLOYMENTS: &str = "deployments.apps";
+    pub const REPLICA_SETS: &str = "replicasets.apps";
+    pub const STATEFUL_SETS: &str = "statefulsets.apps";
+    pub const CONTROLLER_REVISIONS: &str = "controllerrevisions.apps";
+    pub const JOBS: &str = "jobs.batch";
+    pub const SLICES: &str = "endpointslices.discovery.k8s.io";
+    pub const BUDGETS: &str = "poddisruptionbudgets.policy";
+    pub const STORAGE_CLASSES: &str = "storageclasses.storage.k8s.io";
+    pub const CRDS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// `plural.group`, or the plural alone for the core group.
+    pub resource: Arc<str>,
+    /// Empty for cluster-scoped objects.
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Key {
+    pub fn new(resource: &str, namespace: &str, name: &str) -> Key {
+        Key { resource: resource.into(), namespace: namespace.into(), name: name.into() }
+    }
+
+    pub fn of(resource: &str, object: &Value) -> Key {
+        Key::new(resource, namespace(object), name(object))
+    }
+
+    pub fn group(&self) -> &str {
+        self.resource.split_once('.').map_or("", |(_, g)| g)
+    }
+
+    pub fn plural(&self) -> &str {
+        self.resource.split_once('.').map_or(&self.resource, |(p, _)| p)
+    }
+}
+
+/// The last refusal of a controller's write, kept per owner uid: the next sync reports it and backs off.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    pub reason: &'static str,
+    pub message: String,
+    pub since: Timestamp,
+    pub count: u32,
+}
+
+impl Refusal {
+    /// The work queue's rate limit: 5 ms doubling to 1000 s (client-go `DefaultTypedControllerRateLimiter`).
+    pub fn retry_at(&self) -> Timestamp {
+        let millis = 5_i64.saturating_mul(1 << self.count.saturating_sub(1).min(20)).min(1_000_000);
+        crate::json::after(self.since, jiff::SignedDuration::from_millis(millis))
+    }
+}
+
+/// What a kind is called and where it lives; from discovery and the CRDs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KindInfo {
+    pub resource: String,
+    pub namespaced: bool,
+}
+
+#[derive(Clone, Default)]
+pub struct View {
+    objects: BTreeMap<Key, Arc<Value>>,
+    uids: BTreeMap<String, Key>,
+    dependents: BTreeMap<String, BTreeSet<Key>>,
+    versions: BTreeMap<Arc<str>, String>,
+    kinds: BTreeMap<(String, String), KindInfo>,
+    pub refusals: BTreeMap<String, Refusal>,
+}
+
+impl View {
+    pub fn put(&mut self, key: Key, object: Arc<Value>) {
+        self.forget(&key);
+        if !uid(&object).is_empty() {
+            self.uids.insert(uid(&object).into(), key.clone());
+        }
+        for owner in owner_uids(&object) {
+            self.dependents.entry(owner.into()).or_default().insert(key.clone());
+        }
+        self.objects.insert(key, object);
+    }
+
+    pub fn remove(&mut self, key: &Key) -> Option<Arc<Value>> {
+        let gone = self.forget(key);
+        if let Some(object) = &gone {
+            self.refusals.remove(uid(object));
+        }
+        gone
+    }
+
+    fn forget(&mut self, key: &Key) -> Option<Arc<Value>> {
+        let object = self.objects.remove(key)?;
+        if self.uids.get(uid(&object)) == Some(key) {
+            self.uids.remove(uid(&object));
+        }
+        for owner in owner_uids(&object) {
+            if let Some(set) = self.dependents.get_mut(owner) {
+                set.remove(key);
+                if set.is_empty() {
+                    self.dependents.remove(owner);
+                }
+            }
+        }
+        Some(object)
+    }
+
+    pub fn learn_version(&mut self, resource: &Arc<str>, version: &str) {
+        if self.versions.get(resource).map(String::as_str) != Some(version) {
+            self.versions.insert(resource.clone(), version.into());
+        }
+    }
+
+    /// The version writes go to. Built-in kinds written by controllers are all `v1`.
+    pub fn version(&self, resource: &str) -> &str {
+        self.versions.get(resource).map_or("v1", String::as_str)
+    }
+
+    pub fn learn_kind(&mut self, group: &str, kind: &str, info: KindInfo) {
+        self.kinds.insert((group.into(), kind.into()), info);
+    }
+
+    pub fn kind(&self, group: &str, kind: &str) -> Option<&KindInfo> {
+        self.kinds.get(&(group.to_owned(), kind.to_owned()))
+    }
+
+    pub fn find(&self, key: &Key) -> Option<&Arc<Value>> {
+        self.objects.get(key)
+    }
+
+    pub fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<&Arc<Value>> {
+        self.objects.get(&Key::new(resource, namespace, name))
+    }
+
+    pub fn by_uid(&self, uid: &str) -> Option<(&Key, &Arc<Value>)> {
+        let key = self.uids.get(uid)?;
+        Some((key, self.objects.get(key)?))
+    }
+
+    pub fn list(&self, resource: &str) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+        let from = Key::new(resource, "", "");
+        let wanted = from.resource.clone();
+        self.objects.range(from..).take_while(move |(k, _)| k.resource == wanted)
+    }
+
+    pub fn list_in(&self, resource: &str, namespace: &str) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+        let from = Key::new(resource, namespace, "");
+        let wanted = from.clone();
+        self.objects
+            .range(from..)
+            .take_while(move |(k, _)| k.resource == wanted.resource && k.namespace == wanted.namespace)
+    }
+
+    /// Everything in one namespace, whatever its kind.
+    pub fn contents(&self, namespace: &str) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+        self.objects.iter().filter(move |(k, _)| k.namespace == namespace)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+        self.objects.iter()
+    }
+
+    /// Every object that names this uid as an owner.
+    pub fn dependents(&self, owner_uid: &str) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+        self.dependents
+            .get(owner_uid)
+            .into_iter()
+            .flatten()
+            .filter_map(|key| self.objects.get(key).map(|object| (key, object)))
+    }
+
+    /// The dependents of one resource that this owner controls.
+    pub fn controlled(&self, resource: &str, owner_uid: &str) -> Vec<&Arc<Value>> {
+        self.dependents(owner_uid)
+            .filter(|(k, o)| {
+                &*k.resource == resource && controller_of(o).is_some_and(|r| r["uid"] == owner_uid)
+            })
+            .map(|(_, o)| o)
+            .collect()
+    }
+}
+
+fn owner_uids(object: &Value) -> impl Iterator<Item = &str> {
+    items(object, "/metadata/ownerReferences").iter().filter_map(|r| r["uid"].as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn indexes_follow_the_objects() {
+        let mut view = View::default();
+        let owned = |owner: &str| {
+            Arc::new(json!({"metadata": {"name": "p", "namespace": "n", "uid": "u-p",
+                "ownerReferences": [{"uid": owner, "controller": true}]}}))
+        };
+        let key = Key::new(resource::PODS, "n", "p");
+        view.put(key.clone(), owned("a"));
+        view.put(key.clone(), owned("b"));
+        assert_eq!(view.dependents("a").count(), 0);
+        assert_eq!(view.controlled(resource::PODS, "b").len(), 1);
+        assert_eq!(view.list_in(resource::PODS, "n").count(), 1);
+        assert_eq!(view.list_in(resource::PODS, "m").count(), 0);
+        view.remove(&key);
+        assert!(view.by_uid("u-p").is_none());
+        assert_eq!(view.dependents("b").count(), 0);
+    }
+
+    #[test]
+    fn refusals_back_off() {
+        let since = Timestamp::UNIX_EPOCH;
+        let wait = |count| {
+            let r = Refusal { reason: "FailedCreate", message: String::new(), since, count };
+            r.retry_at().as_millisecond()
+        };
+        assert_eq!([wait(1), wait(2), wait(3), wait(60)], [5, 10, 20, 1_000_000]);
+    }
+}
