@@ -77,13 +77,7 @@ impl Environment {
 
     fn check_names(&self, program: &Program, source: &str, span: &Span) -> Result<(), Box<Diagnostic>> {
         let used = names::used(program.expression());
-        if let Some(name) = used.variables.iter().find(|name| !self.variables.contains_key(*name)) {
-            let known: Vec<&str> = self.variables.keys().map(String::as_str).collect();
-            let problem =
-                Diagnostic::error("cel", &inside(source, span, name), format!("unknown name `{name}`"));
-            let help = "names start at one of the allowed ones; text needs quotes";
-            return Err(Box::new(problem.allowed(name, known).help(help)));
-        }
+        // A misspelt macro leaves its variable unbound too: functions are the better message.
         let known = |name: &str| self.functions.contains_key(name) || names::BUILT_IN.contains(&name);
         if let Some(name) = used.functions.iter().find(|name| !known(name)) {
             let all = names::BUILT_IN.iter().copied().filter(|n| n.starts_with(char::is_alphabetic));
@@ -91,6 +85,13 @@ impl Environment {
             let problem =
                 Diagnostic::error("cel", &inside(source, span, name), format!("unknown function `{name}`"));
             return Err(Box::new(problem.allowed(name, all)));
+        }
+        if let Some(name) = used.variables.iter().find(|name| !self.variables.contains_key(*name)) {
+            let known: Vec<&str> = self.variables.keys().map(String::as_str).collect();
+            let problem =
+                Diagnostic::error("cel", &inside(source, span, name), format!("unknown name `{name}`"));
+            let help = "names start at one of the allowed ones; text needs quotes";
+            return Err(Box::new(problem.allowed(name, known).help(help)));
         }
         Ok(())
     }
@@ -236,13 +237,26 @@ fn nesting(source: &str) -> usize {
     deepest.max(prefixes / 4)
 }
 
+/// The place of `name` within the expression, as a whole word.
 fn inside(source: &str, span: &Span, name: &str) -> Span {
-    // Exact when the expression is one line in the file; otherwise the whole expression is marked.
+    let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let places = source.match_indices(name).map(|(at, _)| at);
+    let whole = |at: &usize| {
+        !word(source[..*at].chars().next_back()) && !word(source[at + name.len()..].chars().next())
+    };
+    match places.into_iter().find(whole) {
+        Some(at) => column(source, span, source[..at].chars().count(), name.chars().count()),
+        None => span.clone(),
+    }
+}
+
+/// A place within the expression. Exact when it stands in the file as one line, unescaped; else the whole of it.
+fn column(source: &str, span: &Span, offset: usize, width: usize) -> Span {
     let line = span.source().line(span.line());
-    let start: String = line.chars().skip(span.column() as usize - 1).collect();
-    match (start.contains(source), start.find(name)) {
-        (true, Some(at)) => span.shifted(start[..at].chars().count() as u32, name.chars().count() as u32),
-        _ => span.clone(),
+    let written: String = line.chars().skip(span.column() as usize - 1).collect();
+    match written.find(source) {
+        Some(start) => span.shifted((written[..start].chars().count() + offset) as u32, width as u32),
+        None => span.clone(),
     }
 }
 
@@ -250,17 +264,16 @@ fn syntax(source: &str, span: &Span, errors: &cel::ParseErrors) -> Diagnostic {
     let Some(first) = errors.errors.first() else {
         return Diagnostic::error("cel", span, "not an expression");
     };
-    let column = usize::try_from(first.pos.1 - 1).unwrap_or(0).min(source.chars().count());
-    let shown: String = source.chars().take(120).collect();
-    let message = format!("not an expression: {}", tidy(&first.msg));
-    let place: String = source.chars().skip(column).take(12).collect();
-    let mut problem = Diagnostic::error("cel", span, message);
-    problem = match mistaken(source) {
+    let length = source.chars().count();
+    let offset = usize::try_from(first.pos.1 - 1).unwrap_or(0);
+    let place =
+        if first.pos.0 <= 1 && offset < length { column(source, span, offset, 1) } else { span.clone() };
+    let problem = Diagnostic::error("cel", &place, format!("not an expression: {}", tidy(&first.msg)));
+    match mistaken(source) {
         Some((better, help)) => problem.nearest(better).help(help),
-        None if place.trim().is_empty() => problem.help(format!("the expression ends too early: `{shown}`")),
-        None => problem.help(format!("it stops making sense at `{place}`")),
-    };
-    problem
+        None if offset >= length => problem.help("complete it: an operator or bracket waits for more"),
+        None => problem.help("CEL is written like C: `obj.a == 1 && (obj.b in ['x', 'y'] || !has(obj.c))`"),
+    }
 }
 
 /// Spellings of other languages.
@@ -282,11 +295,16 @@ fn mistaken(source: &str) -> Option<(String, &'static str)> {
     None
 }
 
+/// The parser's texts name its grammar; what helps is the text it stumbled over.
 fn tidy(message: &str) -> String {
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
-    match message.split_once(" expecting {") {
-        Some((start, _)) => start.to_owned(),
-        None => message.to_owned(),
+    let message = message.split_once(" expecting ").map_or(message, |(start, _)| start);
+    if message.contains("<EOF>") {
+        return "it ends too early".to_owned();
+    }
+    match message.split_once('\'').and_then(|(_, rest)| rest.rsplit_once('\'')) {
+        Some((text, _)) if !text.trim().is_empty() => format!("unexpected `{}`", text.trim()),
+        _ => message.to_owned(),
     }
 }
 

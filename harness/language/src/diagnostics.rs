@@ -144,6 +144,10 @@ impl Diagnostics {
     pub fn settle(&mut self) {
         self.0.sort_by(|a, b| (a.span.order(), a.code).cmp(&(b.span.order(), b.code)));
         self.0.dedup_by(|b, a| a.span == b.span && a.code == b.code && a.path == b.path);
+        // A param that could not be filled in also has the wrong type: only the cause is worth saying.
+        let unfilled: Vec<Span> =
+            self.0.iter().filter(|d| d.code.contains("param")).map(|d| d.span.clone()).collect();
+        self.0.retain(|d| d.code.contains("param") || !unfilled.contains(&d.span));
     }
 
     /// The diagnostics one below the other and a closing count.
@@ -230,16 +234,21 @@ fn push_excerpt(out: &mut String, span: &Span, paint: Paint) {
     }
     // Tabs would move the caret; a very long line is cut around the place.
     let column = span.column() as usize - 1;
-    let skip = column.saturating_sub(80);
+    let skip = if column > 100 { column - 60 } else { 0 };
+    let start = if skip > 0 { ".." } else { "" };
     let shown: String =
         full.chars().skip(skip).take(140).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let room = shown.chars().count().saturating_sub(column - skip).max(1);
     let carets = "^".repeat((span.width() as usize).clamp(1, room));
     let number = span.line().to_string();
     let bar = paint.blue("|");
-    out.push_str(&format!("  {} {bar} {}\n", paint.blue(&number), shown.trim_end()));
+    out.push_str(&format!("  {} {bar} {start}{}\n", paint.blue(&number), shown.trim_end()));
     let pad = " ".repeat(number.len());
-    out.push_str(&format!("  {pad} {bar} {}{}\n", " ".repeat(column - skip), paint.red(&carets)));
+    out.push_str(&format!(
+        "  {pad} {bar} {}{}\n",
+        " ".repeat(start.len() + column - skip),
+        paint.red(&carets)
+    ));
 }
 
 fn shorten(allowed: &[String]) -> String {

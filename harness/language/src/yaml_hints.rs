@@ -16,7 +16,13 @@ pub(crate) fn explain(source: &Arc<Source>, error: &ScanError) -> Diagnostic {
 }
 
 fn plain(source: &Arc<Source>, error: &ScanError, line: u32, column: u32) -> Diagnostic {
-    let message = format!("not valid YAML: {}", error.info());
+    let info = error.info();
+    let end = source.text().trim_end().lines().count() as u32;
+    let message = match info.trim() {
+        "" if line >= end => "not valid YAML: the file ends inside a bracket or a quoted text".to_owned(),
+        "" => "not valid YAML".to_owned(),
+        info => format!("not valid YAML: {info}"),
+    };
     Diagnostic::error("syntax", &Span::new(source, line, column, 1), message)
         .help("check indentation, quotes and brackets on this line and the one before")
 }

@@ -164,8 +164,14 @@ impl<'a, 's> Checker<'a, 's> {
     }
 
     fn required(&mut self, shape: &Shape, names: &[&str], node: &Node) {
+        // A misspelt key was already answered with this one as the nearest.
+        let all: Vec<&str> = shape.keys.iter().map(|k| k.name.as_str()).collect();
+        let unknown = names.iter().filter(|n| !all.contains(n));
+        let meant: Vec<String> = unknown.filter_map(|n| crate::diagnostics::nearest(n, &all)).collect();
+        let absent =
+            |k: &&crate::vocabulary::Key| !names.contains(&k.name.as_str()) && !meant.contains(&k.name);
         let missing: Vec<&crate::vocabulary::Key> =
-            shape.keys.iter().filter(|k| k.required && !names.contains(&k.name.as_str())).collect();
+            shape.keys.iter().filter(|k| k.required).filter(absent).collect();
         for key in missing {
             let problem = Diagnostic::error("missing-key", &node.span, format!("`{}` is missing", key.name))
                 .help(format!("add `{}: ..` ({}): {}", key.name, key.ty.expected(), key.doc));
@@ -175,7 +181,9 @@ impl<'a, 's> Checker<'a, 's> {
             let present: Vec<&str> =
                 names.iter().copied().filter(|n| rule.keys().iter().any(|k| k == n)).collect();
             let said = rule.keys().iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
+            let meant = rule.keys().iter().any(|k| meant.contains(k));
             let message = match rule {
+                Rule::ExactlyOne(_) | Rule::AtLeastOne(_) if present.is_empty() && meant => continue,
                 Rule::ExactlyOne(_) | Rule::AtLeastOne(_) if present.is_empty() => {
                     format!("one of {said} is missing")
                 }

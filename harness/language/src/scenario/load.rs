@@ -321,15 +321,21 @@ impl Checker<'_, '_> {
         let Some(root) = single(&path, &documents, self.session).cloned() else { return };
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let mut scope = Scope { params: params_of(&root, self.session) };
-        self.override_params(&mut scope, node);
+        if !self.override_params(&mut scope, node) {
+            return;
+        }
         let mut body = Vec::new();
         for section in ["monitors", "steps"] {
             body.extend(root.get(section).map(|node| (section, filled(node, section, &scope, self.session))));
         }
+        let before = self.session.problems.len();
         let mut inner = Checker::new(self.vocabulary, self.session, &scope, &folder);
         inner.chain = self.chain.clone();
-        inner.chain.push((path, at));
+        inner.chain.push((path, at.clone()));
         if !is_a(&mut inner, Sort::Fragment, &root) {
+            self.session.problems.0[before..]
+                .iter_mut()
+                .for_each(|p| p.related.push((at.clone(), "uses it".to_owned())));
             return;
         }
         inner.check(&Sort::Fragment.shape().into(), &root);
@@ -344,31 +350,33 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn override_params(&mut self, scope: &mut Scope, node: &Node) {
-        let Some(Node { kind: Kind::Map(given), .. }) = node.get("with") else { return };
+    /// Puts the values of `with` over the fragment's defaults; false when one is missing.
+    fn override_params(&mut self, scope: &mut Scope, node: &Node) -> bool {
+        let given = match node.get("with").map(|with| &with.kind) {
+            Some(Kind::Map(given)) => given.as_slice(),
+            _ => &[],
+        };
         for (key, value) in given {
-            if scope.params.insert(key.name.clone(), value.clone()).is_none() {
-                scope.params.shift_remove(&key.name);
+            if !scope.params.contains_key(&key.name) {
                 let message = format!("the fragment has no param `{}`", key.name);
                 let problem = Diagnostic::error("unknown-param", &key.span, message);
                 let known: Vec<&String> = scope.params.keys().collect();
                 let problem = problem.allowed(&key.name, known);
                 self.key("with", |c| c.report(problem));
+                continue;
             }
+            scope.params.insert(key.name.clone(), value.clone());
         }
         // What the fragment leaves null must be given.
-        let missing = scope.params.iter().find(|(_, value)| matches!(value.kind, Kind::Null));
-        if let Some((name, declared)) =
-            missing.filter(|(name, _)| !given.iter().any(|(k, _)| k.name == **name))
-        {
-            let problem = Diagnostic::error(
-                "missing-param",
-                &node.span,
-                format!("param `{name}` of the fragment has no value"),
-            );
-            let problem = problem.related(&declared.span, "declares it without a default");
-            self.report(problem.help(format!("add `with: {{{name}: ..}}`")));
-        }
+        let Some((name, declared)) = scope.params.iter().find(|(_, value)| matches!(value.kind, Kind::Null))
+        else {
+            return true;
+        };
+        let message = format!("param `{name}` of the fragment has no value");
+        let problem = Diagnostic::error("missing-value", &node.span, message);
+        let problem = problem.related(&declared.span, "declares it without a default");
+        self.report(problem.help(format!("add `with: {{{name}: ..}}`")));
+        false
     }
 
     fn report_cycle(&mut self, start: usize, path: &Path, at: &Span) {

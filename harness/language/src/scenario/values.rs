@@ -142,6 +142,12 @@ impl Checker<'_, '_> {
                     }
                 }
             }
+            Type::Int { .. } | Type::Number { .. } if text.parse::<f64>().is_ok() => {
+                let message = format!("expected {}, found text", ty.expected());
+                let problem = Diagnostic::error("type", &node.span, message);
+                self.report(problem.nearest(text).help("remove the quotes"));
+                return None;
+            }
             Type::Manifest => ArgValue::Manifest(self.manifest(text, node)?),
             Type::File => ArgValue::File(self.relative(text)),
             _ => return self.wrong(ty, node),
