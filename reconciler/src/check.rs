@@ -185,7 +185,11 @@ impl Walk<'_> {
         let deployed = d.status.reconciliation_status.state;
         let before = self.o.resource.status.as_ref();
         let converged = before.is_some_and(|status| {
-            *status == d.status && status.lifecycle_state == Some(drey_api::LifecycleState::Stable)
+            let pending = status.job_status.savepoint_info.is_pending()
+                || status.job_status.checkpoint_info.is_pending();
+            *status == d.status
+                && status.lifecycle_state == Some(drey_api::LifecycleState::Stable)
+                && !pending
         });
         let harmless = |action: &Action| {
             matches!(

@@ -1,15 +1,15 @@
 //! The resource is being deleted (reconciler.md 2.5, 4.9): JobManager first, then HA metadata, then the finalizer.
 
-use crate::cluster::{Cluster, cluster};
+use crate::cluster::{Cluster, cluster, never_started};
 use crate::decision::{Action, Component, EventKind};
-use crate::ha;
+use crate::ha::{self, HaMetadata};
 use crate::observe;
 use crate::pass::{Flow, Pass};
 use crate::phase::{Phase, phase};
-use crate::upgrade::restore;
 use crate::upgrade::stop::{self, Stopped};
-use drey_api::LifecycleState;
+use crate::upgrade::{choose, restore};
 use drey_api::constants::FLINK_DEPLOYMENT_FINALIZER;
+use drey_api::{LifecycleState, UpgradeMode};
 use std::time::Duration;
 
 pub fn has_finalizer(p: &Pass) -> bool {
@@ -65,6 +65,15 @@ fn wants_savepoint(p: &Pass) -> bool {
         && matches!(phase(p), Phase::Deployed | Phase::StoppingWithSavepoint)
 }
 
+/// No JobManager, and nothing it could be started from; or one that never ran: there is no state to save.
+fn cannot_run_again(p: &Pass) -> bool {
+    match cluster(p.o) {
+        Cluster::Gone => choose::ha_metadata(p) == HaMetadata::Gone,
+        Cluster::Present(facts) => never_started(facts) && p.recorded_mode() != UpgradeMode::LastState,
+        Cluster::Leaving | Cluster::Vanishing | Cluster::Unknown => false,
+    }
+}
+
 /// QUIRK left behind: there a job that was not RUNNING made every pass fail. Here the deletion waits and says why;
 /// switching the option off lets it go on.
 fn take_savepoint(p: &mut Pass) -> Flow {
@@ -82,7 +91,7 @@ fn take_savepoint(p: &mut Pass) -> Flow {
             Stopped::Lost => Ok(()),
         };
     }
-    if p.job_is_terminal() {
+    if p.job_is_terminal() || cannot_run_again(p) {
         return Ok(());
     }
     if p.job_is_running() {

@@ -116,7 +116,9 @@ fn repair(p: &mut Pass) -> Flow {
         p.load_configs();
     }
     p.note("repair", "objects of the cluster are missing: they are created again");
-    match restore::new_cluster(p, restore) {
+    // The generation it was created for; the recorded one moves on with ignored changes.
+    let generation = facts.generation.unwrap_or(p.generation);
+    match restore::new_cluster(p, restore, generation) {
         Ok(cluster) => p.act(Action::CreateCluster(Box::new(cluster))),
         Err(refusal) => crate::upgrade::refuse(p, &refusal),
     }

@@ -3,16 +3,29 @@
 use crate::decision::Component;
 use crate::error::{ErrorDocument, ErrorType};
 use crate::pass::{Flow, Pass};
-use drey_api::{JobState, ReconciliationState};
+use drey_api::{JobState, ReconciliationState, UpgradeMode};
 
 pub fn validate(p: &mut Pass) -> Flow {
-    let Some((rule, problem)) = problem(p) else { return Ok(()) };
+    let Some((rule, problem)) = problem(p) else {
+        if p.status.error.as_deref().is_some_and(|error| error.contains(ErrorType::Validation.class())) {
+            p.note("8", "the spec is valid again");
+            p.status.error = None;
+        }
+        return Ok(());
+    };
     p.note(rule, format!("invalid spec: {problem}"));
     p.fail(ErrorDocument::new(ErrorType::Validation, problem), Component::Operator, "ValidationError");
     let Some(recorded) = p.recorded.clone() else {
         return p.on_change("waiting for a valid spec");
     };
+    // The recorded mode is how the job was last restored (stateless for a first deployment), not what the user wants
+    // of the next restore: state is given up only if both say so.
+    let mode = match (p.upgrade_mode(), p.recorded_mode()) {
+        (UpgradeMode::Stateless, recorded) => recorded,
+        (wanted @ (UpgradeMode::Savepoint | UpgradeMode::LastState), _) => wanted,
+    };
     p.spec = recorded.spec;
+    p.set_target_mode(mode);
     if matches!(p.recon(), ReconciliationState::Upgrading | ReconciliationState::RollingBack)
         && let Some(job) = &mut p.spec.job
     {

@@ -1,7 +1,7 @@
 //! Manual and periodic savepoints and checkpoints under way, kept in the status (reconciler.md 5.9).
 
 use crate::ask::Ask;
-use crate::decision::{Component, EventKind};
+use crate::decision::{Action, Component, EventKind};
 use crate::error::chain_message;
 use crate::observation::{JobFact, Seen, TriggerFact};
 use crate::pass::{Flow, Pass};
@@ -43,8 +43,20 @@ fn observe_savepoint(p: &mut Pass, job: &JobFact) -> Flow {
             }
         }
         Seen::Known(TriggerFact::Failed { causes, .. }) => savepoint_failed(p, &chain_message(causes)),
-        // The request never arrived, or the JobManager restarted since. Within the grace period it is made again.
-        Seen::Absent => savepoint_failed(p, "the JobManager does not know the trigger"),
+        Seen::Absent if is_past_grace(p, info.trigger_timestamp, p.configs.observe.savepoint_grace) => {
+            savepoint_failed(p, "the JobManager does not know the trigger");
+        }
+        // The request never arrived, or the JobManager restarted since: the same id again is the same request.
+        Seen::Absent => {
+            p.note("5.9", "the JobManager does not know the trigger: sent again under the same id");
+            let action = Action::TriggerSavepoint {
+                job: job.id.clone(),
+                trigger: info.trigger_id.clone().unwrap_or_default(),
+                directory: p.configs.observe.savepoint_dir.clone(),
+                format: info.format_type.unwrap_or(p.configs.observe.savepoint_format),
+            };
+            p.act(action);
+        }
     }
     Ok(())
 }
@@ -85,6 +97,12 @@ fn observe_checkpoint(p: &mut Pass, job: &JobFact) -> Flow {
             if kind == SnapshotTriggerType::Manual {
                 copy_checkpoint_nonce(p);
             }
+        }
+        Seen::Absent if !is_past_grace(p, info.trigger_timestamp, p.configs.observe.checkpoint_grace) => {
+            p.note("5.9", "the JobManager does not know the trigger: sent again under the same id");
+            let (job, trigger) = (job.id.clone(), info.trigger_id.clone().unwrap_or_default());
+            let kind = p.configs.observe.checkpoint_kind.clone();
+            p.act(Action::TriggerCheckpoint { job, trigger, kind });
         }
         Seen::Known(TriggerFact::Failed { .. }) | Seen::Absent => {
             let periodic = info.trigger_type == Some(SnapshotTriggerType::Periodic);

@@ -170,7 +170,8 @@ fn deployed(p: &mut Pass) -> Flow {
 fn submit(p: &mut Pass, restore: Restore) -> Flow {
     health::forget(p);
     p.event(EventKind::Normal, Component::JobManagerDeployment, "Submit", "Starting deployment");
-    match new_cluster(p, restore) {
+    let generation = p.status.observed_generation.unwrap_or(p.generation);
+    match new_cluster(p, restore, generation) {
         Ok(cluster) => {
             p.act(Action::CreateCluster(Box::new(cluster)));
             Ok(())
@@ -182,8 +183,7 @@ fn submit(p: &mut Pass, restore: Restore) -> Flow {
     }
 }
 
-pub fn new_cluster(p: &Pass, restore: Restore) -> Result<NewCluster, Refusal> {
-    let generation = p.status.observed_generation.unwrap_or(p.generation);
+pub fn new_cluster(p: &Pass, restore: Restore, generation: i64) -> Result<NewCluster, Refusal> {
     let job_id = p.job_id();
     let objects = blueprint::objects(p, &restore, &job_id, generation)?;
     Ok(NewCluster { objects, job_id, restore, generation })

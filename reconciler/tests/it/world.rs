@@ -76,6 +76,10 @@ pub struct World {
     pub changed: bool,
     pub unreachable: bool,
     pub next_savepoint_fails: bool,
+    /// The next create request takes effect and its answer is lost.
+    pub lose_reply: bool,
+    /// The next create request creates the Deployment only.
+    pub create_half: bool,
     /// Crash before the n-th action of the next passes.
     pub crash_at: Option<usize>,
     pub events: Vec<Event>,
@@ -117,6 +121,8 @@ impl World {
             changed: true,
             unreachable: false,
             next_savepoint_fails: false,
+            lose_reply: false,
+            create_half: false,
             crash_at: None,
             events: Vec::new(),
             trace: Vec::new(),
@@ -272,10 +278,13 @@ impl World {
             }
             self.changed = true;
         }
+        let bad = |d: &Deployment| {
+            d.cluster.objects[0]["spec"]["template"]["spec"]["containers"][0]["image"] == "bad"
+        };
         let up = self
             .deployment
             .clone()
-            .filter(|d| !d.deleting && d.parts && self.now >= d.created + self.delays.start);
+            .filter(|d| !d.deleting && d.parts && !bad(d) && self.now >= d.created + self.delays.start);
         if let Some(deployment) = up
             && self.jm.is_none()
         {
@@ -311,6 +320,14 @@ impl World {
         );
         self.durable = progress;
         self.stateless_asked = false;
+        let from_ha = matches!(held, Some((_, Some(_))));
+        let restored = match &cluster.restore {
+            Restore::From(path) if !from_ha => Some(path.clone()),
+            _ if from_ha => {
+                self.snapshots.iter().find(|(_, at)| **at == progress).map(|(path, _)| path.clone())
+            }
+            _ => None,
+        };
         let now = self.now.as_millisecond();
         self.starts.push((cluster.job_id.clone(), cluster.restore.clone()));
         self.jm = Some(JobManager {
@@ -322,12 +339,10 @@ impl World {
                 modified: now,
             }),
             triggers: BTreeMap::new(),
-            checkpoints: match &cluster.restore {
-                Restore::From(path) => {
-                    vec![CompletedCheckpoint { id: 0, path: Some(path.clone()), timestamp: now }]
-                }
-                Restore::Empty | Restore::HaMetadata { .. } => Vec::new(),
-            },
+            checkpoints: restored
+                .into_iter()
+                .map(|path| CompletedCheckpoint { id: 0, path: Some(path), timestamp: now })
+                .collect(),
         });
         if self.ha_enabled && held.is_none() {
             let restored = matches!(cluster.restore, Restore::From(_)).then_some(progress);
@@ -387,7 +402,7 @@ impl World {
         assert!(decision.trace.iter().all(|step| step.rule != "needs"), "{:?}", decision.trace);
         let violations = check::observation(&o).into_iter().chain(check::decision(&o, &decision));
         let violations: Vec<_> = violations.collect();
-        assert!(violations.is_empty(), "{violations:#?}\n{decision:#?}\n{}", self.trace.join("\n"));
+        assert!(violations.is_empty(), "{violations:#?}\n{:?}\n{}", decision.trace, self.trace.join("\n"));
         let plan: Vec<ActionKind> = decision.plan.iter().map(Action::kind).collect();
         let steps: Vec<String> = decision.trace.iter().map(Step::to_string).collect();
         self.trace.push(format!("{} {plan:?} {:?} | {}", self.now, decision.next, steps.join("; ")));
@@ -522,6 +537,9 @@ impl World {
     }
 
     fn apply(&mut self, action: &Action) -> Result<(), ActionError> {
+        // Whoever lets go of a cluster under stateless has said that its state may go.
+        self.stateless_asked |=
+            self.resource.spec.job.as_ref().is_some_and(|job| !job.upgrade_mode.is_stateful());
         let timeout = || ActionError::Unreachable { why: Why::Timeout };
         match action {
             Action::PersistStatus(status) => {
@@ -600,11 +618,14 @@ impl World {
             generation: cluster.generation,
             created: self.now,
             deleting: false,
-            parts: true,
+            parts: !std::mem::take(&mut self.create_half),
             cluster: cluster.clone(),
         });
         self.changed = true;
-        Ok(())
+        match std::mem::take(&mut self.lose_reply) {
+            true => Err(ActionError::Unreachable { why: Why::Timeout }),
+            false => Ok(()),
+        }
     }
 
     fn trigger(&mut self, id: &str, stop: bool) -> Result<(), ActionError> {
@@ -623,4 +644,20 @@ impl World {
 
 fn pod() -> PodFacts {
     PodFacts { name: "app-0".into(), deleting: false, conditions: Vec::new(), containers: Vec::new() }
+}
+
+/// The parts of a status that fit into a failure message.
+pub fn brief(world: &World) -> String {
+    let s = world.status();
+    let (job, r) = (&s.job_status, &s.reconciliation_status);
+    format!(
+        "{:?} jm {:?} job {:?} recon {:?} path {:?} error {:?} desired {:?}",
+        s.lifecycle_state,
+        s.job_manager_deployment_status,
+        job.state,
+        r.state,
+        job.upgrade_savepoint_path,
+        s.error,
+        world.resource.spec.job.as_ref().map(|job| (job.state, job.upgrade_mode)),
+    )
 }
