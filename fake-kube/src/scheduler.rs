@@ -44,7 +44,7 @@ fn is_pending(pod: &Value) -> bool {
     text(pod, "/spec/nodeName").is_empty()
         && !is_deleting(pod)
         && !is_over(pod)
-        && text(pod, "/spec/schedulerName") == COMPONENT
+        && matches!(text(pod, "/spec/schedulerName"), "" | COMPONENT)
         && items(pod, "/spec/schedulingGates").is_empty()
 }
 

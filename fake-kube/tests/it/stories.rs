@@ -325,9 +325,7 @@ fn a_service_answers_through_ready_endpoints_only() {
 #[test]
 fn a_lost_node_loses_its_pods_after_five_minutes() {
     plain(|w| async move {
-        let mut d = deployment("d", 1);
-        d["spec"]["template"]["spec"]["tolerations"] = json!([]);
-        w.create("deployments", d);
+        w.create("deployments", deployment("d", 1));
         let p = w.ready_pod().await;
         w.cluster.pods().node_lost("node-1");
         w.pass(39).await;

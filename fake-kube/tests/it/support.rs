@@ -155,11 +155,15 @@ pub fn plain<F: Future<Output = T>, T>(tell: impl FnOnce(World) -> F) -> T {
     story(Knobs::default(), Arc::new(Shell), tell)
 }
 
+/// Says what a server would default, so that the stories test the controllers alone.
 pub fn deployment(name: &str, replicas: i64) -> Value {
+    let toleration = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
-        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "progressDeadlineSeconds": 600,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}},
             "template": {"metadata": {"labels": {"app": name}},
-                "spec": {"containers": [{"name": "c", "image": "busybox:1"}]}}}})
+                "spec": {"containers": [{"name": "c", "image": "busybox:1"}],
+                    "tolerations": [toleration("node.kubernetes.io/not-ready"), toleration("node.kubernetes.io/unreachable")]}}}})
 }
 
 pub fn pod(name: &str, spec: Value) -> Value {
