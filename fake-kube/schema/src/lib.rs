@@ -17,12 +17,14 @@
 //! assert!(schema.validate(&object, None).is_empty());
 //! ```
 
+pub mod builtins;
 mod cause;
 pub mod managed;
 pub mod patch;
 mod schema;
 pub mod text;
 
+pub use builtins::Builtins;
 pub use cause::{Cause, Reason, summary};
 pub use schema::{Schema, Validation};
 

@@ -123,7 +123,8 @@ impl<'a> Compiler<'a> {
         let id = self.push(Node::new(Type::Any));
         self.named.insert(name.into(), id);
         if let Some(Value::Object(map)) = (self.resolve)(name) {
-            let node = self.build(&map);
+            let mut node = self.build(&map);
+            node.name = Some(name.into());
             self.nodes[id as usize] = node;
         }
         id

@@ -4,7 +4,7 @@
 //! must pass before it becomes a [`Schema`] at all.
 
 mod compile;
-mod default;
+pub(crate) mod default;
 mod formats;
 mod listtype;
 mod meta;
@@ -70,14 +70,24 @@ impl Schema {
         Schema(Arc::new(Compiled { arena, origin: Origin::Custom }))
     }
 
+    /// The schema of a built-in type; `resolve` finds the types it refers to.
+    pub(crate) fn built_in(name: &str, resolve: compile::Resolve<'_>) -> Schema {
+        let arena = compile::compile(&json!({"$ref": name}), resolve);
+        Schema(Arc::new(Compiled { arena, origin: Origin::BuiltIn }))
+    }
+
     /// A kind whose fields nobody declared: everything is kept, maps are granular, lists atomic.
     pub fn schemaless() -> Schema {
         Schema::custom(&json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}))
     }
 
-    /// Fills in the defaults of a custom resource (in place of missing members and of nulls that may not be null).
+    /// Fills in defaults: those of the schema (in place of missing members and of nulls that may not be null), and for
+    /// built-in kinds those that Kubernetes has in code.
     pub fn default(&self, object: &mut Value) {
-        default::fill(self.arena(), object);
+        match self.0.origin {
+            Origin::Custom => default::fill(self.arena(), object),
+            Origin::BuiltIn => crate::builtins::defaults::fill(self.arena(), object),
+        }
     }
 
     /// Drops nulls of non-nullable fields without default: done on create, update and patch, not on apply
@@ -129,10 +139,6 @@ impl Schema {
 
     pub(crate) fn arena(&self) -> &Arena {
         &self.0.arena
-    }
-
-    pub(crate) fn origin(&self) -> Origin {
-        self.0.origin
     }
 }
 

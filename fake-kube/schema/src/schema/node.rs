@@ -2,6 +2,7 @@
 //! borrow instead of cloning. One form serves custom resources and built-in kinds alike.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use regex::Regex;
 use serde_json::Value;
@@ -87,6 +88,8 @@ pub(crate) struct Checks {
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) kind: Type,
+    /// The name of the type in Kubernetes' own documents (`io.k8s.api.core.v1.PodSpec`); defaults hang on it.
+    pub(crate) name: Option<Arc<str>>,
     pub(crate) nullable: bool,
     /// `x-kubernetes-preserve-unknown-fields: true` here.
     pub(crate) preserve: bool,
@@ -116,6 +119,7 @@ impl Node {
     pub(crate) fn new(kind: Type) -> Node {
         Node {
             kind,
+            name: None,
             nullable: false,
             preserve: false,
             embedded: false,
@@ -144,6 +148,7 @@ impl Node {
             })
         });
         Node {
+            name: self.name.clone(),
             properties: self.properties.clone(),
             list: self.list.clone(),
             default: self.default.clone(),

@@ -1,0 +1,104 @@
+//! What Go's structs forget: nulls, empty maps and lists, unset strings, flags and counts of `omitempty` fields.
+//!
+//! The schemas tell structs, maps and required members apart, not pointers from values; [`VALUES`] names the flags and
+//! counts that are plain values, whose zero is "unset". A zero anywhere else is kept, as behind a pointer.
+
+use serde_json::Value;
+
+use crate::DEPTH_MAX;
+use crate::schema::{Additional, Arena, Node, NodeId, Type, default};
+
+/// Members that are plain booleans or integers with `omitempty`, wherever they occur.
+const VALUES: [&str; 19] = [
+    "failureThreshold",
+    "hostIPC",
+    "hostNetwork",
+    "hostPID",
+    "hostPort",
+    "initialDelaySeconds",
+    "minReadySeconds",
+    "nodePort",
+    "paused",
+    "periodSeconds",
+    "publishNotReadyAddresses",
+    "readOnly",
+    "stdin",
+    "stdinOnce",
+    "successThreshold",
+    "timeoutSeconds",
+    "tty",
+    "unschedulable",
+    "observedGeneration",
+];
+
+/// Lists without `omitempty`: present even when empty, null when missing.
+const LISTS_ALWAYS_WRITTEN: [(&str, &str); 2] =
+    [("io.k8s.api.rbac.v1.Role", "rules"), ("io.k8s.api.rbac.v1.ClusterRole", "rules")];
+
+/// Drops what decoding into a Go struct and encoding it again would drop.
+pub(crate) fn forget_unset(arena: &Arena, object: &mut Value) {
+    default::drop_nulls(arena, object);
+    walk(arena, arena.root, object, 0);
+}
+
+/// Writes `null` for lists that Go always writes; last, since defaulting reads null as missing.
+pub(crate) fn write_empty_lists(arena: &Arena, object: &mut Value) {
+    let root = arena.node(arena.root);
+    for (_, member) in LISTS_ALWAYS_WRITTEN.iter().filter(|(on, _)| root.name.as_deref() == Some(on)) {
+        if let Some(map) = object.as_object_mut() {
+            map.entry(*member).or_insert(Value::Null);
+        }
+    }
+}
+
+fn walk(arena: &Arena, id: NodeId, value: &mut Value, depth: usize) {
+    if depth > DEPTH_MAX {
+        return;
+    }
+    let node = arena.node(id);
+    match value {
+        Value::Object(map) => {
+            for (key, member) in map.iter_mut() {
+                if let Some(child) = node.member(key) {
+                    walk(arena, child, member, depth + 1);
+                }
+            }
+            // Keys of a map are data; only members of a struct can be unset.
+            if !node.properties.is_empty() {
+                map.retain(|key, member| {
+                    node.properties.get(key).is_none_or(|child| !is_unset(node, arena.node(*child), key, member))
+                });
+            }
+        }
+        Value::Array(items) => {
+            let Some(child) = node.items else { return };
+            for item in items {
+                walk(arena, child, item, depth + 1);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_unset(parent: &Node, node: &Node, key: &str, value: &Value) -> bool {
+    let required = parent.checks.as_ref().is_some_and(|c| c.required.iter().any(|r| r == key));
+    if required || node.default.is_some() {
+        return false;
+    }
+    let in_status = parent.name.as_deref().is_some_and(|n| n.ends_with("Status"));
+    match value {
+        Value::Object(map) => map.is_empty() && matches!(node.additional, Additional::Schema(_)),
+        Value::Array(items) => {
+            let name = parent.name.as_deref().unwrap_or_default();
+            items.is_empty() && node.kind == Type::Array && !LISTS_ALWAYS_WRITTEN.contains(&(name, key))
+        }
+        // Pointers to strings are rare and their empty values not meaningful, with one exception.
+        Value::String(s) => s.is_empty() && node.kind == Type::String && key != "storageClassName" && key != "type",
+        Value::Bool(false) => VALUES.contains(&key),
+        Value::Number(n) => {
+            n.as_i64() == Some(0)
+                && (VALUES.contains(&key) || (in_status && key.ends_with("eplicas") && key != "terminatingReplicas"))
+        }
+        _ => false,
+    }
+}
