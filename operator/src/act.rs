@@ -46,8 +46,9 @@ impl ActError {
                 Some(ActionError::Flink { code: *code, message: e.message() })
             }
             ActError::Flink(e) => Some(ActionError::Unreachable { why: why_flink(e) }),
+            // Not 409, which says that looking again helps.
             ActError::Foreign(message) => Some(ActionError::Kube {
-                code: 409,
+                code: 422,
                 reason: "AlreadyExists".to_owned(),
                 message: message.clone(),
             }),
@@ -97,8 +98,7 @@ impl Actor<'_> {
                     format_type: Some(format.as_str().to_owned()),
                     trigger_id: Some(trigger.clone()),
                 };
-                self.may_write()?;
-                self.flink.stop_with_savepoint(job, &request).await?;
+                self.fenced(self.flink)?.stop_with_savepoint(job, &request).await?;
                 Ok(())
             }
             Action::TriggerSavepoint { job, trigger, directory, format } => {
@@ -108,8 +108,7 @@ impl Actor<'_> {
                     format_type: Some(format.as_str().to_owned()),
                     trigger_id: Some(trigger.clone()),
                 };
-                self.may_write()?;
-                self.flink.trigger_savepoint(job, &request).await?;
+                self.fenced(self.flink)?.trigger_savepoint(job, &request).await?;
                 Ok(())
             }
             Action::TriggerCheckpoint { job, trigger, kind } => {
@@ -117,21 +116,16 @@ impl Actor<'_> {
                     checkpoint_type: Some(kind.clone()),
                     trigger_id: Some(trigger.clone()),
                 };
-                self.may_write()?;
-                self.flink.trigger_checkpoint(job, &request).await?;
+                self.fenced(self.flink)?.trigger_checkpoint(job, &request).await?;
                 Ok(())
             }
-            Action::CancelJob { job } => {
-                self.may_write()?;
-                match self.flink_cancel.cancel(job).await {
-                    Ok(()) => Ok(()),
-                    Err(e) if e.is_already_terminal() || e.is_job_missing() => Ok(()),
-                    Err(e) => Err(e.into()),
-                }
-            }
+            Action::CancelJob { job } => match self.fenced(self.flink_cancel)?.cancel(job).await {
+                Ok(()) => Ok(()),
+                Err(e) if e.is_already_terminal() || e.is_job_missing() => Ok(()),
+                Err(e) => Err(e.into()),
+            },
             Action::DisposeSavepoint { path } => {
-                self.may_write()?;
-                self.flink.dispose_savepoint(path).await?;
+                self.fenced(self.flink)?.dispose_savepoint(path).await?;
                 Ok(())
             }
             Action::AddFinalizer => self.finalizer(true).await,
@@ -193,8 +187,11 @@ impl Actor<'_> {
         Place::new(api_version, plural, &self.key.namespace)
     }
 
-    fn may_write(&self) -> Result<(), ActError> {
-        if self.api.may_write() { Ok(()) } else { Err(ApiError::Fenced { call: "Flink".to_owned() }.into()) }
+    /// The JobManager, for a call that changes something and must be over before the lease may be another's.
+    fn fenced(&self, flink: &FlinkClient) -> Result<FlinkClient, ActError> {
+        let call = || format!("call of Flink at {}", flink.target());
+        let allowance = self.api.write_allowance(flink.timeout());
+        Ok(flink.with_timeout(allowance.ok_or_else(|| ApiError::Fenced { call: call() })?))
     }
 
     fn adopt(&mut self, written: &Value) {

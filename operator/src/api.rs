@@ -122,9 +122,9 @@ impl Api {
         Api { requests: Arc::default(), ..self.clone() }
     }
 
-    /// False when nothing may be written any more.
-    pub(crate) fn may_write(&self) -> bool {
-        self.fence.allowance(REQUEST_TIME_MAX).is_some()
+    /// How long a write to somebody else (Flink) may take; `None` when nothing may be written any more.
+    pub(crate) fn write_allowance(&self, wanted: Duration) -> Option<Duration> {
+        self.fence.allowance(wanted)
     }
 
     pub(crate) async fn get(&self, at: &Place, name: &str) -> Result<Value, ApiError> {

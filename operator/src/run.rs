@@ -78,6 +78,8 @@ pub async fn run(deps: Deps, shutdown: impl Future<Output = ()>) -> anyhow::Resu
 /// What is remembered of a resource between passes.
 #[derive(Debug, Default)]
 struct Record {
+    /// Of the object these memories are about; one deleted and created again is another.
+    uid: String,
     memory: Memory,
     limiter: Limiter,
     /// Failed plans in a row.
@@ -179,8 +181,13 @@ impl Desk<'_> {
                 self.queue.finish(&key, None, now);
                 continue;
             }
-            let record = self.records.entry(key.clone()).or_default();
             let resource = self.context.world.resource(&key);
+            let record = self.records.entry(key.clone()).or_default();
+            if let Some(resource) = &resource
+                && resource.uid != record.uid
+            {
+                *record = Record { uid: resource.uid.clone(), ..Record::default() };
+            }
             // What a decision paced itself, and what stands half done, is not for the limiter to delay.
             let urgent = record.urgent
                 || !matches!(cause, Cause::Changed(_))

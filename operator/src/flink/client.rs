@@ -48,6 +48,10 @@ impl FlinkClient {
         FlinkClient { timeout, ..self.clone() }
     }
 
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     pub fn target(&self) -> &Target {
         &self.target
     }

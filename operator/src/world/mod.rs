@@ -22,7 +22,7 @@ use crate::queue::Key;
 #[derive(Default)]
 struct State {
     resources: Index<FlinkDeployment>,
-    deployments: Index<JobManagerFacts>,
+    deployments: Index<reduce::JobManager>,
     pods: Index<Option<PodFacts>>,
     config_maps: Index<HaConfigMap>,
     services: Index<()>,
@@ -71,7 +71,10 @@ impl World {
                 Some(deployment) => Seen::Known(JobManagerFacts {
                     has_rest_service: s.services.get(&rest_service(key)).is_some(),
                     has_config_map: s.config_maps.get(&flink_config(key)).is_some_and(|m| !m.value.deleting),
-                    ..deployment.value.clone()
+                    // One that belongs to a deleted resource of the same name is about to be collected.
+                    deleting: deployment.value.facts.deleting
+                        || deployment.value.resource_uid.as_deref().is_some_and(|uid| uid != resource.uid),
+                    ..deployment.value.facts.clone()
                 }),
             };
             let pods: Vec<PodFacts> = s.pods.of_owner(key).filter_map(|(_, e)| e.value.clone()).collect();

@@ -23,8 +23,17 @@ pub(crate) fn resource(mut object: FlinkDeployment) -> Option<Reduced<FlinkDeplo
     entry(&object.metadata.clone(), owner, object)
 }
 
-pub(crate) fn job_manager(object: Deployment) -> Option<Reduced<JobManagerFacts>> {
+/// The JobManager Deployment, and the uid of the FlinkDeployment it says it belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct JobManager {
+    pub facts: JobManagerFacts,
+    pub resource_uid: Option<String>,
+}
+
+pub(crate) fn job_manager(object: Deployment) -> Option<Reduced<JobManager>> {
     let meta = object.meta();
+    let owners = meta.owner_references.iter().flatten();
+    let resource_uid = owners.filter(|o| o.kind == FlinkDeployment::KIND).map(|o| o.uid.clone()).next();
     let status = object.status.clone().unwrap_or_default();
     let conditions = status.conditions.unwrap_or_default();
     let facts = JobManagerFacts {
@@ -48,7 +57,7 @@ pub(crate) fn job_manager(object: Deployment) -> Option<Reduced<JobManagerFacts>
         has_rest_service: false,
         has_config_map: false,
     };
-    entry(meta, owner_of(meta)?, facts)
+    entry(meta, owner_of(meta)?, JobManager { facts, resource_uid })
 }
 
 /// Pods that ended are nobody's JobManager any more, but stay in the index: they are objects that exist.

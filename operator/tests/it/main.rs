@@ -1,2 +1,6 @@
+mod api;
+mod cli;
 mod contract;
+mod operator;
 mod transport;
+mod world;

@@ -1,0 +1,270 @@
+//! Metrics in the Prometheus text format and the health of the operator, from what it tells its observer.
+//!
+//! Names that the Java operator has too (reconciler.md 7.6) are spelt as its Prometheus reporter spells them, so
+//! dashboards keep working; what it has no name for begins with `drey_`. Left out: histograms of transitions.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use drey_api::FlinkDeployment;
+use jiff::Timestamp;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::clock::{Clock, after, until};
+use crate::observer::{Lifecycle, Outcome, Pass, PassObserver};
+use crate::queue::Key;
+
+/// A watch that has been failing for this long makes the operator unhealthy.
+const WATCH_FAILS_MAX: Duration = Duration::from_secs(60);
+/// Failing watches try again within 30 s (kube-runtime); no error for longer means that one got through.
+const WATCH_QUIET: Duration = Duration::from_secs(45);
+
+type Labels = Vec<(&'static str, String)>;
+
+/// What is counted in gauges of each resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Snapshot {
+    lifecycle: String,
+    job_manager: String,
+    flink_version: String,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Failing {
+    since: Timestamp,
+    last: Timestamp,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    resources: BTreeMap<Key, Snapshot>,
+    failing: BTreeMap<(&'static str, String), Failing>,
+    leads: bool,
+}
+
+/// Counts everything; an observer like any other.
+pub struct Metrics {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    passes: Family<Labels, Counter>,
+    pass_seconds: Histogram,
+    requests: Family<Labels, Counter>,
+    watch_failures: Family<Labels, Counter>,
+}
+
+impl Metrics {
+    pub fn new(clock: Arc<dyn Clock>) -> Metrics {
+        Metrics {
+            clock,
+            state: Mutex::default(),
+            passes: Family::default(),
+            pass_seconds: Histogram::new([0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0]),
+            requests: Family::default(),
+            watch_failures: Family::default(),
+        }
+    }
+
+    /// The text a scrape gets.
+    pub fn text(&self) -> String {
+        let mut registry = Registry::default();
+        registry.register("drey_passes", "Passes over resources, by outcome", self.passes.clone());
+        registry.register(
+            "drey_pass_seconds",
+            "Duration of a pass, requests included",
+            self.pass_seconds.clone(),
+        );
+        registry.register("drey_requests", "Requests of passes, by peer and kind", self.requests.clone());
+        registry.register("drey_watch_failures", "Failures of watches, by kind", self.watch_failures.clone());
+        for (name, (help, family)) in self.gauges() {
+            registry.register(name, help, family);
+        }
+        let mut text = String::new();
+        encode(&mut text, &registry).expect("writing into a String does not fail");
+        text
+    }
+
+    fn gauges(&self) -> BTreeMap<String, (&'static str, Family<Labels, Gauge>)> {
+        let mut gauges: BTreeMap<String, (&'static str, Family<Labels, Gauge>)> = BTreeMap::new();
+        let state = self.state.lock().expect("nothing panics while holding the metrics");
+        for (key, resource) in &state.resources {
+            let labels: Labels = vec![
+                ("resourcens", key.namespace.clone()),
+                ("resourcetype", FlinkDeployment::KIND.to_owned()),
+            ];
+            let mut count = |name: String, help| {
+                let (_, family) = gauges.entry(name).or_insert_with(|| (help, Family::default()));
+                family.get_or_create(&labels).inc();
+            };
+            let scope = "flink_k8soperator_namespace";
+            count(format!("{scope}_Count"), "Resources");
+            count(format!("{scope}_Lifecycle_State_{}_Count", resource.lifecycle), "Resources in this state");
+            count(
+                format!("{scope}_JmDeploymentStatus_{}_Count", resource.job_manager),
+                "JobManagers in this state",
+            );
+            count(
+                format!("{scope}_FlinkVersion_{}_Count", resource.flink_version),
+                "Resources of this version",
+            );
+        }
+        let leads = Family::<Labels, Gauge>::default();
+        leads.get_or_create(&Vec::new()).set(i64::from(state.leads));
+        gauges.insert("drey_leads".to_owned(), ("1 while this operator works, 0 while it waits", leads));
+        gauges
+    }
+
+    /// `Err` says why an operator should be restarted. Waiting for the lease is healthy.
+    pub fn health(&self) -> Result<(), String> {
+        let now = self.clock.now();
+        let state = self.state.lock().expect("nothing panics while holding the metrics");
+        for ((kind, scope), failing) in &state.failing {
+            let still = now < after(failing.last, WATCH_QUIET);
+            let long = until(failing.since, now) >= WATCH_FAILS_MAX;
+            if still && long {
+                let scope = if scope.is_empty() { "all namespaces" } else { scope };
+                return Err(format!(
+                    "the watch of {kind} in {scope} has been failing since {}",
+                    failing.since
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        f(&mut self.state.lock().expect("nothing panics while holding the metrics"))
+    }
+}
+
+impl PassObserver for Metrics {
+    fn pass(&self, pass: &Pass<'_>) {
+        let outcome = match pass.outcome {
+            Outcome::Done => "done",
+            Outcome::Failed { .. } => "failed",
+        };
+        self.passes.get_or_create(&vec![("outcome", outcome.to_owned())]).inc();
+        self.pass_seconds.observe(until(pass.started, pass.ended).as_secs_f64());
+        let counts = pass.counts;
+        let requests = [
+            ("kubernetes", "read", counts.api_reads),
+            ("kubernetes", "write", counts.api_writes),
+            ("flink", "any", counts.flink_requests),
+        ];
+        for (peer, kind, n) in requests {
+            let labels = vec![("peer", peer.to_owned()), ("kind", kind.to_owned())];
+            self.requests.get_or_create(&labels).inc_by(u64::from(n));
+        }
+        let status = &pass.decision.status;
+        let version = pass.observation.resource.spec.flink_version;
+        let snapshot = Snapshot {
+            lifecycle: status.lifecycle_state.map_or("CREATED".to_owned(), name_of),
+            job_manager: name_of(status.job_manager_deployment_status),
+            flink_version: version.map_or("UNKNOWN".to_owned(), |v| v.to_string()),
+        };
+        self.with(|s| s.resources.insert(pass.key.clone(), snapshot));
+    }
+
+    fn lifecycle(&self, event: &Lifecycle) {
+        let now = self.clock.now();
+        match event {
+            Lifecycle::Started => self.with(|s| {
+                s.leads = true;
+                s.failing.clear();
+            }),
+            Lifecycle::LostLease { .. } | Lifecycle::Stopped => self.with(|s| *s = State::default()),
+            Lifecycle::WatchSynced { kind, scope } => self.with(|s| {
+                s.failing.remove(&(*kind, scope.clone()));
+            }),
+            Lifecycle::WatchFailed { kind, scope, .. } => {
+                self.watch_failures.get_or_create(&vec![("kind", (*kind).to_owned())]).inc();
+                self.with(|s| {
+                    let fresh = Failing { since: now, last: now };
+                    let failing = s.failing.entry((*kind, scope.clone())).or_insert(fresh);
+                    if now >= after(failing.last, WATCH_QUIET) {
+                        *failing = fresh;
+                    }
+                    failing.last = now;
+                });
+            }
+            Lifecycle::Forgotten { key } => self.with(|s| {
+                s.resources.remove(key);
+            }),
+        }
+    }
+}
+
+/// The wire name of an enumerated value.
+fn name_of(value: impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name,
+        Ok(_) | Err(_) => "UNKNOWN".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Second(AtomicI64);
+
+    impl Clock for Second {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_second(self.0.load(Ordering::Relaxed)).unwrap()
+        }
+    }
+
+    /// Reports failures (`f`), a sync (`s`) or nothing at the given seconds and writes the health after each.
+    fn check(events: &[(i64, char)], expected: &str) {
+        let clock = Arc::new(Second::default());
+        let metrics = Metrics::new(Arc::<Second>::clone(&clock));
+        let mut seen = String::new();
+        for (at, event) in events {
+            clock.0.store(*at, Ordering::Relaxed);
+            let (kind, scope) = ("Pod", "ns".to_owned());
+            match event {
+                'f' => metrics.lifecycle(&Lifecycle::WatchFailed { kind, scope, error: String::new() }),
+                's' => metrics.lifecycle(&Lifecycle::WatchSynced { kind, scope }),
+                _ => {}
+            }
+            seen.push(if metrics.health().is_ok() { '+' } else { '-' });
+        }
+        assert_eq!(seen, expected, "{events:?}");
+    }
+
+    #[test]
+    fn a_watch_that_keeps_failing_is_unhealthy_until_it_is_heard_of_no_more() {
+        check(&[(0, 'f'), (30, 'f'), (59, 'f'), (60, 'f'), (80, ' '), (105, ' ')], "+++--+");
+        check(&[(0, 'f'), (60, 'f'), (90, 'f'), (100, 'f')], "++++");
+        check(&[(0, 'f'), (30, 'f'), (60, 'f'), (61, 's'), (62, 'f')], "++-++");
+    }
+
+    #[test]
+    fn text_is_complete_and_ends() {
+        let metrics = Metrics::new(Arc::new(Second::default()));
+        metrics.lifecycle(&Lifecycle::Started);
+        metrics.with(|s| {
+            for name in ["a", "b"] {
+                let snapshot = Snapshot {
+                    lifecycle: "STABLE".into(),
+                    job_manager: "READY".into(),
+                    flink_version: "v1_20".into(),
+                };
+                s.resources.insert(Key::new("ns", name), snapshot);
+            }
+        });
+        let text = metrics.text();
+        let line = "flink_k8soperator_namespace_Lifecycle_State_STABLE_Count{resourcens=\"ns\",resourcetype=\"FlinkDeployment\"} 2";
+        assert!(text.contains(line), "{text}");
+        assert!(text.contains("drey_leads 1"), "{text}");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+}

@@ -1,0 +1,267 @@
+//! The whole shell in virtual time, where its own promises are at stake: no requests when converged, optimistic
+//! status writes, lost replies, crashes, and no writes without the lease.
+
+use std::time::Duration;
+
+use drey_operator::{ActError, LeaseConfig, Lifecycle, Outcome, run};
+use http::Method;
+use serde_json::json;
+
+use crate::api::Spoil;
+use crate::world::Operator;
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+async fn running() -> Operator {
+    let operator = Operator::new();
+    operator.apply_wordcount();
+    operator.live(s(5)).await;
+    operator.bring_up();
+    operator.live(s(30)).await;
+    assert_eq!(operator.status()["lifecycleState"], "STABLE", "{:#}", operator.status());
+    operator.passes();
+    operator.api.writes();
+    operator
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_deployment_is_written_ahead_created_and_reaches_stable() {
+    let operator = Operator::new();
+    operator.apply_wordcount();
+    operator.live(s(5)).await;
+    let writes: Vec<String> = operator.api.writes().into_iter().filter(|w| !w.contains("events")).collect();
+    let at =
+        |what: &str| writes.iter().position(|w| w == what).unwrap_or_else(|| panic!("{what} in {writes:?}"));
+    assert!(at("PATCH flinkdeployments/wordcount") < at("PUT flinkdeployments/wordcount/status"));
+    assert!(at("PUT flinkdeployments/wordcount/status") < at("POST deployments"));
+    assert!(at("POST deployments") < at("POST configmaps"));
+    let uid = operator.api.get("deployments", "wordcount").unwrap()["metadata"]["uid"].clone();
+    let owned = operator.api.get("configmaps", "flink-config-wordcount").unwrap();
+    assert_eq!(owned["metadata"]["ownerReferences"][0]["uid"], uid);
+    operator.bring_up();
+    operator.live(s(30)).await;
+    assert_eq!(operator.status()["jobStatus"]["state"], "RUNNING");
+    assert_eq!(operator.status()["lifecycleState"], "STABLE");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_converged_resource_costs_no_request_to_the_api_server() {
+    let operator = running().await;
+    operator.live(s(3600)).await;
+    let passes = operator.passes();
+    assert!(passes.len() >= 50, "it is looked at all the same: {}", passes.len());
+    for pass in passes.iter().skip(1) {
+        assert_eq!((pass.counts.api_reads, pass.counts.api_writes), (0, 0), "{pass:?}");
+        assert!(pass.counts.flink_requests <= 1, "{pass:?}");
+    }
+    let writes: Vec<String> = operator.api.writes().into_iter().filter(|w| !w.contains("events")).collect();
+    assert!(writes.is_empty(), "{writes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_elses_status_write_is_read_and_decided_on_not_overwritten() {
+    let operator = Operator::new();
+    operator.apply_wordcount();
+    let mut met = false;
+    operator.api.spoil(move |method, path| {
+        if !met && *method == Method::PUT && path.ends_with("/status") {
+            met = true;
+            return Spoil::Refuse(409);
+        }
+        Spoil::Not
+    });
+    operator.live(s(5)).await;
+    let passes = operator.passes();
+    let outdated = |o: &Outcome| matches!(o, Outcome::Failed { error: ActError::Outdated(_), .. });
+    let at = passes.iter().position(|p| outdated(&p.outcome)).expect("the conflict was noticed");
+    assert_eq!(passes[at].counts.api_reads, 2, "the event, and the resource again: {:?}", passes[at]);
+    assert_eq!(passes[at + 1].cause, "conflict");
+    assert_eq!(passes[at + 1].at, passes[at].at, "decided again at once");
+    assert!(operator.api.get("deployments", "wordcount").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_reply_of_a_status_write_is_settled_by_reading() {
+    let operator = Operator::new();
+    operator.apply_wordcount();
+    let mut met = false;
+    operator.api.spoil(move |method, path| {
+        if !met && *method == Method::PUT && path.ends_with("/status") {
+            met = true;
+            return Spoil::LoseReply;
+        }
+        Spoil::Not
+    });
+    operator.live(s(60)).await;
+    let passes = operator.passes();
+    assert!(passes.iter().all(|p| p.outcome == Outcome::Done), "{passes:?}");
+    let puts = operator.api.writes().into_iter().filter(|w| w == "POST deployments").count();
+    assert_eq!(puts, 1);
+}
+
+/// Crashes an operator at its `n`-th write, starts another, and looks at what comes of it.
+async fn crash(n: i32, spoil: Spoil) {
+    let operator = Operator::new();
+    operator.apply_wordcount();
+    let mut left = n;
+    operator.api.spoil(move |method, _| {
+        if *method == Method::GET {
+            return Spoil::Not;
+        }
+        left -= 1;
+        if left == -1 { spoil } else { Spoil::Not }
+    });
+    // Too short for the operator to notice that no answer comes.
+    operator.live(s(2)).await;
+    operator.api.spoil(|_, _| Spoil::Not);
+    operator.live(s(100)).await;
+    let what = format!("{spoil:?} at write {n}");
+    let job = operator.status()["jobStatus"]["jobId"].as_str().unwrap_or_default().to_owned();
+    let config = operator.api.get("configmaps", "flink-config-wordcount");
+    let config = config.unwrap_or_else(|| panic!("{what}: no configuration"))["data"].to_string();
+    assert!(job.len() == 32 && config.contains(&job), "{what}: the job stored is the job started");
+    operator.bring_up();
+    operator.live(s(60)).await;
+    let status = operator.status();
+    assert_eq!(status["lifecycleState"], "STABLE", "{what}: {status:#}");
+    assert_eq!(status["jobStatus"]["jobId"], job, "{what}");
+    let creates = operator.api.writes().into_iter().filter(|w| w == "POST deployments").count();
+    assert!((1..=2).contains(&creates), "{what}: {creates} attempts to create the Deployment");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_every_write_ends_in_the_same_cluster() {
+    for n in 0..9 {
+        crash(n, Spoil::LoseReply).await;
+        crash(n, Spoil::LoseRequest).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_the_watch_did_not_show_keeps_a_second_job_manager_away() {
+    let operator = Operator::new();
+    operator.apply_wordcount();
+    operator.api.blind("pods");
+    operator.api.change("pods", "wordcount-old", |p| {
+        p["metadata"]["labels"] = json!({
+            "app": "wordcount", "component": "jobmanager", "type": "flink-native-kubernetes",
+        });
+        p["status"] = json!({ "phase": "Running" });
+    });
+    operator.live(s(20)).await;
+    assert!(operator.api.get("deployments", "wordcount").is_none());
+    let passes = operator.passes();
+    assert!(passes.len() < 30, "it does not spin: {}", passes.len());
+    operator.api.remove("pods", "wordcount-old");
+    operator.live(s(60)).await;
+    assert!(operator.api.get("deployments", "wordcount").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_of_somebody_else_is_not_taken_over() {
+    let operator = Operator::new();
+    operator.api.change("deployments", "wordcount", |d| {
+        *d = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {}, "spec": { "theirs": true } });
+    });
+    operator.apply_wordcount();
+    operator.live(s(60)).await;
+    let theirs = operator.api.get("deployments", "wordcount").unwrap();
+    assert_eq!(theirs["spec"], json!({ "theirs": true }));
+    let error = operator.status()["error"].to_string();
+    assert!(error.contains("does not belong to this FlinkDeployment"), "{error}");
+    assert!(operator.api.get("configmaps", "flink-config-wordcount").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_resource_takes_its_cluster_along_and_is_forgotten() {
+    let operator = running().await;
+    operator.api.change("flinkdeployments", "wordcount", |o| {
+        o["metadata"]["deletionTimestamp"] = json!("2026-06-01T00:00:00Z");
+    });
+    operator.live(s(10)).await;
+    let deployment = operator.api.get("deployments", "wordcount").unwrap();
+    assert!(!deployment["metadata"]["deletionTimestamp"].is_null());
+    assert!(operator.api.get("flinkdeployments", "wordcount").is_some(), "its cluster is not gone yet");
+    operator.api.remove("deployments", "wordcount");
+    operator.lifecycle();
+    operator.live(s(30)).await;
+    assert!(operator.api.get("flinkdeployments", "wordcount").is_none());
+    let forgotten = |e: &Lifecycle| matches!(e, Lifecycle::Forgotten { .. });
+    assert!(operator.lifecycle().iter().any(forgotten));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_without_the_lease() {
+    let operator = Operator::new();
+    operator.apply_wordcount();
+    operator.api.change("leases", "drey", |l| {
+        l["spec"] =
+            json!({ "holderIdentity": "operator-1", "leaseDurationSeconds": 15, "leaseTransitions": 0 });
+    });
+    let lease = LeaseConfig::new("ns", "drey");
+    let waiting = run(operator.deps(Some(lease.clone())), std::future::pending());
+    assert!(tokio::time::timeout(s(14), waiting).await.is_err());
+    assert!(operator.api.writes().is_empty(), "the other one may still work");
+    let taking = run(operator.deps(Some(lease.clone())), std::future::pending());
+    assert!(tokio::time::timeout(s(25), taking).await.is_err());
+    let holder = operator.api.get("leases", "drey").unwrap()["spec"].clone();
+    assert_eq!((&holder["holderIdentity"], &holder["leaseTransitions"]), (&json!("operator-0"), &json!(1)));
+    assert!(operator.api.get("deployments", "wordcount").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_cannot_be_renewed_stops_all_writes_in_time() {
+    let operator = running().await;
+    let lease = LeaseConfig::new("ns", "drey");
+    let api = operator.api.clone();
+    let cut = tokio::time::Instant::now() + s(60);
+    operator.api.spoil(move |_, path| {
+        let after_cut = tokio::time::Instant::now() >= cut;
+        if after_cut && path.contains("leases") { Spoil::Refuse(500) } else { Spoil::Not }
+    });
+    // Something to write every second.
+    let busy = async {
+        loop {
+            tokio::time::sleep(s(1)).await;
+            api.change("flinkdeployments", "wordcount", |o| {
+                o["status"]["error"] = json!("scribbled");
+                let generation = o["metadata"]["generation"].as_i64().unwrap_or(0);
+                o["metadata"]["generation"] = json!(generation + 1);
+            });
+        }
+    };
+    let operating = run(operator.deps(Some(lease)), std::future::pending());
+    let both = async { tokio::join!(busy, operating) };
+    assert!(tokio::time::timeout(s(60), both).await.is_err());
+    assert!(operator.api.writes().iter().any(|w| w.contains("status")), "it worked while it led");
+    operator.lifecycle();
+    let operating = run(operator.deps(Some(LeaseConfig::new("ns", "drey"))), std::future::pending());
+    assert!(tokio::time::timeout(s(30), operating).await.is_err());
+    let writes = operator.api.writes();
+    assert!(writes.iter().all(|w| w.contains("leases")), "without the lease: {writes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_releases_the_lease() {
+    let operator = Operator::new();
+    let lease = LeaseConfig::new("ns", "drey");
+    run(operator.deps(Some(lease)), tokio::time::sleep(s(5))).await.unwrap();
+    assert_eq!(operator.api.get("leases", "drey").unwrap()["spec"]["holderIdentity"], "");
+    assert_eq!(operator.lifecycle().last(), Some(&Lifecycle::Stopped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn timings_that_cannot_work_are_refused_at_once() {
+    let operator = Operator::new();
+    let lease = LeaseConfig { retry_period: s(60), ..LeaseConfig::new("ns", "drey") };
+    let error = run(operator.deps(Some(lease)), std::future::pending()).await.unwrap_err();
+    assert!(error.to_string().contains("retry-period"), "{error}");
+}
+
+#[test]
+fn the_future_can_move_between_threads() {
+    fn assert_send<T: Send>(_: impl FnOnce(drey_operator::Deps) -> T) {}
+    assert_send(|deps| run(deps, std::future::pending()));
+}
