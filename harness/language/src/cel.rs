@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A function the harness offers: receiver (for `x.f(..)`), arguments, result, all as JSON.
@@ -148,7 +149,10 @@ impl Expression {
         for (name, value) in &bindings.0 {
             scope.add_variable_from_value(name.as_str(), value.clone());
         }
-        let value = self.program.execute(&scope).map_err(|e| convert::explain(&e))?;
+        // The crate computes `-x` and some conversions without checks: one absurd expression must not end a campaign.
+        let run = AssertUnwindSafe(|| self.program.execute(&scope));
+        let gave_up = |_| EvalError::Failed("the expression engine gave up on these values".to_owned());
+        let value = catch_unwind(run).map_err(gave_up)?.map_err(|e| convert::explain(&e))?;
         convert::to_json(&value)
     }
 

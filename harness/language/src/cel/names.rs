@@ -8,12 +8,10 @@ use std::collections::BTreeSet;
 /// Functions and operators of CEL that the `cel` crate implements, in its spelling.
 pub(super) const BUILT_IN: &[&str] = &[
     "all",
-    "bool",
     "bytes",
     "contains",
     "double",
     "duration",
-    "dyn",
     "endsWith",
     "exists",
     "exists_one",
@@ -29,6 +27,7 @@ pub(super) const BUILT_IN: &[&str] = &[
     "getMonth",
     "getSeconds",
     "has",
+    "hasValue",
     "int",
     "map",
     "matches",
@@ -37,12 +36,14 @@ pub(super) const BUILT_IN: &[&str] = &[
     "optional.none",
     "optional.of",
     "optional.ofNonZeroValue",
+    "or",
+    "orValue",
     "size",
     "startsWith",
     "string",
     "timestamp",
-    "type",
     "uint",
+    "value",
 ];
 
 #[derive(Default)]

@@ -35,7 +35,7 @@ impl Step {
         }
         let subject = match &self.args.value {
             ArgValue::Map(_) => {
-                ["of", "name", "kind", "file", "time"].iter().find_map(|key| self.args.get(key))
+                ["name", "of", "kind", "file", "time"].iter().find_map(|key| self.args.get(key))
             }
             ArgValue::Any(_) | ArgValue::Null => None,
             _ => Some(&self.args),

@@ -3,6 +3,7 @@
 use crate::product;
 use drey_language::cel::{Bindings, EvalError, Evaluator};
 use drey_language::{Source, Span};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn eval(source: &str) -> Result<Value, EvalError> {
@@ -64,3 +65,103 @@ fn what_an_expression_reads_is_known_before_it_runs() {
     assert_eq!(expression.fields_of("obj"), ["status.state", "spec.items"]);
     assert!(expression.reads("old") && !expression.reads("now"));
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_expression_makes_the_evaluator_panic(
+        parts in prop::collection::vec((prop::sample::select(ATOMS), prop::sample::select(OPERATORS), prop::sample::select(CALLS)), 1..4)
+    ) {
+        let text: String = parts.iter().map(|(atom, operator, call)| format!("{atom}{call}{operator}")).collect();
+        let text = format!("{text} 1");
+        let vocabulary = product::vocabulary();
+        let span = Span::start_of(&Source::new("x", ""));
+        if let Ok(expression) = vocabulary.environment().compile(&text, &span) {
+            let bindings = Bindings::default().with("obj", &json!({"a": [1, "x", {"b": null}], "n": i64::MAX, "m": i64::MIN}));
+            let _ = expression.eval(&Evaluator::new(vocabulary.environment()), &bindings);
+        }
+    }
+}
+
+const ATOMS: &[&str] = &[
+    "obj",
+    "obj.a",
+    "obj.a[0]",
+    "obj.a[5]",
+    "obj.a[-1]",
+    "obj.n",
+    "obj.m",
+    "-obj.m",
+    "'x'",
+    "''",
+    "[]",
+    "{}",
+    "null",
+    "1",
+    "-1",
+    "0",
+    "0u",
+    "1.5",
+    "now",
+    "old",
+    "params",
+    "duration('1h')",
+    "duration('9999999h')",
+    "duration('x')",
+    "timestamp('2026-01-01T00:00:00Z')",
+    "timestamp('x')",
+    "size()",
+    "size(obj)",
+    "int('x')",
+    "int(1e300)",
+    "uint(-1)",
+    "string(obj)",
+    "bytes('x')",
+    "double('x')",
+    "max()",
+    "min()",
+    "max([])",
+    "min(1, 'x')",
+    "has(obj.a)",
+    "type(obj)",
+    "matches('a', '(')",
+    "optional.none()",
+    "b'x'",
+    "jobs()",
+    "timestamp()",
+    "duration()",
+    "contains()",
+    "[1][9223372036854775807]",
+];
+const OPERATORS: &[&str] =
+    &[" + ", " - ", " * ", " / ", " % ", " == ", " < ", " && ", " || ", " in ", " ? 1 : "];
+const CALLS: &[&str] = &[
+    "",
+    "",
+    "",
+    ".size()",
+    ".size(1)",
+    ".contains()",
+    ".contains(1)",
+    ".startsWith('x')",
+    ".endsWith()",
+    ".matches('[')",
+    ".matches()",
+    ".map(x, x + 1)",
+    ".filter(x, x)",
+    ".all(x, x > 0)",
+    ".exists_one(x, x == 1)",
+    ".getFullYear()",
+    ".getHours('x')",
+    ".getHours()",
+    ".jobs('x')",
+    "[0]",
+    "['a']",
+    ".a",
+    ".b.c",
+    ".max()",
+    ".string()",
+    ".getMilliseconds()",
+    ".getDayOfWeek()",
+];

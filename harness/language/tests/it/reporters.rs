@@ -2,11 +2,13 @@
 
 use crate::sample;
 use drey_language::Paint;
+use drey_language::events::{Event, Kind, Lane, Log};
 use drey_language::failure;
 use drey_language::report::{Outcome, RunReport};
 use drey_language::reporters::{JsonLines, Reporter, Terminal, html, junit, markdown, transcript};
 use expect_test::{ExpectFile, expect_file};
 use std::path::PathBuf;
+use std::time::Duration;
 
 fn play(reporter: &mut dyn Reporter, report: &RunReport) {
     reporter.begin(report.cases.len()).unwrap();
@@ -130,4 +132,21 @@ fn the_command_fails_when_a_case_failed_or_broke() {
     check(Outcome::Failed { failures: Vec::new() }, true);
     check(Outcome::Broken { error: String::new() }, true);
     assert_eq!(RunReport::default().summary(), "nothing was run");
+}
+
+#[test]
+fn a_long_run_still_makes_a_page_of_reasonable_size() {
+    let mut log = Log::default();
+    let big = serde_json::json!({"text": "x".repeat(3_000)});
+    for n in 0..30_000_u64 {
+        let event = Event::new(sample::start() + Duration::from_secs(n), Lane::Flink, Kind::Log, "a line")
+            .detail(big.clone());
+        log.push(event);
+    }
+    let case = sample::case("long", Outcome::Passed, log.into_events());
+    let run = RunReport { cases: vec![case], ..RunReport::default() };
+    let page = &html::pages(&run)[1].1;
+    assert!(page.len() < 7_000_000, "{} bytes", page.len());
+    assert!(page.contains("\"cut\":10000"), "the page says what it leaves out");
+    html::write(&PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("long"), &run).unwrap();
 }

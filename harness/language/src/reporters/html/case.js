@@ -36,6 +36,7 @@ function filter() {
   });
   place = new Map(shown.map((i, p) => [i, p]));
   let text = shown.length === events.length ? `${events.length} events` : `${shown.length} of ${events.length} events`;
+  if (data.bare) text += `, ${data.bare} without details`;
   if (data.cut) text += `, ${data.cut} more in the JSON lines`;
   $("shown").textContent = text;
   space.style.height = `${HEAD + shown.length * ROW + 8}px`;

@@ -15,6 +15,8 @@ const FIELD: usize = 300;
 const DETAIL: usize = 4_000;
 /// Changed fields told per event.
 const FIELDS: usize = 60;
+/// All details of a page together, in bytes; events beyond keep their line and lose their details.
+const PAGE: usize = 4 << 20;
 
 /// `{lanes, kinds, objects, events: [[seq, ms, lane, kind, object, text, cause, detail]..], cut, failed: [seq..]}`
 pub(super) fn of(case: &CaseReport) -> Value {
@@ -24,8 +26,9 @@ pub(super) fn of(case: &CaseReport) -> Value {
     };
     let mut objects = Names::default();
     let mut kinds = Names::default();
-    let events: Vec<Value> =
+    let mut events: Vec<Value> =
         head.iter().chain(tail).map(|e| row(e, case, &mut objects, &mut kinds)).collect();
+    let bare = keep_within(PAGE, &mut events);
     let cut = case.events.len() - events.len() + usize::try_from(case.events_dropped).unwrap_or(usize::MAX);
     let failed: Vec<u64> = match &case.outcome {
         Outcome::Failed { failures } => failures.iter().filter_map(|f| f.event).collect(),
@@ -37,8 +40,29 @@ pub(super) fn of(case: &CaseReport) -> Value {
         "objects": objects.list,
         "events": events,
         "cut": cut,
+        "bare": bare,
         "failed": failed,
     })
+}
+
+/// Drops details from the middle outwards until the rest fits: the start explains, the end fails. Returns how many.
+fn keep_within(limit: usize, events: &mut [Value]) -> usize {
+    let size = |row: &Value| if row[7].is_null() { 0 } else { row[7].to_string().len() };
+    let sizes: Vec<usize> = events.iter().map(size).collect();
+    let mut total: usize = sizes.iter().sum();
+    let middle = events.len() / 2;
+    let mut order: Vec<usize> = (0..events.len()).filter(|i| sizes[*i] > 0).collect();
+    order.sort_by_key(|i| i.abs_diff(middle));
+    let mut dropped = 0;
+    for i in order {
+        if total <= limit {
+            break;
+        }
+        total -= sizes[i];
+        events[i][7] = Value::Null;
+        dropped += 1;
+    }
+    dropped
 }
 
 fn row(event: &Event, case: &CaseReport, objects: &mut Names, kinds: &mut Names) -> Value {
