@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{FlinkConf, keys};
+use crate::config::{FlinkConf, OperatorConfig, keys};
 
 /// Where a JobManager keeps what survives it (reconciler.md 5.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +75,16 @@ pub fn checkpoint_progress_window(conf: &FlinkConf) -> Option<Duration> {
     Some(configured.unwrap_or(least).max(least))
 }
 
+/// How many savepoints are kept, and for how long; the operator's own limits cap what a resource may ask for.
+pub fn savepoint_history(conf: &FlinkConf, operator: &OperatorConfig) -> (usize, Duration) {
+    let asked = conf.value(keys::SAVEPOINT_HISTORY_MAX_COUNT);
+    let cap = operator.get(keys::SAVEPOINT_HISTORY_MAX_COUNT_THRESHOLD);
+    let count = usize::try_from(cap.map_or(asked, |cap| asked.min(cap))).unwrap_or(0);
+    let age = conf.value(keys::SAVEPOINT_HISTORY_MAX_AGE);
+    let age_cap = operator.get(keys::SAVEPOINT_HISTORY_MAX_AGE_THRESHOLD);
+    (count, age_cap.map_or(age, |cap| age.min(cap)))
+}
+
 /// A job id fixed by the user; it is honoured on every deployment.
 pub fn fixed_job_id(conf: &FlinkConf) -> Option<&str> {
     conf.text(keys::INTERNAL_JOB_ID).filter(|id| !id.trim().is_empty())
@@ -134,6 +144,20 @@ mod tests {
         assert_eq!(seconds(&tolerant), Some(300));
         let off = ("kubernetes.operator.cluster.health-check.checkpoint-progress.enabled", "false");
         assert_eq!(seconds(&[off, (window, "1 h")]), None);
+    }
+
+    #[test]
+    fn savepoint_history_is_capped_by_the_operator() {
+        let cap = [
+            ("kubernetes.operator.savepoint.history.max.count.threshold", "3"),
+            ("kubernetes.operator.savepoint.history.max.age.threshold", "1 h"),
+        ];
+        let capped = OperatorConfig::new(cap.map(|(k, v)| (k.to_owned(), v.to_owned())).into()).unwrap();
+        let hours = |count: usize, hours: u64| (count, Duration::from_secs(hours * 3600));
+        let asked = conf(&[("kubernetes.operator.savepoint.history.max.count", "5")]);
+        assert_eq!(savepoint_history(&asked, &OperatorConfig::default()), hours(5, 24));
+        assert_eq!(savepoint_history(&asked, &capped), hours(3, 1));
+        assert_eq!(savepoint_history(&FlinkConf::new(), &OperatorConfig::default()), hours(10, 24));
     }
 
     /// T60: the path ends in an id of its own for each deployment.

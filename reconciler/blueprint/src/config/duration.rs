@@ -93,7 +93,7 @@ fn advice(example: &str) -> String {
 pub fn duration_text(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     let (labels, factor) =
-        UNITS.iter().find(|(_, factor)| nanos != 0 && nanos % factor == 0).unwrap_or(&UNITS[4]);
+        UNITS.iter().find(|(_, factor)| nanos != 0 && nanos.is_multiple_of(*factor)).unwrap_or(&UNITS[4]);
     format!("{} {}", nanos / factor, labels[0])
 }
 

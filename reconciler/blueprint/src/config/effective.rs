@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use drey_api::constants::GENERATION_ANNOTATION;
 use drey_api::{DeploymentMode, FlinkDeployment, FlinkDeploymentSpec, FlinkVersion, JobSpec, UpgradeMode};
 
-use super::conf::FlinkConf;
+use super::conf::{FlinkConf, Key};
 use super::keys;
 use super::operator_config::OperatorConfig;
 use super::resources::{ProcessResources, process_resources};
@@ -198,13 +198,25 @@ pub fn job_settings(conf: &mut FlinkConf, resource_name: &str, job: &JobSpec) {
     }
     conf.set_default(keys::EXTERNALIZED_CHECKPOINT_RETENTION, "RETAIN_ON_CANCELLATION");
     if let Some(allow) = job.allow_non_restored_state {
-        conf.set(keys::SAVEPOINT_IGNORE_UNCLAIMED, allow.to_string());
+        set_recovery(conf, keys::SAVEPOINT_IGNORE_UNCLAIMED, &allow.to_string());
     }
     if let Some(class) = &job.entry_class {
         conf.set(keys::INTERNAL_MAIN_CLASS, class);
     }
     if !job.args.is_empty() {
         conf.set(keys::INTERNAL_PROGRAM_ARGS, encode_list(&job.args));
+    }
+}
+
+/// Sets an option of state recovery under the name the cluster's version knows: Flink 2 renamed them, and a nested
+/// file must not hold both names.
+pub(crate) fn set_recovery<T>(conf: &mut FlinkConf, key: Key<T>, value: &str) {
+    let version = conf.get(keys::INTERNAL_FLINK_VERSION).and_then(|text| text.parse::<FlinkVersion>().ok());
+    let renamed = key.older.iter().find(|name| name.starts_with("execution.state-recovery."));
+    conf.unset(key);
+    match renamed {
+        Some(name) if version.is_some_and(|version| version >= FlinkVersion::V2_0) => conf.put(*name, value),
+        _ => conf.put(key.name, value),
     }
 }
 
@@ -267,7 +279,8 @@ pub(crate) fn encode_map(map: &BTreeMap<String, String>) -> String {
 }
 
 fn quoted_if_needed(text: &str, separators: &[char]) -> String {
-    let plain =
-        !text.is_empty() && text.trim() == text && !text.contains(['\'', '"']) && !text.contains(separators);
+    let blank = text.is_empty() || text.trim() != text;
+    let looks_like_yaml = text.starts_with(['[', '{']);
+    let plain = !blank && !looks_like_yaml && !text.contains(['\'', '"']) && !text.contains(separators);
     if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }
 }

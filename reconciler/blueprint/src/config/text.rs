@@ -23,7 +23,10 @@ pub fn parse_standard(text: &str) -> Result<BTreeMap<String, String>, ConfigFile
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(BTreeMap::new());
     }
-    let value: Value = serde_saphyr::from_str(text).map_err(|error| ConfigFileError(error.to_string()))?;
+    // YAML 1.2, as Flink's own reader: `y` and `on` are texts.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let value: Value = serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| ConfigFileError(error.to_string()))?;
     match value {
         Value::Null => Ok(BTreeMap::new()),
         Value::Object(_) => Ok(FlinkConfiguration::from_value(value).flatten()),

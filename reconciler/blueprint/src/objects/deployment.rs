@@ -6,7 +6,7 @@ use drey_api::{FlinkDeployment, FlinkDeploymentSpec};
 use serde_json::{Map, Value, json};
 
 use super::config_map::{POD_TEMPLATE_FILE, flink_config_name, pod_template_name};
-use super::pod_template::{self, MAIN_CONTAINER, as_object, list, object};
+use super::pod_template::{self, ArrayMerge, MAIN_CONTAINER, as_object, list, object};
 use super::{labels, memory, owner, ports};
 use crate::config::effective::decimal;
 use crate::config::{FlinkConf, keys};
@@ -57,7 +57,12 @@ impl Parts<'_> {
     }
 
     fn template(&self, labels: BTreeMap<String, String>, annotations: BTreeMap<String, String>) -> Value {
-        let mut template = pod_template::job_manager(self.spec, self.conf);
+        let mut template = json!({"metadata": {}});
+        pod_template::merge(
+            &mut template,
+            &pod_template::job_manager(self.spec, self.conf),
+            ArrayMerge::ByIndex,
+        );
         let metadata = object(as_object(&mut template), "metadata");
         // A Deployment names its pods itself; a name in the template would be rejected by nobody and mean nothing.
         metadata.remove("name");

@@ -110,7 +110,7 @@ pub fn application_cluster(
     );
     conf.set(keys::INTERNAL_JOB_ID, &options.job_id);
     match &options.savepoint_path {
-        Some(path) => conf.set(keys::SAVEPOINT_PATH, path),
+        Some(path) => effective::set_recovery(&mut conf, keys::SAVEPOINT_PATH, path),
         // Whatever the user set here would be restored from on every deployment, years later too.
         None => conf.unset(keys::SAVEPOINT_PATH),
     }

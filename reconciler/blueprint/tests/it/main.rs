@@ -1,1 +1,8 @@
-//! Blueprint against manifests, tables and shared data.
+//! The blueprint as a whole, against tables, the users' manifests and the documents of Apache's operator.
+
+mod diff;
+mod effective;
+mod manifests;
+mod objects;
+mod shared;
+mod validation;
