@@ -14,7 +14,7 @@
 //!
 //! let text = "apiVersion: drey/v1\nkind: Scenario\nmetadata: {name: s}\nsteps: [{savepoint: {next: hagn}}]\n";
 //! let problems = parse_with("s.yaml".as_ref(), &vocabulary, &Memory::default().with("s.yaml", text)).unwrap_err();
-//! assert!(problems.to_string().starts_with("s.yaml:4:27: error: `hagn` is not a valid value"));
+//! assert!(problems.to_string().starts_with("s.yaml:4:28: error: `hagn` is not a valid value"));
 //! assert!(problems.to_string().contains("nearest: hang"));
 //! ```
 

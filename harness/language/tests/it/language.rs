@@ -299,3 +299,26 @@ const EXPRESSION_PARTS: &[&str] = &[
     "%",
     "/",
 ];
+
+#[test]
+fn windows_line_ends_and_a_byte_order_mark_are_no_matter() {
+    let text = format!("\u{feff}{HEAD}steps:\n- advance: 10m\n").replace('\n', "\r\n");
+    let files = Memory::default().with("s.yaml", text);
+    let scenario =
+        parse_with(Path::new("s.yaml"), &product::vocabulary(), &files).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(scenario.cases[0].steps[0].span.line(), 5);
+    let bad = files.with("s.yaml", format!("{HEAD}steps:\n- advance: 10 min\n").replace('\n', "\r\n"));
+    let problems = parse_with(Path::new("s.yaml"), &product::vocabulary(), &bad).unwrap_err();
+    assert!(!problems.to_string().contains('\r'));
+}
+
+/// Cases run in parallel, and futures that hold a scenario move between threads.
+#[test]
+fn what_a_runner_holds_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Scenario>();
+    shared::<drey_language::Vocabulary>();
+    shared::<drey_language::cel::Evaluator>();
+    shared::<drey_language::cel::Bindings>();
+    shared::<Diagnostics>();
+}
