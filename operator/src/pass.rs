@@ -62,7 +62,10 @@ pub(crate) async fn pass(context: &Context, key: &Key, cause: Cause, memory: Mem
     let flink = flink_client(context, &observation.resource);
     let rounds = ask(context, &mut observation, &flink, &api).await;
     let decision = drey_reconciler::decide(&observation, &context.policy, started);
-    let outcome = carry_out(context, key, &observation, version, &decision, &flink, &api).await;
+    let outcome = match forbidden(key, &observation, &decision) {
+        Some(error) => Outcome::Failed { at: 0, error },
+        None => carry_out(context, key, &observation, version, &decision, &flink, &api).await,
+    };
     let counts = Counts {
         api_reads: api.requests.reads(),
         api_writes: api.requests.writes(),
@@ -117,6 +120,16 @@ async fn ask(context: &Context, observation: &mut Observation, flink: &FlinkClie
         "questions without end: deciding on what is known"
     );
     ROUNDS_MAX
+}
+
+/// The linter's veto. Plans are made by many rules and can lose data; what no plan may contain is few lines.
+fn forbidden(key: &Key, observation: &Observation, decision: &Decision) -> Option<ActError> {
+    for violation in drey_reconciler::check::observation(observation) {
+        tracing::warn!(%key, rule = violation.rule, text = violation.text, "facts contradict each other");
+    }
+    let violation = drey_reconciler::check::decision(observation, decision).into_iter().next()?;
+    tracing::error!(%key, rule = violation.rule, text = violation.text, "a plan breaks a rule and is not carried out");
+    Some(ActError::Forbidden(format!("{}: {}", violation.rule, violation.text)))
 }
 
 /// Events first (best effort), then the plan in order up to the first error, then the status.
