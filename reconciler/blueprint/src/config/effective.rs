@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 
 use drey_api::constants::GENERATION_ANNOTATION;
-use drey_api::{DeploymentMode, FlinkDeployment, FlinkDeploymentSpec, FlinkVersion, JobSpec, UpgradeMode};
+use drey_api::{
+    DeploymentMode, FlinkDeployment, FlinkDeploymentSpec, FlinkSessionJob, FlinkVersion, JobSpec, UpgradeMode,
+};
 
 use super::conf::{FlinkConf, Key};
 use super::keys;
@@ -38,6 +40,23 @@ pub fn observe(operator: &OperatorConfig, cr: &FlinkDeployment, deployed: &Flink
     );
     if let Some(directory) = current.text(keys::SAVEPOINT_DIR) {
         conf.set(keys::SAVEPOINT_DIR, directory);
+    }
+    conf
+}
+
+/// What holds for a session job: the observe configuration of its cluster, the job's own on top. Operator keys of the
+/// cluster apply to its jobs unless they say otherwise (config.md 4.3).
+pub fn session_job(
+    operator: &OperatorConfig,
+    cluster: &FlinkDeployment,
+    deployed_cluster: &FlinkDeploymentSpec,
+    job: &FlinkSessionJob,
+) -> FlinkConf {
+    let mut conf = observe(operator, cluster, deployed_cluster);
+    overlay(&mut conf, job.spec.flink_configuration.flatten());
+    if let Some(spec) = &job.spec.job {
+        job_settings(&mut conf, job.name(), spec);
+        conf.set(keys::PARALLELISM, spec.parallelism.to_string());
     }
     conf
 }

@@ -2,7 +2,7 @@
 
 use drey_api::{DeploymentMode, FlinkVersion, ReconciledSpec};
 use drey_blueprint::config::{OperatorConfig, effective, keys};
-use drey_testkit::{DeploymentBuilder, flink_deployment, session_cluster};
+use drey_testkit::{DeploymentBuilder, flink_deployment, session_cluster, session_job};
 use expect_test::{Expect, expect};
 
 fn operator(entries: &[(&str, &str)]) -> OperatorConfig {
@@ -216,4 +216,20 @@ fn flink_is_not_told_what_the_operator_is_told() {
             .all(|(key, _)| !key.starts_with("kubernetes.operator.") && !key.starts_with("job.autoscaler."))
     );
     assert!(conf.raw("kubernetes.cluster-id").is_some());
+}
+
+#[test]
+fn a_session_job_inherits_from_its_cluster() {
+    let cluster = session_cluster("cluster")
+        .config("state.savepoints.dir", "s3://cluster")
+        .config("a", "cluster")
+        .build();
+    let job = session_job("job", "cluster")
+        .config("a", "job")
+        .config("execution.checkpointing.savepoint-dir", "s3://job");
+    let conf = effective::session_job(&OperatorConfig::default(), &cluster, &cluster.spec, &job.build());
+    assert_eq!(conf.raw("a"), Some("job"));
+    assert_eq!(conf.text(keys::SAVEPOINT_DIR), Some("s3://job"));
+    assert_eq!(conf.get(keys::PIPELINE_NAME).as_deref(), Some("job"));
+    assert_eq!(conf.get(keys::K8S_CLUSTER_ID).as_deref(), Some("cluster"));
 }

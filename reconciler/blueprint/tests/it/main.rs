@@ -4,5 +4,6 @@ mod diff;
 mod effective;
 mod manifests;
 mod objects;
+mod robust;
 mod shared;
 mod validation;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use drey_api::{FlinkDeployment, FlinkSessionJob};
-use drey_blueprint::config::{OperatorConfig, effective};
+use drey_api::{FlinkDeployment, FlinkSessionJob, FlinkVersion};
+use drey_blueprint::config::{OperatorConfig, effective, keys, parse_legacy};
 use drey_blueprint::objects::{DeployOptions, application_cluster, session_cluster};
 use drey_blueprint::validate::{flink_deployment, flink_session_job};
 use serde_json::Value;
@@ -102,4 +102,28 @@ fn flawed_manifests_are_answered() {
         "redeploy-nonce-without-path",
         "InitialSavepointPath must not be empty for savepoint redeployment",
     );
+}
+
+/// The configuration Apache's chart installs, file and values, is a configuration for us.
+#[test]
+fn the_configuration_of_the_chart_is_read() {
+    let Some(chart) = shared("real/flink-kubernetes-operator-1.15.0/helm/flink-kubernetes-operator") else {
+        return;
+    };
+    let file = std::fs::read_to_string(chart.join("conf/flink-conf.yaml")).unwrap();
+    let [values] = documents(&chart.join("values.yaml")).try_into().expect("one document");
+    let appended = values["defaultConfiguration"]["flink-conf.yaml"].as_str().unwrap();
+    let (entries, ignored) = parse_legacy(&format!("{file}\n{appended}"));
+    assert!(ignored.is_empty(), "{ignored:?}");
+    let config = OperatorConfig::new(entries).unwrap();
+    assert_eq!(config.value(keys::RECONCILE_INTERVAL).as_secs(), 15);
+    assert_eq!(config.value(keys::PROGRESS_CHECK_INTERVAL).as_secs(), 5);
+    assert!(config.warnings().is_empty(), "{:?}", config.warnings());
+    let java_options = |version| {
+        let conf = config.defaults_for("ns", Some(version));
+        (conf.raw("env.java.opts.all").is_some(), conf.raw("env.java.default-opts.all").is_some())
+    };
+    assert_eq!(java_options(FlinkVersion::V1_17), (false, false));
+    assert_eq!(java_options(FlinkVersion::V1_18), (true, false));
+    assert_eq!(java_options(FlinkVersion::V2_0), (false, true));
 }
