@@ -5,7 +5,7 @@
 mod convert;
 mod names;
 
-use crate::diagnostics::{Diagnostic, nearest};
+use crate::diagnostics::Diagnostic;
 use crate::source::Span;
 use cel::{Context, Program};
 use jiff::Timestamp;
@@ -310,9 +310,4 @@ fn tidy(message: &str) -> String {
         Some((text, _)) if !text.trim().is_empty() => format!("unexpected `{}`", text.trim()),
         _ => message.to_owned(),
     }
-}
-
-/// The nearest known name, for callers that resolve names themselves.
-pub fn nearest_name<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    nearest(written, &known.into_iter().collect::<Vec<_>>())
 }

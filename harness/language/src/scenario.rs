@@ -4,6 +4,7 @@
 
 mod args;
 mod checker;
+mod fragments;
 mod header;
 mod load;
 mod matrix;

@@ -2,6 +2,7 @@
 
 mod bad;
 mod expressions;
+mod failures;
 mod language;
 mod matching;
 mod product;
