@@ -161,6 +161,15 @@ keys! {
     AUTOSCALER_UTILIZATION_MIN: f64 = "job.autoscaler.utilization.min" ["kubernetes.operator.job.autoscaler.utilization.min"], Resource;
     AUTOSCALER_MAX_SCALE_DOWN: f64 = "job.autoscaler.scale-down.max-factor" ["kubernetes.operator.job.autoscaler.scale-down.max-factor"] or "0.6", Resource;
     AUTOSCALER_MAX_SCALE_UP: f64 = "job.autoscaler.scale-up.max-factor" ["kubernetes.operator.job.autoscaler.scale-up.max-factor"] or "100000.0", Resource;
+    AUTOSCALER_EXCLUDED_PERIODS: List = "job.autoscaler.excluded.periods" ["kubernetes.operator.job.autoscaler.excluded.periods"] or "", Resource;
+    AUTOSCALER_GC_PRESSURE: f64 = "job.autoscaler.memory.gc-pressure.threshold" ["kubernetes.operator.job.autoscaler.memory.gc-pressure.threshold"] or "1.0", Resource;
+    AUTOSCALER_HEAP_USAGE: f64 = "job.autoscaler.memory.heap-usage.threshold" ["kubernetes.operator.job.autoscaler.memory.heap-usage.threshold"] or "1.0", Resource;
+    AUTOSCALER_SCALABILITY_ENABLED: bool = "job.autoscaler.observed-scalability.enabled" ["kubernetes.operator.job.autoscaler.observed-scalability.enabled"] or "false", Resource;
+    AUTOSCALER_SCALABILITY_MIN: f64 = "job.autoscaler.observed-scalability.coefficient-min" ["kubernetes.operator.job.autoscaler.observed-scalability.coefficient-min"] or "0.5", Resource;
+    AUTOSCALER_EFFECTIVENESS_ENABLED: bool = "job.autoscaler.scaling.effectiveness.detection.enabled" ["kubernetes.operator.job.autoscaler.scaling.effectiveness.detection.enabled"] or "false", Resource;
+    AUTOSCALER_EFFECTIVENESS_THRESHOLD: f64 = "job.autoscaler.scaling.effectiveness.threshold" ["kubernetes.operator.job.autoscaler.scaling.effectiveness.threshold"] or "0.1", Resource;
+    AUTOSCALER_MEMORY_TUNING_ENABLED: bool = "job.autoscaler.memory.tuning.enabled" ["kubernetes.operator.job.autoscaler.memory.tuning.enabled"] or "false", Resource;
+    AUTOSCALER_MEMORY_TUNING_OVERHEAD: f64 = "job.autoscaler.memory.tuning.overhead" ["kubernetes.operator.job.autoscaler.memory.tuning.overhead"] or "0.2", Resource;
     AUTOSCALER_MIN_PARALLELISM: i64 = "job.autoscaler.vertex.min-parallelism" ["kubernetes.operator.job.autoscaler.vertex.min-parallelism"] or "1", Resource;
     AUTOSCALER_MAX_PARALLELISM: i64 = "job.autoscaler.vertex.max-parallelism" ["kubernetes.operator.job.autoscaler.vertex.max-parallelism"] or "200", Resource;
 

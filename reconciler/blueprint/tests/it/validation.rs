@@ -288,6 +288,26 @@ fn autoscaler_options() {
         "The AutoScalerOption job.autoscaler.scale-down.max-factor is invalid, it should be a value within the range [0.0, +Infinity]",
     );
     accepts(app().config("job.autoscaler.scale-down.max-factor", "-0.1"));
+    let range = |key: &str, value: &str, range: &str| {
+        let text =
+            format!("The AutoScalerOption {key} is invalid, it should be a value within the range {range}");
+        rejects(on().config(key, value), "8.1 #29", &text);
+    };
+    range("job.autoscaler.utilization.target", "1.1", "[0.0, 1.0]");
+    range("job.autoscaler.utilization.max", "0.6", "[0.7, 1.0]");
+    range("job.autoscaler.utilization.min", "0.8", "[0.0, 0.7]");
+    range("job.autoscaler.memory.gc-pressure.threshold", "2", "[0.0, 1.0]");
+    let overhead = on().config("job.autoscaler.memory.tuning.overhead", "2");
+    accepts(overhead.clone());
+    let text = "The AutoScalerOption job.autoscaler.memory.tuning.overhead is invalid, it should be a value within the range [0.0, 1.0]";
+    rejects(overhead.config("job.autoscaler.memory.tuning.enabled", "true"), "8.1 #29", text);
+    let periods = |value: &str| on().config("job.autoscaler.excluded.periods", value);
+    accepts(periods("* * * ? * 2-6 && 09:00:00-17:00:00;01:00:00-02:00:00; 0 0 * * * ?"));
+    rejects(
+        periods("09:00:00-17:00:00;18:00:00-9:00"),
+        "8.1 #29",
+        "Invalid value 18:00:00-9:00 in the autoscaler config job.autoscaler.excluded.periods: '18:00:00-9:00' is not a time range such as 09:00:00-17:00:00",
+    );
     rejects(
         on().config("job.autoscaler.metrics.window", "10 s"),
         "8.1 #29",
