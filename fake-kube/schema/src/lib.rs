@@ -20,8 +20,10 @@
 pub mod builtins;
 mod cause;
 pub mod managed;
+pub mod openapi;
 pub mod patch;
 mod schema;
+pub mod table;
 pub mod text;
 
 pub use builtins::Builtins;

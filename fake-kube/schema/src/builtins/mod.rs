@@ -206,7 +206,10 @@ mod tests {
             .resources()
             .iter()
             // No OpenAPI document of these two groups was recorded.
-            .filter(|r| r.verbs.iter().any(|v| v == "list") && !["apiregistration.k8s.io", "resource.k8s.io"].contains(&r.group.as_str()))
+            .filter(|r| {
+                r.verbs.iter().any(|v| v == "list")
+                    && !["apiregistration.k8s.io", "resource.k8s.io"].contains(&r.group.as_str())
+            })
             .filter(|r| builtins.schema(&r.group, &r.version, &r.kind).is_none())
             .map(|r| r.plural.as_str())
             .collect();

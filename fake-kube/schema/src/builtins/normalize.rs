@@ -66,7 +66,9 @@ fn walk(arena: &Arena, id: NodeId, value: &mut Value, depth: usize) {
             // Keys of a map are data; only members of a struct can be unset.
             if !node.properties.is_empty() {
                 map.retain(|key, member| {
-                    node.properties.get(key).is_none_or(|child| !is_unset(node, arena.node(*child), key, member))
+                    node.properties
+                        .get(key)
+                        .is_none_or(|child| !is_unset(node, arena.node(*child), key, member))
                 });
             }
         }
@@ -93,11 +95,14 @@ fn is_unset(parent: &Node, node: &Node, key: &str, value: &Value) -> bool {
             items.is_empty() && node.kind == Type::Array && !LISTS_ALWAYS_WRITTEN.contains(&(name, key))
         }
         // Pointers to strings are rare and their empty values not meaningful, with one exception.
-        Value::String(s) => s.is_empty() && node.kind == Type::String && key != "storageClassName" && key != "type",
+        Value::String(s) => {
+            s.is_empty() && node.kind == Type::String && key != "storageClassName" && key != "type"
+        }
         Value::Bool(false) => VALUES.contains(&key),
         Value::Number(n) => {
             n.as_i64() == Some(0)
-                && (VALUES.contains(&key) || (in_status && key.ends_with("eplicas") && key != "terminatingReplicas"))
+                && (VALUES.contains(&key)
+                    || (in_status && key.ends_with("eplicas") && key != "terminatingReplicas"))
         }
         _ => false,
     }

@@ -189,7 +189,8 @@ fn differences(answer: &Answer, expect: &Value) -> Vec<String> {
     let status = expect["status"].as_u64().unwrap_or_default();
     match answer {
         Answer::Failure(code, message) => {
-            let recorded = body.get("message").or(body.get("/message")).and_then(Value::as_str).unwrap_or_default();
+            let recorded =
+                body.get("message").or(body.get("/message")).and_then(Value::as_str).unwrap_or_default();
             if *code == status && sorted_causes(message) == sorted_causes(recorded) {
                 vec![]
             } else {
