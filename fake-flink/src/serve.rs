@@ -146,8 +146,6 @@ impl Shared {
                 | Effect::Fact(_) => {}
             }
         }
-        drop(state);
-        self.changed.notify_one();
     }
 }
 
@@ -193,6 +191,7 @@ async fn answer(req: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<
         state.cluster.handle(&req, now)
     };
     shared.absorb(effects);
+    shared.changed.notify_one();
     match response.extensions().get::<Pace>().copied() {
         Some(Pace::Delayed(by)) => tokio::time::sleep(shared.clock.real(by)).await,
         Some(Pace::Lost) => return Err(Cut),

@@ -242,29 +242,25 @@ impl Cluster {
     /// Ends the process unless a result nobody fetched holds it (then later, with code 2).
     pub(super) fn try_shutdown(&mut self) {
         let Phase::Ending { code } = self.phase else { return };
-        let waited = self.now - self.started_ending();
+        let timed_out = self.results_until.is_some_and(|until| self.now >= until);
         match self.ops.holds_shutdown_until(self.now) {
             Some(until) => {
+                self.results_until = Some(until);
                 // Looked at again often enough to leave soon after the result is fetched.
                 let next = (self.now + 100).min(until);
                 self.at(next, Timer::Shutdown);
-                return;
             }
-            None if waited >= self.conf.millis("rest.async.store-duration", 300_000) => {
+            None if timed_out => {
+                let seconds = self.conf.millis("rest.async.store-duration", 300_000) / 1000;
                 self.log_at(
                     Level::Warn,
                     ENTRYPOINT,
-                    format!("Waiting for results to be accessed timed out after {} seconds.", waited / 1000),
+                    format!("Waiting for results to be accessed timed out after {seconds} seconds."),
                 );
                 self.finish_shutdown(FATAL);
             }
             None => self.finish_shutdown(code),
         }
-    }
-
-    /// When the last job ended: the wait for results is counted from there.
-    fn started_ending(&self) -> i64 {
-        self.jobs.values().map(|j| j.end_time()).filter(|t| *t > 0).max().unwrap_or(self.now)
     }
 
     fn finish_shutdown(&mut self, code: i32) {

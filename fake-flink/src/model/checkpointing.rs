@@ -192,7 +192,10 @@ impl Cluster {
                 io(Throwable::new(class::ILLEGAL_ARGUMENT, "Can not create a Path from an empty string"))
             }
             Ok(()) => {
-                return Ok((id, Some(format!("{directory}/savepoint-{}-{suffix}", &job[..6.min(job.len())]))));
+                return Ok((
+                    id,
+                    Some(format!("{directory}/savepoint-{}-{suffix}", &job[..6.min(job.len())])),
+                ));
             }
             Err(WriteError::UnknownScheme(scheme)) => io(unknown_scheme(&scheme)),
             Err(WriteError::ReadOnly | WriteError::Unreachable) => {

@@ -88,6 +88,8 @@ pub struct Cluster {
     pub(crate) ids: Ids,
     delays: Ids,
     pub(crate) phase: Phase,
+    /// Until when a result nobody fetched holds up the shutdown.
+    pub(super) results_until: Option<i64>,
     pub(crate) ha: HaLog,
     pub(crate) jobs: IndexMap<String, Job>,
     pub(crate) tms: IndexMap<String, TaskManager>,
@@ -129,6 +131,7 @@ impl Cluster {
             ids: Ids::new(seed, "ids"),
             delays: Ids::new(seed, "delays"),
             phase: Phase::Starting,
+            results_until: None,
             jobs: IndexMap::new(),
             tms: IndexMap::new(),
             requested_tms: Vec::new(),

@@ -189,7 +189,7 @@ impl Call {
 }
 
 pub(crate) enum Routed {
-    Call(Call),
+    Call(Box<Call>),
     Dashboard,
 }
 
@@ -227,7 +227,15 @@ pub(crate) fn find(cluster: &Cluster, req: &Request<Bytes>) -> Result<Routed, Re
     check_query(route.op, &query)?;
     let host = Some(header_text(req, header::HOST).to_owned()).filter(|h| !h.is_empty());
     let content_type = header_text(req, header::CONTENT_TYPE).to_owned();
-    Ok(Routed::Call(Call { op: route.op, params, query, body, raw: req.body().clone(), content_type, host }))
+    Ok(Routed::Call(Box::new(Call {
+        op: route.op,
+        params,
+        query,
+        body,
+        raw: req.body().clone(),
+        content_type,
+        host,
+    })))
 }
 
 fn header_text<B>(req: &Request<B>, name: header::HeaderName) -> &str {

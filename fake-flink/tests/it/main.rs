@@ -1,0 +1,9 @@
+//! The crate's integration tests, in one binary.
+
+mod cases;
+mod driver;
+mod ha;
+mod machine;
+mod normal;
+mod properties;
+mod recordings;

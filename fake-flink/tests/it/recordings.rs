@@ -1,0 +1,1 @@
+//! Recorded calls replayed against the model.
