@@ -3,11 +3,12 @@
 //! its own types. Leaves out: what `obj` or a product function means; the caller binds those.
 
 mod convert;
+mod fields;
 mod names;
 
 use crate::diagnostics::Diagnostic;
 use crate::source::Span;
-use cel::{Context, Program};
+use cel::{Context, ExecutionError, Program};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -73,7 +74,8 @@ impl Environment {
         }
         let program = Program::compile(source).map_err(|errors| Box::new(syntax(source, span, &errors)))?;
         self.check_names(&program, source, span)?;
-        Ok(Expression { source: source.to_owned(), span: span.clone(), program: Arc::new(program) })
+        let strict = Arc::new(fields::strict(program.expression()));
+        Ok(Expression { source: source.to_owned(), span: span.clone(), program: Arc::new(program), strict })
     }
 
     fn check_names(&self, program: &Program, source: &str, span: &Span) -> Result<(), Box<Diagnostic>> {
@@ -122,6 +124,8 @@ pub struct Expression {
     source: String,
     span: Span,
     program: Arc<Program>,
+    /// What is evaluated.
+    strict: Arc<cel::parser::Expression>,
 }
 
 impl Expression {
@@ -150,9 +154,16 @@ impl Expression {
             scope.add_variable_from_value(name.as_str(), value.clone());
         }
         // The crate computes `-x` and some conversions without checks: one absurd expression must not end a campaign.
-        let run = AssertUnwindSafe(|| self.program.execute(&scope));
+        let run = AssertUnwindSafe(|| {
+            scope.resolve(&self.strict).map_err(|error| match error {
+                ExecutionError::NoSuchOverload => {
+                    fields::missing_field(&self.strict, &scope).unwrap_or_else(|| convert::explain(&error))
+                }
+                other => convert::explain(&other),
+            })
+        });
         let gave_up = |_| EvalError::Failed("the expression engine gave up on these values".to_owned());
-        let value = catch_unwind(run).map_err(gave_up)?.map_err(|e| convert::explain(&e))?;
+        let value = catch_unwind(run).map_err(gave_up)??;
         convert::to_json(&value)
     }
 

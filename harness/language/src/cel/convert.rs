@@ -64,7 +64,9 @@ pub(super) fn explain(error: &ExecutionError) -> EvalError {
             format!("cannot compute {} {op} {}", named(a), named(b))
         }
         ExecutionError::UnsupportedUnaryOperator(op, a) => format!("cannot compute {op} of {}", named(a)),
-        ExecutionError::NoSuchOverload => "the operand types do not fit together".to_owned(),
+        ExecutionError::NoSuchOverload => {
+            "the types do not fit together, or a field of something without fields is read".to_owned()
+        }
         ExecutionError::InvalidArgumentCount { expected, actual } => {
             format!("a function takes {expected} arguments and got {actual}")
         }

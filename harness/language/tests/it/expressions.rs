@@ -33,6 +33,9 @@ fn values() {
     check("has(obj.status) ? obj.status.x : 'none'", json!("none"));
     check("now - timestamp(obj.metadata.creationTimestamp) == duration('10m')", json!(true));
     check("old == null", json!(true));
+    check("has(old.status)", json!(false));
+    check("old != null && old.status.ready", json!(false));
+    check("obj.spec.items.exists(i, i.s == obj.spec.items[1].s)", json!(true));
     check("flink.jobs('app').filter(j, j.state == 'RUNNING').size()", json!(1));
     check("flink.jobs('other').size()", json!(0));
     check("{'b': 1, 'a': 2}", json!({"a": 2, "b": 1}));
@@ -43,6 +46,15 @@ fn failures_are_told_in_plain_words() {
     let check = |source: &str, expected: EvalError| assert_eq!(eval(source), Err(expected), "{source}");
     check("obj.status.x == 1", EvalError::Missing("status".to_owned()));
     check("flink.jobs()", EvalError::Failed("jobs: takes the name of a cluster".to_owned()));
+    check("obj.spec.items[7].s == 'R'", EvalError::Missing("[..]".to_owned()));
+    // The object itself is absent: as if each of its fields were.
+    check("old.status == 1", EvalError::Missing("status".to_owned()));
+    check("old.status.state == 'R'", EvalError::Missing("status".to_owned()));
+    check("!old.status.ready", EvalError::Missing("status".to_owned()));
+    check("old.n > 3", EvalError::Missing("n".to_owned()));
+    check("has(old.status.x)", EvalError::Missing("status".to_owned()));
+    let fields = "the types do not fit together, or a field of something without fields is read";
+    check("obj.spec.n.foo", EvalError::Failed(fields.to_owned()));
     check("1 / 0", EvalError::Failed("division by zero".to_owned()));
 }
 
