@@ -2,15 +2,20 @@
 //! Each file is one controller; `wakes` tells which keys a change concerns. Rules from kube-api.md 2.7 and 3,
 //! held to the recordings of kube-controller-manager 1.35.3 (cases `workloads`, `gc`).
 
+pub mod budgets;
+pub mod claims;
 pub mod deployment;
 pub mod deployment_status;
 pub mod endpoint_slices;
 pub mod endpoints;
 pub mod garbage;
+pub mod job;
 pub mod namespace;
+pub mod quota;
 pub mod replica_set;
 pub mod rollout;
 pub mod service_account;
+pub mod stateful_set;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,27 +39,37 @@ pub struct Happened<'a> {
 pub enum Controller {
     Namespace,
     ServiceAccount,
+    Quota,
+    Claims,
     Deployment,
     ReplicaSet,
+    StatefulSet,
+    Job,
     Scheduler,
     Kubelet,
     NodeLifecycle,
     Endpoints,
     EndpointSlices,
+    Budgets,
     Garbage,
 }
 
 impl Controller {
-    pub const ALL: [Controller; 10] = [
+    pub const ALL: [Controller; 15] = [
         Controller::Namespace,
         Controller::ServiceAccount,
+        Controller::Quota,
+        Controller::Claims,
         Controller::Deployment,
         Controller::ReplicaSet,
+        Controller::StatefulSet,
+        Controller::Job,
         Controller::Scheduler,
         Controller::Kubelet,
         Controller::NodeLifecycle,
         Controller::Endpoints,
         Controller::EndpointSlices,
+        Controller::Budgets,
         Controller::Garbage,
     ];
 
@@ -62,6 +77,11 @@ impl Controller {
         match self {
             Controller::Namespace => "namespace",
             Controller::ServiceAccount => "serviceaccount",
+            Controller::Quota => "resourcequota",
+            Controller::Claims => "persistentvolume-binder",
+            Controller::StatefulSet => "statefulset",
+            Controller::Job => "job",
+            Controller::Budgets => "disruption",
             Controller::Deployment => "deployment",
             Controller::ReplicaSet => "replicaset",
             Controller::Scheduler => "scheduler",
@@ -84,6 +104,11 @@ impl Controller {
             Controller::ServiceAccount => service_account::wakes(h),
             Controller::Deployment => deployment::wakes(h, view),
             Controller::ReplicaSet => owner_or_self(h, r::REPLICA_SETS, r::PODS, "ReplicaSet"),
+            Controller::Quota => quota::wakes(h, view),
+            Controller::Claims => claims::wakes(h, view),
+            Controller::StatefulSet => owner_or_self(h, r::STATEFUL_SETS, r::PODS, "StatefulSet"),
+            Controller::Job => owner_or_self(h, r::JOBS, r::PODS, "Job"),
+            Controller::Budgets => budgets::wakes(h, view),
             Controller::Scheduler => crate::scheduler::wakes(h, view),
             Controller::Kubelet => only(h, r::PODS),
             Controller::NodeLifecycle => only(h, r::NODES),
@@ -101,6 +126,11 @@ impl Controller {
             Controller::ReplicaSet => replica_set::sync(view, key, now),
             Controller::Endpoints => endpoints::sync(view, key),
             Controller::EndpointSlices => endpoint_slices::sync(view, key),
+            Controller::Quota => quota::sync(view, key),
+            Controller::Claims => claims::sync(view, key),
+            Controller::StatefulSet => stateful_set::sync(view, key, now),
+            Controller::Job => job::sync(view, key, now),
+            Controller::Budgets => budgets::sync(view, key, now),
             Controller::Garbage => garbage::sync(view, key),
             Controller::Scheduler | Controller::Kubelet | Controller::NodeLifecycle => return None,
         })

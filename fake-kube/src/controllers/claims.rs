@@ -1,0 +1,122 @@
+//! PersistentVolumeClaims: binding to a made-up volume where a StorageClass provisions one, and the protection
+//! finalizer (kube-api.md 3.5, case wl-pvc-protection). Claims of classes nobody knows stay Pending.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::deployment::ACTOR;
+use super::{Happened, only};
+use crate::json::*;
+use crate::view::{Key, View, resource as r};
+use crate::write::{Step, Write};
+
+const PROTECTION: &str = "kubernetes.io/pvc-protection";
+const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
+
+pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
+    let mut keys = only(h, r::CLAIMS);
+    match &*h.key.resource {
+        r::PODS => {
+            let names =
+                items(h.object, "/spec/volumes").iter().map(|v| text(v, "/persistentVolumeClaim/claimName"));
+            keys.extend(names.filter(|n| !n.is_empty()).map(|n| Key::new(r::CLAIMS, &h.key.namespace, n)));
+        }
+        r::STORAGE_CLASSES => keys.extend(view.list(r::CLAIMS).map(|(k, _)| k.clone())),
+        _ => {}
+    }
+    keys
+}
+
+pub fn sync(view: &View, key: &Key) -> Step {
+    let mut step = Step::nothing();
+    let Some(claim) = view.find(key) else { return step };
+    let users: Vec<&Arc<Value>> = view
+        .list_in(r::PODS, &key.namespace)
+        .map(|(_, p)| p)
+        .filter(|p| {
+            items(p, "/spec/volumes").iter().any(|v| text(v, "/persistentVolumeClaim/claimName") == key.name)
+        })
+        .collect();
+    if is_deleting(claim) {
+        let busy = users.iter().any(|p| !matches!(text(p, "/status/phase"), "Succeeded" | "Failed"));
+        if has_finalizer(claim, PROTECTION) && !busy {
+            let kept: Vec<Value> =
+                items(claim, "/metadata/finalizers").iter().filter(|f| *f != PROTECTION).cloned().collect();
+            let kept = if kept.is_empty() { Value::Null } else { kept.into() };
+            step.push(Write::merge(ACTOR, key, json!({"metadata": {"uid": uid(claim), "finalizers": kept}})));
+        }
+        return step;
+    }
+    if text(claim, "/status/phase") == "Bound" {
+        return step;
+    }
+    let Some(class) = class_of(view, claim) else { return step };
+    let waits = text(class, "/volumeBindingMode") == "WaitForFirstConsumer";
+    if waits && !users.iter().any(|p| !text(p, "/spec/nodeName").is_empty()) {
+        return step;
+    }
+    bind(view, claim, class, &mut step);
+    step
+}
+
+/// The class named, or the default one when none is; `""` asks for none.
+fn class_of<'a>(view: &'a View, claim: &Value) -> Option<&'a Arc<Value>> {
+    match at(claim, "/spec/storageClassName").as_str() {
+        Some(name) => view.get(r::STORAGE_CLASSES, "", name),
+        None => view
+            .list(r::STORAGE_CLASSES)
+            .map(|(_, c)| c)
+            .find(|c| annotation(c, DEFAULT_CLASS) == Some("true")),
+    }
+}
+
+fn bind(view: &View, claim: &Value, class: &Value, step: &mut Step) {
+    let volume = format!("pvc-{}", uid(claim));
+    let capacity = json!({"storage": at(claim, "/spec/resources/requests/storage")});
+    if view.get(r::VOLUMES, "", &volume).is_none() {
+        step.push(Write::create(ACTOR, r::VOLUMES, json!({"apiVersion": "v1", "kind": "PersistentVolume",
+            "metadata": {"name": volume},
+            "spec": {"capacity": capacity, "accessModes": at(claim, "/spec/accessModes"), "storageClassName": name(class),
+                "persistentVolumeReclaimPolicy": class["reclaimPolicy"].as_str().unwrap_or("Delete"),
+                "hostPath": {"path": format!("/var/lib/volumes/{volume}")},
+                "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": namespace(claim),
+                             "name": name(claim), "uid": uid(claim)}}})));
+    }
+    if text(claim, "/spec/volumeName") != volume {
+        let patch = json!({"metadata": {"uid": uid(claim), "annotations": {"pv.kubernetes.io/bind-completed": "yes",
+            "pv.kubernetes.io/bound-by-controller": "yes"}}, "spec": {"volumeName": volume}});
+        step.push(Write::merge(ACTOR, &Key::of(r::CLAIMS, claim), patch));
+        return;
+    }
+    let mut object = claim.clone();
+    object["status"] =
+        json!({"phase": "Bound", "accessModes": at(claim, "/spec/accessModes"), "capacity": capacity});
+    step.push(Write::update_status(ACTOR, r::CLAIMS, object));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::view;
+    use super::*;
+    use crate::write::Op;
+
+    #[test]
+    fn binds_only_where_a_class_provisions() {
+        let claim = || {
+            let o = json!({"metadata": {"name": "v", "namespace": "n", "uid": "u"}, "spec": {"storageClassName": "standard"}});
+            (r::CLAIMS, o)
+        };
+        let key = Key::new(r::CLAIMS, "n", "v");
+        assert_eq!(sync(&view(vec![claim()]), &key), Step::nothing());
+        let class = || (r::STORAGE_CLASSES, json!({"metadata": {"name": "standard"}}));
+        let step = sync(&view(vec![claim(), class()]), &key);
+        assert!(matches!(step.writes[0].op, Op::Create(_)));
+        let waiting = (
+            r::STORAGE_CLASSES,
+            json!({"metadata": {"name": "standard"}, "volumeBindingMode": "WaitForFirstConsumer"}),
+        );
+        assert_eq!(sync(&view(vec![claim(), waiting]), &key), Step::nothing());
+    }
+}
