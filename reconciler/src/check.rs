@@ -197,7 +197,8 @@ impl Walk<'_> {
                 Action::DisposeSavepoint { .. } | Action::AddFinalizer | Action::CreateCluster(_)
             )
         };
-        if converged && !d.plan.iter().all(harmless) {
+        let deleting = self.o.resource.metadata.deletion_timestamp.is_some();
+        if converged && !deleting && !d.plan.iter().all(harmless) {
             self.fail("acts-when-converged", format!("nothing changed ({deployed:?}), and yet {:?}", d.plan));
         }
         let suspended = self

@@ -30,7 +30,8 @@ pub fn run(p: &mut Pass) -> Flow {
         Cluster::Gone => last_things(p),
         Cluster::Present(_) => {
             p.note("4.9", "the JobManager is removed");
-            if p.job_is_cancellable() {
+            // Tried once: a JobManager that cannot be asked is removed all the same.
+            if p.job_is_cancellable() && p.memo.failures == 0 {
                 p.persist();
                 let job = p.job_id();
                 p.act(Action::CancelJob { job });
@@ -55,6 +56,7 @@ fn last_things(p: &mut Pass) -> Flow {
     p.act(Action::RemoveFinalizer);
     // The object may be gone after that: nothing more is written to it.
     p.status = p.before.clone();
+    p.verbatim = true;
     p.on_change("deleted")
 }
 
@@ -81,7 +83,7 @@ fn take_savepoint(p: &mut Pass) -> Flow {
     if phase(p) == Phase::StoppingWithSavepoint {
         return match stop::look(p, &sight)? {
             Stopped::Done => {
-                p.set_job_state(drey_api::FlinkJobState::Finished);
+                p.end_job();
                 p.persist();
                 Ok(())
             }

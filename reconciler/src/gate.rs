@@ -29,6 +29,7 @@ pub fn managed(p: &mut Pass) -> Flow {
     if let Some(what) = unmanaged {
         let text = format!("{what} is not managed by this version of the operator: nothing is touched");
         p.note("gate", text.clone());
+        p.verbatim = p.recorded.is_some();
         p.fail(ErrorDocument::new(ErrorType::Validation, text), Component::Operator, "NotManaged");
         return p.on_change("not managed");
     }

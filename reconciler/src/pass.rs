@@ -44,6 +44,8 @@ pub struct Pass<'a> {
     pub configs: Configs,
     pub asks: Vec<Ask>,
     pub memo: Memo,
+    /// The status is not ours to compute: it is stored as it stands.
+    pub verbatim: bool,
     plan: Vec<Action>,
     events: Vec<Event>,
     trace: Vec<Step>,
@@ -66,6 +68,7 @@ impl<'a> Pass<'a> {
             configs: Configs::default(),
             asks: Vec::new(),
             memo: o.memo.clone(),
+            verbatim: false,
             plan: Vec::new(),
             events: Vec::new(),
             trace: Vec::new(),
@@ -221,6 +224,14 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// The job is ended by us: FINISHED, as Apache's operator says it (4.1).
+    pub fn end_job(&mut self) {
+        if !self.job_is_terminal() {
+            self.set_job_state(FlinkJobState::Finished);
+            self.status.job_status.update_time = Some(self.now_ms().to_string());
+        }
+    }
+
     pub fn job_id(&self) -> String {
         self.status.job_status.job_id.clone().unwrap_or_default()
     }
@@ -250,6 +261,9 @@ impl<'a> Pass<'a> {
 
     fn finished_status(&self) -> FlinkDeploymentStatus {
         let mut status = self.status.clone();
+        if self.verbatim {
+            return status;
+        }
         lifecycle::finish(&mut status, self.recorded.as_ref(), self.now);
         status
     }

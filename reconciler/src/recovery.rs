@@ -135,9 +135,7 @@ fn restart(p: &mut Pass, mode: UpgradeMode) -> Flow {
         p.set_recorded_job_state(JobState::Suspended);
         p.set_recon(ReconciliationState::Upgrading);
     }
-    if !p.job_is_terminal() {
-        p.set_job_state(FlinkJobState::Finished);
-    }
+    p.end_job();
     restore::run(p)
 }
 
@@ -184,6 +182,10 @@ fn next(p: &Pass, sight: &Sight) -> Next {
         return growing(checkpoint.trigger_timestamp.unwrap_or_default(), "a checkpoint is pending");
     }
     let interval = p.policy.reconcile_interval();
+    if let Some(retry) = p.memo.snapshot_retry.filter(|at| p.now < *at && sight.job.is_some()) {
+        let wait = Duration::try_from(retry.duration_since(p.now)).unwrap_or_default();
+        return after(wait.clamp(pace::SOONEST, interval), "a snapshot failed and may be tried again then");
+    }
     if let Some(ttl) = remaining_ttl(p) {
         return after(ttl.clamp(pace::SOONEST, interval), "the job has ended");
     }

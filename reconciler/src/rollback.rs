@@ -5,7 +5,7 @@ use crate::decision::{Component, EventKind};
 use crate::pass::{Flow, Pass};
 use crate::upgrade::choose::{self, Choice};
 use crate::upgrade::{refuse, restore};
-use drey_api::{FlinkDeploymentSpec, FlinkJobState, JobState, ReconciliationState, UpgradeMode};
+use drey_api::{FlinkDeploymentSpec, JobState, ReconciliationState, UpgradeMode};
 
 /// Whether to begin one. `spec_changed`: the user has already sent another spec.
 pub fn is_due(p: &mut Pass, spec_changed: bool) -> bool {
@@ -67,9 +67,7 @@ pub fn begin(p: &mut Pass) -> Flow {
     );
     p.set_target_mode(restore_mode);
     p.set_recorded_mode(restore_mode);
-    if !p.job_is_terminal() {
-        p.set_job_state(FlinkJobState::Finished);
-    }
+    p.end_job();
     restore::run(p)
 }
 

@@ -15,6 +15,10 @@ pub fn trigger(p: &mut Pass, sight: &Sight) -> Flow {
     if sight.job.as_ref().is_none_or(|job| job.state != FlinkJobState::Running) {
         return Ok(());
     }
+    if p.memo.snapshot_retry.is_some_and(|at| p.now < at) {
+        p.note("5.9", "the last one failed: the next attempt waits");
+        return Ok(());
+    }
     let savepoint = trigger_savepoint(p);
     let checkpoint = trigger_checkpoint(p);
     if savepoint || checkpoint { recovery::idle(p, sight) } else { Ok(()) }

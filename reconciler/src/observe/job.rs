@@ -45,7 +45,10 @@ pub fn found(p: &mut Pass, job: &JobFact) -> Flow {
 pub fn not_found(p: &mut Pass) {
     p.note("3.6", "the JobManager does not know the job");
     job_not_found_event(p);
-    p.set_recon(ReconciliationState::Deployed);
+    // An upgrade under way is given up. A rollback stays one: what runs is the stable spec (QUIRK left behind).
+    if p.recon() == ReconciliationState::Upgrading {
+        p.set_recon(ReconciliationState::Deployed);
+    }
     p.set_job_state(FlinkJobState::Reconciling);
     p.status.error = Some(JOB_NOT_FOUND.into());
 }

@@ -159,7 +159,6 @@ fn by_cluster(p: &mut Pass, why: String, others: bool, fallback: bool) -> Flow<C
     }
     let job_manager = cluster(p.o);
     if let Cluster::Present(facts) = job_manager
-        && p.recorded_mode() != UpgradeMode::LastState
         && p.jm() != JobManagerDeploymentStatus::Missing
         && never_started(facts)
         && metadata != HaMetadata::Unknown
@@ -178,6 +177,10 @@ fn never_ran(p: &mut Pass, metadata: HaMetadata) -> Choice {
     if metadata.is_available() {
         // Left by an earlier cluster and newer than any path on record.
         return stop(p, "4.4.2", Suspend::NeverStarted, UpgradeMode::LastState).0;
+    }
+    if p.recorded_mode() == UpgradeMode::LastState {
+        // QUIRK left behind: there it waited for ever without a word.
+        return refuse("4.4.2", super::restore::RESTORE_FAILED);
     }
     if !last_savepoint_known(p) {
         return refuse("4.3.2", UNKNOWN_CHECKPOINT);

@@ -3,18 +3,18 @@
 use super::restore;
 use crate::decision::Action;
 use crate::pass::{Flow, Pass};
-use drey_api::{FlinkJobState, UpgradeMode};
+use drey_api::UpgradeMode;
 
 pub fn run(p: &mut Pass) -> Flow {
     p.note("4.6", "redeploy from initialSavepointPath");
     let cancellable = p.job_is_cancellable();
     p.status.job_status.upgrade_savepoint_path = p.job().and_then(|job| job.initial_savepoint_path.clone());
     p.set_target_mode(UpgradeMode::Savepoint);
-    if !p.job_is_terminal() {
-        p.set_job_state(FlinkJobState::Finished);
-    }
+    p.end_job();
     p.status.job_status.savepoint_info.clear_trigger();
     p.record_before_attempt();
+    // Counts as stable: it is what the user asked for by name, and is never rolled back.
+    p.mark_stable();
     if cancellable {
         p.persist();
         let job = p.job_id();

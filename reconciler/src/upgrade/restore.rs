@@ -19,7 +19,7 @@ use drey_api::constants::LAST_STATE_SAVEPOINT_PATH;
 use drey_api::{FlinkJobState, JobManagerDeploymentStatus, JobState, ReconciliationState, UpgradeMode};
 use std::time::Duration;
 
-const RESTORE_FAILED: &str = "HA metadata is not available to restore from last state.It is possible that the job has \
+pub const RESTORE_FAILED: &str = "HA metadata is not available to restore from last state.It is possible that the job has \
                               finished or terminally failed, or the configmaps have been deleted.";
 
 /// What a new cluster starts from, and what that means for what the old one left.
@@ -81,16 +81,10 @@ fn inherit_mode(p: &mut Pass) {
 /// left the resource UPGRADING for ever.
 fn come_to_rest(p: &mut Pass) -> Flow {
     p.set_target_mode(p.recorded_mode());
-    let ended_with_state = p.job_is_terminal() && p.recorded_mode() == UpgradeMode::Savepoint;
     match cluster(p.o) {
         Cluster::Gone => {
             p.set_jm(JobManagerDeploymentStatus::Missing);
             p.note("4.2", "suspended");
-            p.record_deployed();
-            p.on_change("suspended")
-        }
-        Cluster::Present(_) if ended_with_state => {
-            p.note("4.2", "suspended; the JobManager stays for its history until the shutdown TTL");
             p.record_deployed();
             p.on_change("suspended")
         }

@@ -26,8 +26,11 @@ pub fn begin(p: &mut Pass, how: Suspend, mode: UpgradeMode) -> Flow {
             p.set_target_mode(mode);
             // Written before the cluster is touched; from here on only the recorded mode says how to restore.
             let cancel_first = how == Suspend::Stateless && p.job_is_cancellable();
-            if how != Suspend::Noop {
-                p.set_job_state(FlinkJobState::Finished);
+            p.end_job();
+            if how == Suspend::Noop && p.desired() == JobState::Suspended {
+                p.note("4.1", "the job has ended already: recorded as suspended");
+                p.record_deployed();
+                return p.on_change("suspended");
             }
             p.record_before_attempt();
             if cancel_first {
@@ -96,7 +99,7 @@ pub fn follow_savepoint(p: &mut Pass, sight: &Sight) -> Flow {
     match look(p, sight)? {
         Stopped::Done => {
             p.set_target_mode(UpgradeMode::Savepoint);
-            p.set_job_state(FlinkJobState::Finished);
+            p.end_job();
             match p.desired() {
                 JobState::Running => p.record_before_attempt(),
                 JobState::Suspended => p.record_deployed(),
@@ -107,7 +110,7 @@ pub fn follow_savepoint(p: &mut Pass, sight: &Sight) -> Flow {
         Stopped::Lost => {
             p.status.job_status.upgrade_savepoint_path = Some(LAST_STATE_SAVEPOINT_PATH.into());
             p.status.job_status.savepoint_info.clear_trigger();
-            p.set_job_state(FlinkJobState::Finished);
+            p.end_job();
             Ok(())
         }
     }
@@ -288,7 +291,7 @@ pub fn follow_cancellation(p: &mut Pass) -> Flow {
             );
             p.set_recorded_mode(UpgradeMode::LastState);
             p.set_recorded_job_state(JobState::Suspended);
-            p.set_job_state(FlinkJobState::Finished);
+            p.end_job();
             Ok(())
         }
         HaMetadata::Gone => {

@@ -117,7 +117,7 @@ fn is_at_rest(world: &World) -> bool {
         .iter()
         .any(|text| error.contains(text));
     match status.lifecycle_state {
-        Some(LifecycleState::Stable | LifecycleState::Suspended) => true,
+        Some(LifecycleState::Stable | LifecycleState::Suspended | LifecycleState::RolledBack) => true,
         Some(LifecycleState::Failed) if status.job_status.state == Some(FlinkJobState::Failed) => true,
         Some(LifecycleState::Created) => {
             world.resource.spec.job.as_ref().is_some_and(|job| job.state == JobState::Suspended)
@@ -152,7 +152,10 @@ fn history(ops: Vec<Op>, slow: bool, ha: bool, options: u8) -> Result<(), TestCa
         apply(&mut world, op);
     }
     heal(&mut world);
-    let trace = || world.trace.iter().rev().take(25).rev().cloned().collect::<Vec<_>>().join("\n");
+    let trace = || {
+        let (first, last) = (world.trace.iter().take(25), world.trace.iter().skip(25).rev().take(5));
+        first.chain(last).cloned().collect::<Vec<_>>().join("\n")
+    };
     prop_assert!(is_at_rest(&world), "not at rest: {}\n{}", super::world::brief(&world), trace());
     if world.lifecycle() == Some(LifecycleState::Stable) {
         let (passes, writes) = (world.passes, world.status_writes);
