@@ -17,6 +17,9 @@ use crate::flink::{FlinkClient, FlinkError, Progress, Unanswered};
 
 const METRICS: [&str; 3] = ["fullRestarts", "numRestarts", "numberOfCompletedCheckpoints"];
 
+/// Events that say a pod waits for a volume; more than a few hundred of them say nothing more.
+const MOUNT_FAILURES: &str = "fieldSelector=reason%3DFailedMount%2CinvolvedObject.kind%3DPod&limit=500";
+
 /// Answers one question into the observation.
 pub(crate) async fn answer(ask: &Ask, observation: &mut Observation, flink: &FlinkClient, api: &Api) {
     let facts = &mut observation.flink;
@@ -227,7 +230,7 @@ fn cluster(config: wire::ClusterConfig) -> ClusterFact {
 /// Pods that wait for a volume say so in events only.
 async fn mount_failures(api: &Api, namespace: &str, pods: &[String]) -> Seen<BTreeMap<String, String>> {
     let place = Place::new("v1", "events", namespace);
-    match api.list(&place, "fieldSelector=reason%3DFailedMount%2CinvolvedObject.kind%3DPod").await {
+    match api.list(&place, MOUNT_FAILURES).await {
         Ok(events) => {
             let of_pods = events.iter().filter_map(|e| failed_mount(e, pods)).collect();
             Seen::Known(of_pods)

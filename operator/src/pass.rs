@@ -2,6 +2,7 @@
 //! behind goes out; between the two it holds nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use drey_api::{FlinkDeployment, FlinkDeploymentSpec, ReconciledSpec};
 use drey_blueprint::config::keys;
@@ -20,6 +21,9 @@ use crate::world::World;
 
 /// Rounds of asking before a decision; each answer can raise at most a few more questions.
 const ROUNDS_MAX: u32 = 12;
+
+/// All events of a pass together may take this long.
+const EVENTS_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What every pass needs.
 pub(crate) struct Context {
@@ -143,11 +147,7 @@ async fn carry_out(
     api: &Api,
 ) -> Outcome {
     let resource = &observation.resource;
-    for event in &decision.events {
-        if let Err(error) = recorder::publish(api, resource, event, context.clock.now()).await {
-            tracing::warn!(%key, reason = event.reason, %error, "could not publish an event");
-        }
-    }
+    publish(context, key, resource, decision, api).await;
     let stored = resource.status.as_ref().and_then(|s| serde_json::to_value(s).ok()).unwrap_or_default();
     let cancel_timeout = context.clock.runtime(context.settings.flink_cancel_timeout);
     let mut actor = Actor {
@@ -174,6 +174,20 @@ async fn carry_out(
     match actor.persist(&decision.status).await {
         Ok(()) => Outcome::Done,
         Err(error) => Outcome::Failed { at: decision.plan.len(), error },
+    }
+}
+
+/// Best effort, and not for long: a job may stand still until the plan is carried out.
+async fn publish(context: &Context, key: &Key, resource: &FlinkDeployment, decision: &Decision, api: &Api) {
+    let all = async {
+        for event in &decision.events {
+            if let Err(error) = recorder::publish(api, resource, event, context.clock.now()).await {
+                tracing::warn!(%key, reason = event.reason, %error, "could not publish an event");
+            }
+        }
+    };
+    if tokio::time::timeout(context.clock.runtime(EVENTS_TIME_MAX), all).await.is_err() {
+        tracing::warn!(%key, "left events out: the API server takes too long");
     }
 }
 

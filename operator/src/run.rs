@@ -44,6 +44,7 @@ pub async fn run(deps: Deps, shutdown: impl Future<Output = ()>) -> anyhow::Resu
         return Ok(());
     };
     config.check().map_err(anyhow::Error::msg)?;
+    anyhow::ensure!(!deps.identity.trim().is_empty(), "leader election needs an identity that is not empty");
     while !shutdown.is_terminated() {
         let (client, clock) = (deps.client.clone(), Arc::clone(&deps.clock));
         let mut keeper = Keeper::new(client, clock, config.clone(), deps.identity.clone());

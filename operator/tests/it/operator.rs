@@ -260,6 +260,38 @@ async fn timings_that_cannot_work_are_refused_at_once() {
     assert!(error.to_string().contains("retry-period"), "{error}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn slow_events_do_not_hold_up_the_plan() {
+    let operator = Operator::new();
+    operator.apply_wordcount();
+    operator.api.spoil(|_, path| if path.contains("/events") { Spoil::LoseRequest } else { Spoil::Not });
+    operator.live(s(10)).await;
+    assert!(operator.api.get("deployments", "wordcount").is_some());
+}
+
+/// Everything an operator did to a small world, with times.
+async fn story() -> String {
+    let operator = Operator::new();
+    for name in ["b", "a", "d", "c"] {
+        operator.apply(name);
+    }
+    operator.live(s(20)).await;
+    operator
+        .api
+        .change("deployments", "d", |d| d["status"] = json!({ "replicas": 1, "availableReplicas": 1 }));
+    operator.live(s(300)).await;
+    let passes: Vec<String> =
+        operator.passes().iter().map(|p| format!("{:?} {} {:?}", p.at, p.cause, p.counts)).collect();
+    format!("{}\n{}", passes.join("\n"), operator.api.writes().join("\n"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_world_makes_the_same_requests_in_the_same_order() {
+    let first = story().await;
+    assert!(first.lines().count() > 60, "{first}");
+    assert_eq!(first, story().await);
+}
+
 #[test]
 fn the_future_can_move_between_threads() {
     fn assert_send<T: Send>(_: impl FnOnce(drey_operator::Deps) -> T) {}

@@ -147,7 +147,11 @@ impl Operator {
     }
 
     pub fn apply_wordcount(&self) {
-        self.api.change("flinkdeployments", "wordcount", |o| {
+        self.apply("wordcount");
+    }
+
+    pub fn apply(&self, name: &str) {
+        self.api.change("flinkdeployments", name, |o| {
             *o = json!({
                 "apiVersion": "flink.apache.org/v1beta1", "kind": "FlinkDeployment",
                 "metadata": { "generation": 1 },

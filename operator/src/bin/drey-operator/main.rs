@@ -5,6 +5,7 @@ mod clock;
 mod connect;
 mod serve;
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,7 +40,8 @@ async fn main() -> ExitCode {
 async fn start(args: Args) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&args.log)
         .map_err(|e| anyhow!("could not read the log filter `{}`: {e}\nnext: try --log info", args.log))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
 
     let config = configuration(&args)?;
     for warning in config.warnings() {
