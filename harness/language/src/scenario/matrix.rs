@@ -6,6 +6,8 @@ use indexmap::IndexMap;
 
 /// More cells than this are a mistake in the axes; `pairwise` needs far fewer.
 pub const MAX_CASES: usize = 1024;
+/// With the limits on products this bounds the table of pairs.
+const MAX_AXES: usize = 32;
 /// Largest product looked through when pairs are covered.
 const MAX_PRODUCT: usize = 50_000;
 
@@ -38,10 +40,13 @@ impl Matrix<'_> {
             .filter_map(|(i, node)| self.indices(node, "exclude", i, problems))
             .collect();
         let cells = match self.strategy {
+            _ if self.axes.len() > MAX_AXES => self.too_large(MAX_CASES, problems),
             Strategy::Listed => self.listed(problems),
             Strategy::Full => self.product(MAX_CASES, &excludes, problems),
+            Strategy::Pairwise if self.pairs_exceed(MAX_CASES) => self.too_large(MAX_CASES, problems),
             Strategy::Pairwise => pairwise(&self.product(MAX_PRODUCT, &excludes, problems), self.axes.len()),
         };
+        let cells = if cells.len() > MAX_CASES { self.too_large(MAX_CASES, problems) } else { cells };
         if cells.is_empty() && problems.len() == before {
             let problem = Diagnostic::error("empty-matrix", &self.node.span, "no case is left")
                 .at("matrix")
@@ -119,6 +124,20 @@ impl Matrix<'_> {
         (problems.len() == before).then_some(out)
     }
 
+    /// Two axes whose pairs alone need more cells.
+    fn pairs_exceed(&self, limit: usize) -> bool {
+        let mut sizes: Vec<usize> = self.axes.values().map(Vec::len).collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        sizes.iter().take(2).product::<usize>() > limit
+    }
+
+    fn too_large(&self, limit: usize, problems: &mut Diagnostics) -> Vec<Vec<usize>> {
+        let message = format!("more than {limit} cells, or more than {MAX_AXES} axes");
+        let problem = Diagnostic::error("matrix-too-large", &self.node.span, message).at("matrix");
+        problems.push(problem.help("use `strategy: pairwise`, fewer axes or values, or `strategy: listed`"));
+        Vec::new()
+    }
+
     /// The product in axis order, the last axis fastest, without excluded cells.
     fn product(
         &self,
@@ -129,10 +148,7 @@ impl Matrix<'_> {
         let sizes: Vec<usize> = self.axes.values().map(Vec::len).collect();
         let total = sizes.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
         if total.is_none_or(|total| total > limit) {
-            let message = format!("more than {limit} cells");
-            let problem = Diagnostic::error("matrix-too-large", &self.node.span, message).at("matrix");
-            problems.push(problem.help("use `strategy: pairwise`, fewer axis values, or `strategy: listed`"));
-            return Vec::new();
+            return self.too_large(limit, problems);
         }
         let mut cells = vec![Vec::new()];
         for size in sizes {
@@ -153,22 +169,31 @@ fn pairwise(cells: &[Vec<usize>], axes: usize) -> Vec<Vec<usize>> {
     if axes < 2 {
         return cells.to_vec();
     }
-    let pairs = |cell: &[usize]| -> Vec<(usize, usize, usize, usize)> {
+    // A pair is one number below size²: a flat table is asked some ten million times for large matrices.
+    let widths = (0..axes).map(|axis| cells.iter().map(|cell| cell[axis] + 1).max().unwrap_or(0));
+    let offsets: Vec<usize> =
+        widths.scan(0, |sum, width| Some(std::mem::replace(sum, *sum + width))).collect();
+    let size = offsets
+        .last()
+        .map_or(0, |last| last + cells.iter().filter_map(|c| c.last()).max().map_or(0, |v| v + 1));
+    let pairs = |cell: &[usize]| -> Vec<usize> {
+        let id = |axis: usize| offsets[axis] + cell[axis];
         (0..axes)
             .flat_map(|a| (a + 1..axes).map(move |b| (a, b)))
-            .map(|(a, b)| (a, cell[a], b, cell[b]))
+            .map(|(a, b)| id(a) * size + id(b))
             .collect()
     };
-    let mut open: std::collections::BTreeSet<_> = cells.iter().flat_map(|cell| pairs(cell)).collect();
+    let all: Vec<Vec<usize>> = cells.iter().map(|cell| pairs(cell)).collect();
+    let mut open = vec![false; size * size];
+    all.iter().flatten().for_each(|pair| open[*pair] = true);
     let mut chosen = Vec::new();
-    while !open.is_empty() && chosen.len() < MAX_CASES {
-        let gain = |cell: &Vec<usize>| pairs(cell).iter().filter(|pair| open.contains(pair)).count();
+    // Ends: each chosen cell covers something new.
+    loop {
+        let gain = |index: &usize| all[*index].iter().filter(|pair| open[**pair]).count();
         // `max_by_key` takes the last of equals; reversed, it takes the first.
-        let Some(best) = cells.iter().rev().max_by_key(|cell| gain(cell)) else { break };
-        pairs(best).iter().for_each(|pair| {
-            open.remove(pair);
-        });
-        chosen.push(best.clone());
+        let Some(best) = (0..cells.len()).rev().max_by_key(gain).filter(|best| gain(best) > 0) else { break };
+        all[best].iter().for_each(|pair| open[*pair] = false);
+        chosen.push(cells[best].clone());
     }
     chosen.sort();
     chosen

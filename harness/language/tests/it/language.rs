@@ -100,8 +100,21 @@ fn matrix_cells_have_names_and_override_params() {
     let found = names(&pairs);
     assert!(found.len() <= 20, "{} cells for pairs of 3^6", found.len());
     assert_eq!(found, names(&pairs));
-    let huge = format!("matrix: {{axes: {{{axes}, b: [1, 2]}}}}\n{steps}");
-    assert!(try_read(Memory::default(), &huge).unwrap_err().to_string().contains("use `strategy: pairwise`"));
+    let wide = (0..9).map(|i| format!("a{i}: [x, y, z]")).collect::<Vec<_>>().join(", ");
+    let wide = names(&format!("matrix: {{axes: {{{wide}}}, strategy: pairwise}}\n{steps}"));
+    assert!(wide.len() <= 24, "{} cells for pairs of 3^9", wide.len());
+    let many = |count: usize| (0..count).map(|i| format!("v{i}")).collect::<Vec<_>>().join(", ");
+    let single = (0..40).map(|i| format!("a{i}: [x]")).collect::<Vec<_>>().join(", ");
+    for (axes, strategy) in [
+        (format!("{axes}, b: [1, 2]"), "full"),
+        (format!("a: [{}], b: [{}]", many(200), many(200)), "pairwise"),
+        (format!("{axes}, b: [{}]", many(100)), "pairwise"),
+        (single, "pairwise"),
+    ] {
+        let huge = format!("matrix: {{axes: {{{axes}}}, strategy: {strategy}}}\n{steps}");
+        let problems = try_read(Memory::default(), &huge).unwrap_err().to_string();
+        assert!(problems.contains("next: use `strategy: pairwise`, fewer axes or values"), "{problems}");
+    }
 }
 
 #[test]
