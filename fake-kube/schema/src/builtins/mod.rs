@@ -3,8 +3,10 @@
 //! Packed by `tools/pack_builtins.py` from the OpenAPI and discovery documents of a 1.35.3 server. Loading indexes
 //! lines only; a schema is parsed and compiled when a kind is first used, and kept.
 
+pub(crate) mod decode;
 pub(crate) mod defaults;
 mod normalize;
+mod quantity;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock};

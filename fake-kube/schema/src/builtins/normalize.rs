@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use super::quantity;
 use crate::DEPTH_MAX;
 use crate::schema::{Additional, Arena, Node, NodeId, Type, default};
 
@@ -76,6 +77,17 @@ fn walk(arena: &Arena, id: NodeId, value: &mut Value, depth: usize) {
             let Some(child) = node.items else { return };
             for item in items {
                 walk(arena, child, item, depth + 1);
+            }
+        }
+        Value::String(_) | Value::Number(_)
+            if node.name.as_deref().is_some_and(|n| n.ends_with(".Quantity")) =>
+        {
+            let text = match &*value {
+                Value::String(text) => text.clone(),
+                number => number.to_string(),
+            };
+            if let Some(canonical) = quantity::canonical(&text) {
+                *value = Value::from(canonical);
             }
         }
         _ => {}

@@ -61,7 +61,7 @@ impl Schema {
             return Err(causes);
         }
         let schema = Schema::custom(open_api_v3_schema);
-        let causes = structural::check_compiled(open_api_v3_schema, &schema, base);
+        let causes = structural::check_compiled(open_api_v3_schema, base);
         if causes.is_empty() { Ok(schema) } else { Err(causes) }
     }
 
@@ -88,6 +88,14 @@ impl Schema {
         match self.0.origin {
             Origin::Custom => default::fill(self.arena(), object),
             Origin::BuiltIn => crate::builtins::defaults::fill(self.arena(), object),
+        }
+    }
+
+    /// Why a body does not decode into the Go types of a built-in kind, in Go's words; custom resources always decode.
+    pub fn decode_error(&self, object: &Value) -> Option<String> {
+        match self.0.origin {
+            Origin::Custom => None,
+            Origin::BuiltIn => crate::builtins::decode::error(self.arena(), object),
         }
     }
 

@@ -19,10 +19,10 @@ pub(crate) fn check(document: &Value, base: &str) -> Vec<Cause> {
 }
 
 /// Checks that need the compiled schema: defaults must be valid, rules must compile.
-pub(crate) fn check_compiled(document: &Value, schema: &Schema, base: &str) -> Vec<Cause> {
+pub(crate) fn check_compiled(document: &Value, base: &str) -> Vec<Cause> {
     let mut causes = Vec::new();
     if let Some(root) = document.as_object() {
-        compiled(root, schema, base, &mut causes, 0);
+        compiled(root, base, &mut causes, 0);
     }
     causes
 }
@@ -404,7 +404,7 @@ impl Check {
     }
 }
 
-fn compiled(map: &Map<String, Value>, schema: &Schema, at: &str, causes: &mut Vec<Cause>, depth: usize) {
+fn compiled(map: &Map<String, Value>, at: &str, causes: &mut Vec<Cause>, depth: usize) {
     if depth > DEPTH_MAX {
         return;
     }
@@ -418,12 +418,12 @@ fn compiled(map: &Map<String, Value>, schema: &Schema, at: &str, causes: &mut Ve
     }
     for key in ["items", "additionalProperties"] {
         if let Some(Value::Object(child)) = map.get(key) {
-            compiled(child, schema, &format!("{at}.{key}"), causes, depth + 1);
+            compiled(child, &format!("{at}.{key}"), causes, depth + 1);
         }
     }
     for (key, child) in map.get("properties").and_then(Value::as_object).into_iter().flatten() {
         if let Some(child) = child.as_object() {
-            compiled(child, schema, &format!("{at}.properties[{key}]"), causes, depth + 1);
+            compiled(child, &format!("{at}.properties[{key}]"), causes, depth + 1);
         }
     }
 }
