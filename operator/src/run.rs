@@ -182,17 +182,17 @@ impl Desk<'_> {
                 self.queue.finish(&key, None, now);
                 continue;
             }
-            let resource = self.context.world.resource(&key);
+            let Some(resource) = self.context.world.resource(&key) else {
+                self.forget(&key, now);
+                continue;
+            };
             let record = self.records.entry(key.clone()).or_default();
-            if let Some(resource) = &resource
-                && resource.uid != record.uid
-            {
+            if resource.uid != record.uid {
                 *record = Record { uid: resource.uid.clone(), ..Record::default() };
             }
             // What a decision paced itself, and what stands half done, is not for the limiter to delay.
-            let urgent = record.urgent
-                || !matches!(cause, Cause::Changed(_))
-                || resource.as_ref().is_some_and(|r| is_half_done(&r.value));
+            let urgent =
+                record.urgent || !matches!(cause, Cause::Changed(_)) || is_half_done(&resource.value);
             let (limit, clock) = (self.context.settings.rate_limit, &self.context.clock);
             match record.limiter.admit(limit, clock.now(), urgent) {
                 Ok(()) => return Some((key, cause, record.memory.clone())),
@@ -202,6 +202,13 @@ impl Desk<'_> {
                 }
             }
         }
+    }
+
+    /// The resource is gone for good.
+    fn forget(&mut self, key: &Key, now: Instant) {
+        self.records.remove(key);
+        self.queue.forget(key, now);
+        self.context.observer.lifecycle(&Lifecycle::Forgotten { key: key.clone() });
     }
 
     /// Decides when a resource is due again.
@@ -214,13 +221,7 @@ impl Desk<'_> {
         record.urgent = false;
         let conflicts = std::mem::take(&mut record.conflicts);
         let next = match end {
-            End::Gone => {
-                self.records.remove(key);
-                self.queue.forget(key, now);
-                let key = key.clone();
-                self.context.observer.lifecycle(&Lifecycle::Forgotten { key });
-                return;
-            }
+            End::Gone => return self.forget(key, now),
             End::Done(next) => {
                 // The pass that only reported a failure does not prove that it is over.
                 if !reported {
