@@ -320,9 +320,14 @@ fn run(
     let last = managers.get(&id).cloned();
     let time = last.as_ref().and_then(|l| l.time.clone());
     managers.insert(id.clone(), Owned { set, api_version: w.api_version.into(), time });
-    let pruned = match &last {
-        Some(last) if !last.set.is_empty() => prune(types, merged, &managers, &last.set),
-        _ => merged,
+    // Whoever applies at least what it applied before gives nothing up; that is nearly every apply.
+    let given_up = last.filter(|last| {
+        let own = managers.get(&id).map(|own| &own.set);
+        own.is_some_and(|own| !last.set.difference(own).is_empty())
+    });
+    let pruned = match given_up {
+        Some(last) => prune(types, merged, &managers, &last.set),
+        None => merged,
     };
 
     let compare = types.compare(live, &pruned).without(&ignored);

@@ -314,50 +314,45 @@ impl Types<'_> {
 
     /// `live` with `applied` over it.
     pub(crate) fn merge(self, live: &Value, applied: &Value) -> Value {
-        self.merge_at(self.root(), Some(live), Some(applied), 0).unwrap_or_default()
+        self.merge_at(self.root(), Some(live.clone()), applied, 0)
     }
 
-    fn merge_at(self, ty: Ty, live: Option<&Value>, applied: Option<&Value>, depth: usize) -> Option<Value> {
-        let (Some(_), Some(over)) = (live, applied) else { return applied.or(live).cloned() };
-        if depth > DEPTH_MAX {
-            return Some(over.clone());
+    fn merge_at(self, ty: Ty, live: Option<Value>, over: &Value, depth: usize) -> Value {
+        let Some(live) = live.filter(|_| depth <= DEPTH_MAX) else { return over.clone() };
+        let (before, after) = (self.atom(ty, Some(&live)), self.atom(ty, Some(over)));
+        if !live.is_null() && !over.is_null() && !before.same_shape(after) {
+            return over.clone();
         }
-        let live_present = live.filter(|v| !v.is_null());
-        let (before, after) = (self.atom(ty, live), self.atom(ty, applied));
-        let atom = if over.is_null() { before } else { after };
-        if live_present.is_some() && !over.is_null() && !before.same_shape(after) {
-            return Some(over.clone());
-        }
-        match atom {
-            Atom::Scalar(_) | Atom::AtomicList(_) | Atom::AtomicMap(_) => Some(over.clone()),
+        match if over.is_null() { before } else { after } {
+            Atom::Scalar(_) | Atom::AtomicList(_) | Atom::AtomicMap(_) => over.clone(),
             Atom::Granular(map) => {
-                let (live_map, over_map) = (live.and_then(Value::as_object), over.as_object());
-                if live_map.is_none_or(Map::is_empty) && over_map.is_none_or(Map::is_empty) {
-                    return Some(over.clone());
+                let over_map = over.as_object();
+                let mut out = match live {
+                    Value::Object(live) => live,
+                    _ => Map::new(),
+                };
+                if out.is_empty() && over_map.is_none_or(Map::is_empty) {
+                    return over.clone();
                 }
-                let mut out = live_map.cloned().unwrap_or_default();
                 for (key, member) in over_map.into_iter().flatten() {
                     let ty = self.member(map, key).map_or(Ty::Deduced, |(ty, _)| ty);
-                    if let Some(merged) = self.merge_at(ty, out.get(key), Some(member), depth + 1) {
-                        out.insert(key.clone(), merged);
+                    match out.get_mut(key) {
+                        Some(slot) => *slot = self.merge_at(ty, Some(slot.take()), member, depth + 1),
+                        None => drop(out.insert(key.clone(), member.clone())),
                     }
                 }
-                Some(Value::Object(out))
+                Value::Object(out)
             }
             Atom::KeyedList(id, items) => {
-                let (live_list, over_list) = (live.and_then(Value::as_array), over.as_array());
-                if live_list.is_none_or(Vec::is_empty) && over_list.is_none_or(Vec::is_empty) {
-                    return Some(over.clone());
+                let live = match live {
+                    Value::Array(live) => live,
+                    _ => Vec::new(),
+                };
+                let over_list = over.as_array().map(Vec::as_slice).unwrap_or_default();
+                if live.is_empty() && over_list.is_empty() {
+                    return over.clone();
                 }
-                let empty = Vec::new();
-                let merged = self.merge_lists(
-                    id,
-                    items,
-                    live_list.unwrap_or(&empty),
-                    over_list.unwrap_or(&empty),
-                    depth,
-                );
-                Some(Value::Array(merged))
+                Value::Array(self.merge_lists(id, items, &live, over_list, depth))
             }
         }
     }
@@ -376,13 +371,13 @@ impl Types<'_> {
         let mut next_shared = shared.next();
         let mut merged_right: Vec<&Option<Element>> = Vec::with_capacity(rhs.len());
         let mut out = Vec::with_capacity(live.len().max(over.len()));
-        let both = |l: Option<&Value>, r: Option<&Value>| self.merge_at(items, l, r, depth + 1);
+        let both = |l: Option<&Value>, r: &Value| self.merge_at(items, l.cloned(), r, depth + 1);
         let (mut l, mut r) = (0, 0);
         while l < lhs.len() || r < rhs.len() {
             if l < lhs.len() && r < rhs.len() {
                 if lhs[l] == rhs[r] {
                     merged_right.push(&rhs[r]);
-                    out.extend(both(Some(&live[l]), Some(&over[r])));
+                    out.push(both(Some(&live[l]), &over[r]));
                     l += 1;
                     r += 1;
                     next_shared = shared.next();
@@ -406,7 +401,7 @@ impl Types<'_> {
             if r < rhs.len() {
                 merged_right.push(&rhs[r]);
                 let own = find(&rhs[r], &lhs).map(|i| &live[i]);
-                out.extend(both(own, Some(&over[r])));
+                out.push(both(own, &over[r]));
                 if next_shared == Some(&rhs[r]) {
                     next_shared = shared.next();
                 }
