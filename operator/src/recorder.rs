@@ -40,15 +40,18 @@ pub(crate) async fn publish(
 ) -> Result<(), ApiError> {
     let name = event_name(event, resource);
     let place = Place::new("v1", "events", resource.namespace());
-    let result = match api.get(&place, &name).await {
-        Ok(_) if event.once => Ok(Value::Null),
-        Ok(stored) => api.replace(&place, &name, &repeated(stored, event, now)).await,
-        Err(e) if e.is_not_found() => api.create(&place, &fresh(&name, event, resource, now)).await,
-        Err(e) => Err(e),
+    // Most events are new, and of a `once` event nothing more is needed: created first, read only when it is there.
+    let result = match api.create(&place, &fresh(&name, event, resource, now)).await {
+        Err(e) if e.is_already_exists() && event.once => return Ok(()),
+        Err(e) if e.is_already_exists() => match api.get(&place, &name).await {
+            Ok(stored) => api.replace(&place, &name, &repeated(stored, event, now)).await,
+            Err(e) => Err(e),
+        },
+        result => result,
     };
     match result {
         Ok(_) => Ok(()),
-        Err(e) if e.is_forbidden() || e.is_conflict() || e.is_already_exists() || e.is_not_found() => {
+        Err(e) if e.is_forbidden() || e.is_conflict() || e.is_not_found() => {
             tracing::warn!(event = name, reason = event.reason, error = %e, "leave out an event");
             Ok(())
         }

@@ -85,6 +85,11 @@ impl FakeApi {
         std::mem::take(&mut self.state.lock().unwrap().log)
     }
 
+    pub fn names(&self, plural: &str) -> Vec<String> {
+        let state = self.state.lock().unwrap();
+        state.objects.keys().filter(|key| key.0 == plural).map(|key| key.2.clone()).collect()
+    }
+
     pub fn get(&self, plural: &str, name: &str) -> Option<Value> {
         let key = (plural.to_owned(), "ns".to_owned(), name.to_owned());
         self.state.lock().unwrap().objects.get(&key).cloned()

@@ -76,7 +76,7 @@ async fn somebody_elses_status_write_is_read_and_decided_on_not_overwritten() {
     let passes = operator.passes();
     let outdated = |o: &Outcome| matches!(o, Outcome::Failed { error: ActError::Outdated(_), .. });
     let at = passes.iter().position(|p| outdated(&p.outcome)).expect("the conflict was noticed");
-    assert_eq!(passes[at].counts.api_reads, 2, "the event, and the resource again: {:?}", passes[at]);
+    assert_eq!(passes[at].counts.api_reads, 1, "read again: {:?}", passes[at]);
     assert_eq!(passes[at + 1].cause, "conflict");
     assert_eq!(passes[at + 1].at, passes[at].at, "decided again at once");
     assert!(operator.api.get("deployments", "wordcount").is_some());
@@ -267,6 +267,26 @@ async fn slow_events_do_not_hold_up_the_plan() {
     operator.api.spoil(|_, path| if path.contains("/events") { Spoil::LoseRequest } else { Spoil::Not });
     operator.live(s(10)).await;
     assert!(operator.api.get("deployments", "wordcount").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_event_is_counted_up_under_its_name() {
+    let operator = running().await;
+    let name =
+        |o: &Operator| o.api.names("events").into_iter().find(|n| n.starts_with("JobManagerDeployment."));
+    let submitted = name(&operator).expect("the start was announced");
+    assert_eq!(operator.api.get("events", &submitted).unwrap()["count"], 1);
+    // The same resource is started once more: the same event again.
+    operator.api.change("flinkdeployments", "wordcount", |o| {
+        o["metadata"]["generation"] = json!(2);
+        o["spec"]["restartNonce"] = json!(1);
+    });
+    operator.live(s(10)).await;
+    operator.api.remove("deployments", "wordcount");
+    operator.live(s(30)).await;
+    let event = operator.api.get("events", &submitted).unwrap();
+    assert_eq!((&event["reason"], &event["count"]), (&json!("Submit"), &json!(2)));
+    assert!(event["lastTimestamp"].as_str() > event["firstTimestamp"].as_str(), "{event}");
 }
 
 /// Everything an operator did to a small world, with times.
