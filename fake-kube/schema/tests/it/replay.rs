@@ -305,3 +305,41 @@ fn strategic_merge() {
     let server = ["smp-strategy", "smp-volumes", "smp-unknown-field"];
     replay("cases/strategic-merge.json", &server);
 }
+
+/// Every recorded refusal of a CRD that is about its schema alone.
+#[test]
+fn schemas_that_are_not_structural() {
+    let Some(cases) = shared("cases/crd-lifecycle.json") else { return };
+    let mut compared = 0;
+    let mut failures = Vec::new();
+    for case in cases["cases"].as_array().into_iter().flatten().filter(|c| c["id"] != "crl-cel-cost") {
+        for step in case["steps"].as_array().into_iter().flatten() {
+            let document = step.pointer("/request/body/spec/versions/0/schema/openAPIV3Schema");
+            let body = &step["expect"]["body"];
+            let recorded = body.get("/details/causes").or(body.pointer("/details/causes"));
+            let (Some(document), Some(Value::Array(recorded))) = (document, recorded) else { continue };
+            let below = |c: &&Value| {
+                c["field"].as_str().is_some_and(|f| f.starts_with("spec.validation.openAPIV3Schema"))
+            };
+            let recorded: Vec<String> = recorded
+                .iter()
+                .filter(below)
+                .map(|c| format!("{} {} {}", c["reason"], c["field"], c["message"]))
+                .collect();
+            if recorded.is_empty() {
+                continue;
+            }
+            compared += 1;
+            let causes = Schema::from_crd(document).err().unwrap_or_default();
+            let got: Vec<String> = causes
+                .iter()
+                .map(|c| format!("{} {} {}", json!(c.reason.as_str()), json!(c.field), json!(c.message)))
+                .collect();
+            if got != recorded {
+                failures.push(format!("{}\ngot      {got:#?}\nrecorded {recorded:#?}", case["id"]));
+            }
+        }
+    }
+    assert!(compared > 5, "only {compared} answers compared");
+    assert!(failures.is_empty(), "{} of {compared} differ:\n{}", failures.len(), failures.join("\n"));
+}
