@@ -159,7 +159,10 @@ pub enum Command {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum SavepointFault {
+    /// Declined: the poll shows why, the job runs on. A stop fails its task instead, as [`SavepointFault::FailsTask`].
     Fails,
+    /// An operator throws in its snapshot: the task fails and the job restarts.
+    FailsTask,
     Hangs,
     Slow(Duration),
     /// The trigger is accepted and carried out, its answer never reaches the caller.

@@ -6,7 +6,7 @@
 use super::api::{JobFact, SavepointFault};
 use super::checkpoints::{Entry, Kind, Outcome, Pending, Retained, Waiting};
 use super::cluster::{Cluster, JobTimer, SnapshotVerdict};
-use super::ops::{OpKey, OpKind, OpResult};
+use super::ops::{OpKey, OpResult};
 use super::state::JobState;
 use crate::logs::Level;
 use crate::storage::{HaFile, Snapshot, WriteError, normal};
@@ -230,7 +230,12 @@ impl Cluster {
             }
         } else {
             match self.faults.take_savepoint_fault() {
+                // The final savepoint of a stop is synchronous: what fails in it fails the task.
+                Some(SavepointFault::Fails) if matches!(kind, Kind::Stop { .. }) => {
+                    verdict = SnapshotVerdict::FailTask
+                }
                 Some(SavepointFault::Fails) => verdict = SnapshotVerdict::Decline,
+                Some(SavepointFault::FailsTask) => verdict = SnapshotVerdict::FailTask,
                 Some(SavepointFault::Hangs) => return,
                 Some(SavepointFault::Slow(by)) => wait = by.as_millis().min(i64::MAX as u128) as i64,
                 Some(SavepointFault::ReplyLost) | None => {}
@@ -242,8 +247,12 @@ impl Cluster {
     pub(super) fn snapshot_done(&mut self, job: &str, id: u64, verdict: SnapshotVerdict) {
         let Some(c) = self.jobs.get_mut(job).and_then(|j| j.coordinator.as_mut()) else { return };
         let Some(at) = c.pending.iter().position(|p| p.id == id) else { return };
+        if verdict == SnapshotVerdict::FailTask {
+            return self.snapshot_fails_task(job, id);
+        }
         let pending = c.pending.remove(at);
         match verdict {
+            SnapshotVerdict::FailTask => {}
             SnapshotVerdict::Complete => self.complete(job, pending),
             SnapshotVerdict::Decline => {
                 let reason = if pending.kind == Kind::Checkpoint { DECLINED } else { ASYNC_FAILED };
@@ -363,22 +372,30 @@ impl Cluster {
             "CheckpointFailureManager",
             format!("Failed to trigger or complete checkpoint {} for job {job}. ({before} consecutive failed attempts so far)", pending.id),
         );
-        let cause = checkpoint_exception(reason);
         if let Some(key) = &pending.op {
-            let failure = match key.kind {
-                OpKind::Checkpoint | OpKind::Savepoint | OpKind::Disposal | OpKind::DataSet => cause.clone(),
-            };
-            self.ops.finish(key, OpResult::Failure(failure), now);
+            self.ops.finish(key, OpResult::Failure(checkpoint_exception(reason)), now);
         }
         match pending.kind {
             Kind::Checkpoint => self.checkpoint_failure(job, reason),
-            // Recorded: a snapshot error of stop-with-savepoint fails the task; one that merely expires does not.
-            Kind::Stop { .. } if reason != EXPIRED => {
-                let vertex = self.jobs.get(job).map_or(0, |j| j.program.failing_vertex);
-                self.fail(job, cause, Some((vertex, 0)));
-            }
+            // A savepoint that fails or expires leaves the job running.
             Kind::Stop { .. } | Kind::Savepoint => {}
         }
+    }
+
+    /// An operator throws while it takes its snapshot: the task fails, the job with it, and whoever polls sees the
+    /// coordinator suspend (recorded for savepoint and stop).
+    fn snapshot_fails_task(&mut self, job: &str, id: u64) {
+        let Some(entry) = self.jobs.get(job) else { return };
+        let at = entry.program.failing_vertex;
+        let Some(vertex) = entry.vertices.get(at) else { return };
+        let attempt = vertex.subtasks.first().map_or(0, |s| s.attempt);
+        let operator = format!("{}#{attempt}", vertex.task_name(0));
+        let text =
+            format!("Could not complete snapshot {id} for operator {operator}. Failure reason: {DECLINED}");
+        let inner = Throwable::new(class::CHECKPOINT, text)
+            .caused_by(Throwable::new(class::RUNTIME, "injected snapshot failure"));
+        let text = format!("Could not perform checkpoint {id} for operator {operator}.");
+        self.fail(job, Throwable::new(class::IO, text).caused_by(inner), Some((at, 0)));
     }
 
     /// Periodic checkpoints that fail in a row beyond the tolerable number fail the job.

@@ -62,6 +62,7 @@ pub(crate) enum JobTimer {
 pub(crate) enum SnapshotVerdict {
     Complete,
     Decline,
+    FailTask,
 }
 
 /// A jar in the upload directory of a session cluster.

@@ -160,12 +160,13 @@ impl Cluster {
         if !matches!(entry.state, JobState::Running | JobState::Created) {
             return;
         }
+        let adaptive = entry.adaptive;
         let located = task.and_then(|(v, s)| {
             let vertex = entry.vertices.get_mut(v)?;
             let name = vertex.task_name(s);
             let subtask = vertex.subtasks.get_mut(s)?;
             subtask.go(TaskState::Failed, now);
-            subtask.failure = Some((cause.clone(), now));
+            subtask.failure = (!adaptive).then(|| (cause.clone(), now));
             Some((format!("{name} - execution #{}", subtask.attempt), subtask.tm.clone()))
         });
         entry.each_subtask(|s| {
@@ -178,7 +179,9 @@ impl Cluster {
         entry.progress_base = lost_from;
         entry.generation += 1;
         let tasks: usize = entry.vertices.iter().map(|v| v.subtasks.len()).sum();
-        let failure = Failure { cause: cause.clone(), at: now, task: located, concurrent: Vec::new() };
+        // The adaptive scheduler records failures without their task.
+        let task = located.filter(|_| !entry.adaptive);
+        let failure = Failure { cause: cause.clone(), at: now, task, concurrent: Vec::new() };
         let delay = entry.restart.on_failure(now, unit);
         let strategy = entry.restart.name();
         let failing = failure.task.as_ref().map_or_else(|| job.to_owned(), |t| t.0.clone());

@@ -86,7 +86,7 @@ impl Cluster {
                     Throwable::new(class::ILLEGAL_ARGUMENT, message)
                         .caused_by(Throwable::new("java.lang.NumberFormatException", why))
                 })?;
-                if key.ends_with("interval") && parsed > 0 && parsed < 10 {
+                if key.ends_with("interval") && parsed < 10 {
                     let text = "Checkpoint interval must be larger than or equal to 10 ms";
                     return Err(Throwable::new(class::ILLEGAL_ARGUMENT, text));
                 }

@@ -60,14 +60,16 @@ pub(super) fn graph(c: &mut Cluster, call: &Call) -> Result<Job, RestError> {
 
 pub(super) fn details(c: &mut Cluster, call: &Call) -> Answer {
     let job = graph(c, call)?;
-    if job.driver_only {
+    if job.driver_only && c.version.since_1_20() {
         return Err(RestError::Server(Throwable::bare(class::NULL_POINTER)));
     }
     let metrics = c.fetched_metrics();
     let (now, version) = (c.now, c.version);
     let mut stamps = Map::new();
     for state in JobState::ALL {
-        stamps.insert(state.name().into(), job.stamps[state as usize].into());
+        // While the adaptive scheduler waits for slots the state is CREATED and its time still 0 (recorded).
+        let waiting = state == JobState::Created && waits_adaptively(&job);
+        stamps.insert(state.name().into(), if waiting { 0 } else { job.stamps[state as usize] }.into());
     }
     let mut counts: Map<String, Value> =
         TaskState::ALL.iter().map(|s| (s.name().to_owned(), 0.into())).collect();
@@ -81,7 +83,7 @@ pub(super) fn details(c: &mut Cluster, call: &Call) -> Answer {
         "jid": job.id, "name": job.name, "isStoppable": false, "state": job.state.name(),
         "start-time": job.start_time(), "end-time": job.end_time(), "duration": job.duration(now),
         "maxParallelism": job.conf.int("pipeline.max-parallelism", -1), "now": now, "timestamps": stamps,
-        "vertices": vertices, "status-counts": counts, "plan": plan_json(&job.id, &job.name, &job)
+        "vertices": vertices, "status-counts": counts, "plan": plan_json(&job, version)
     });
     if version.since_1_20() {
         out["job-type"] = job_type(&job).into();
@@ -107,8 +109,10 @@ fn vertex_json(
     let over = v.subtasks.iter().all(|s| s.state.is_terminal());
     let end = if over { v.subtasks.iter().map(|s| s.end()).max().unwrap_or(-1) } else { -1 };
     let duration = if start < 0 { -1 } else { (if over { end } else { now }) - start };
+    let waiting = waits_adaptively(job);
+    let count = |s: &TaskState| if waiting { 0 } else { v.count(*s) };
     let tasks: Map<String, Value> =
-        TaskState::ALL.iter().map(|s| (s.name().to_owned(), v.count(*s).into())).collect();
+        TaskState::ALL.iter().map(|s| (s.name().to_owned(), count(s).into())).collect();
     let mut out = json!({
         "id": v.id, "name": v.spec.name, "maxParallelism": v.max_parallelism, "parallelism": v.parallelism,
         "status": v.status().name(), "start-time": start, "end-time": end, "duration": duration, "tasks": tasks,
@@ -120,13 +124,26 @@ fn vertex_json(
     out
 }
 
-pub(super) fn plan_json(jid: &str, name: &str, job: &Job) -> Value {
-    plan_of(
-        jid,
-        name,
-        job_type(job),
-        &job.vertices.iter().map(|v| (&v.spec, v.parallelism)).collect::<Vec<_>>(),
-    )
+fn waits_adaptively(job: &Job) -> bool {
+    job.adaptive && job.state == JobState::Created
+}
+
+/// Without a graph the plan is empty, in the way of the version.
+pub(super) fn plan_json(job: &Job, version: Version) -> Value {
+    if job.vertices.is_empty() || waits_adaptively(job) {
+        return if version.is_2() {
+            json!({"jid": "", "name": "", "type": "", "nodes": []})
+        } else {
+            json!({})
+        };
+    }
+    let vertices: Vec<_> = job.vertices.iter().map(|v| (&v.spec, v.parallelism)).collect();
+    let mut plan = plan_of(&job.id, &job.name, job_type(job), &vertices);
+    // The adaptive scheduler's plans come source first (recorded).
+    if let Some(nodes) = plan["nodes"].as_array_mut().filter(|_| job.adaptive) {
+        nodes.reverse();
+    }
+    plan
 }
 
 /// Nodes sink first: from the last vertex depth-first through its inputs, as the recorded plans list them.
@@ -170,7 +187,7 @@ fn visit(at: usize, vertices: &[(&crate::program::VertexSpec, u32)], order: &mut
 
 pub(super) fn plan(c: &mut Cluster, call: &Call) -> Answer {
     let job = graph(c, call)?;
-    ok(json!({"plan": plan_json(&job.id, &job.name, &job)}))
+    ok(json!({"plan": plan_json(&job, c.version)}))
 }
 
 pub(super) fn config(c: &mut Cluster, call: &Call) -> Answer {
@@ -223,7 +240,8 @@ pub(super) fn exceptions(c: &mut Cluster, call: &Call) -> Answer {
         }).collect::<Vec<_>>()
         })
         .collect();
-    let newest = job.history.front();
+    // The adaptive scheduler sets the root exception only when the job is over (recorded as null before).
+    let newest = job.history.front().filter(|_| !job.adaptive || job.state.is_terminal());
     ok(json!({
         "root-exception": newest.map(|f| f.cause.trace()), "timestamp": newest.map(|f| f.at),
         "all-exceptions": all, "truncated": false, "exceptionHistory": history
@@ -307,10 +325,6 @@ pub(super) fn execution_result(c: &Cluster, call: &Call) -> Answer {
     });
     if let Some(cause) = &job.failure {
         result["failure-cause"] = cause.to_json();
-    } else if job.state == JobState::Canceled {
-        result["failure-cause"] =
-            Throwable::new("org.apache.flink.runtime.client.JobCancellationException", "Job was cancelled.")
-                .to_json();
     }
     ok(json!({"status": {"id": "COMPLETED"}, "job-execution-result": result}))
 }

@@ -289,9 +289,11 @@ pub(super) fn backpressure(c: &mut Cluster, call: &Call) -> Answer {
 }
 
 pub(super) fn flamegraph(c: &Cluster, _call: &Call) -> Answer {
-    // Off by default; switched on it samples threads the model does not have, so no sample is ever there.
-    let at = if c.conf.bool("rest.flamegraph.enabled", false) { -1 } else { -2 };
-    ok(json!({"endTimestamp": at}))
+    // Off by default. Switched on it samples threads the model does not have: no sample is ever there.
+    if c.conf.bool("rest.flamegraph.enabled", false) {
+        return ok(json!({"endTimestamp": -3, "data": null}));
+    }
+    ok(json!({"endTimestamp": -2}))
 }
 
 pub(super) fn watermarks(c: &mut Cluster, call: &Call) -> Answer {

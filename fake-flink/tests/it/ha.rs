@@ -73,6 +73,7 @@ fn form(maps: &Value, keep_counter: bool) -> Value {
     let time = regex::Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z").unwrap();
     let address = regex::Regex::new(r"(localhost|[\d.]+):\d+").unwrap();
     let checkpoint = regex::Regex::new(r"^checkpointID-\d{19}$").unwrap();
+    let transitions = regex::Regex::new(r#""leaderTransitions":\d+"#).unwrap();
     let text = |s: &str| {
         let s = uuid.replace_all(s, "UUID");
         let s = time.replace_all(&s, "TIME");
@@ -89,10 +90,7 @@ fn form(maps: &Value, keep_counter: bool) -> Value {
                 let key =
                     if checkpoint.is_match(&key) && !keep_counter { "checkpointID".to_owned() } else { key };
                 // Writes of a graceful stop leave the lock in different states (recorded); its form is what counts.
-                let value = regex::Regex::new(r#""leaderTransitions":\d+"#)
-                    .unwrap()
-                    .replace(&value, "\"leaderTransitions\":N")
-                    .into_owned();
+                let value = transitions.replace(&value, "\"leaderTransitions\":N").into_owned();
                 (key, json!(value))
             });
             map[block] = formed.collect::<serde_json::Map<_, _>>().into();
@@ -118,7 +116,7 @@ fn life(name: &str, version: Version) {
     let options = application(version, &storage);
     let mut d = Driver::start(options.clone(), start_time());
     // Just submitted: the JobMaster has not started.
-    while !d.ha.get("my-app-cluster-config-map").is_some_and(|m| m.data.len() == 4) {
+    while d.ha.get("my-app-cluster-config-map").is_none_or(|m| m.data.len() != 4) {
         d.pass(Duration::from_millis(20));
     }
     check(name, "1 ", &d, true);

@@ -225,6 +225,22 @@ fn a_savepoint_fault_hits_the_next_savepoint_only() {
 }
 
 #[test]
+fn a_snapshot_error_of_a_stop_restarts_the_job() {
+    let mut d = running(plain(Version::V2_2));
+    d.event(Event::Command(Command::NextSavepoint(SavepointFault::Fails)));
+    let stopped = d.operation(&format!("/jobs/{JOB}/stop"), json!({"targetDirectory": "file:///sp"}));
+    assert!(
+        stopped["failure-cause"]["stack-trace"]
+            .as_str()
+            .unwrap()
+            .contains("Checkpoint Coordinator is suspending.")
+    );
+    assert_eq!(d.facts().jobs[0].restarts, 1);
+    d.pass(seconds(5));
+    assert!(d.facts().jobs[0].processing);
+}
+
+#[test]
 fn a_lost_reply_still_took_the_savepoint() {
     let mut d = running(plain(Version::V1_20));
     d.event(Event::Command(Command::NextSavepoint(SavepointFault::ReplyLost)));

@@ -74,7 +74,7 @@ fn perform(d: &mut Driver, deed: &Deed, storage: &SnapshotStore) {
         Deed::Finish => d.event(Event::Command(Command::FinishJob { job: None })),
         Deed::SavepointFault(n) => {
             let slow = SavepointFault::Slow(Duration::from_secs(30));
-            let fault = [SavepointFault::Fails, SavepointFault::Hangs, slow, SavepointFault::ReplyLost]
+            let fault = [SavepointFault::FailsTask, SavepointFault::Hangs, slow, SavepointFault::ReplyLost]
                 [usize::from(*n) % 4]
                 .clone();
             d.event(Event::Command(Command::NextSavepoint(fault)));
