@@ -359,3 +359,65 @@ fn escape(name: &str) -> String {
         .replace('-', "__dash__")
         .replace('/', "__slash__")
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Schema;
+    use serde_json::{Value, json};
+
+    /// Messages of a rule over `spec` for a new and an old spec.
+    fn check(rule: Value, new: Value, old: Option<Value>) -> Vec<String> {
+        let schema = Schema::from_crd(&json!({"type": "object", "properties": {"spec": {"type": "object",
+            "properties": {
+                "n": {"type": "integer"}, "ratio": {"type": "number"}, "a-b": {"type": "string"},
+                "period": {"type": "string", "format": "duration"}, "when": {"type": "string", "format": "date-time"},
+                "m": {"type": "object", "additionalProperties": {"type": "string"}}
+            },
+            "x-kubernetes-validations": [rule]}}}))
+        .expect("structural");
+        let object = |spec: Value| json!({"metadata": {"name": "a"}, "spec": spec});
+        let old = old.map(object);
+        schema.validate(&object(new), old.as_ref()).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn rules_see_typed_values_and_word_their_failures() {
+        let none: [&str; 0] = [];
+        let rule = |text: &str| json!({"rule": text});
+        assert_eq!(check(rule("self.n > 1"), json!({"n": 2}), None), none);
+        assert_eq!(
+            check(rule("self.n > 1"), json!({"n": 1}), None),
+            ["spec: Invalid value: failed rule: self.n > 1"]
+        );
+        assert_eq!(check(rule("self.ratio > 0.5"), json!({"ratio": 1}), None), none);
+        assert_eq!(check(rule("self.a__dash__b == 'x'"), json!({"a-b": "x"}), None), none);
+        assert_eq!(check(rule("self.m['a-b'] == 'x'"), json!({"m": {"a-b": "x"}}), None), none);
+        assert_eq!(check(rule("self.period > duration('1m')"), json!({"period": "2m"}), None), none);
+        assert_eq!(
+            check(
+                rule("self.when > timestamp('2020-01-01T00:00:00Z')"),
+                json!({"when": "2021-01-01T00:00:00Z"}),
+                None
+            ),
+            none
+        );
+        assert_eq!(check(rule("self.m.all(k, k.startsWith('a'))"), json!({"m": {"ab": ""}}), None), none);
+        let worded = json!({"rule": "self.n > 1", "messageExpression": "'n is ' + string(self.n)", "reason": "FieldValueForbidden", "fieldPath": ".n"});
+        assert_eq!(check(worded, json!({"n": 1}), None), ["spec.n: Forbidden: n is 1"]);
+    }
+
+    #[test]
+    fn transition_rules_need_an_old_value_unless_it_is_optional() {
+        let none: [&str; 0] = [];
+        let grows = json!({"rule": "self.n >= oldSelf.n", "message": "n cannot shrink"});
+        assert_eq!(check(grows.clone(), json!({"n": 1}), None), none);
+        assert_eq!(check(grows.clone(), json!({"n": 1}), Some(json!({"n": 1}))), none);
+        assert_eq!(
+            check(grows, json!({"n": 1}), Some(json!({"n": 2}))),
+            ["spec: Invalid value: n cannot shrink"]
+        );
+        let optional = json!({"rule": "oldSelf.hasValue() || self.n == 1", "message": "starts at 1", "optionalOldSelf": true});
+        assert_eq!(check(optional.clone(), json!({"n": 2}), None), ["spec: Invalid value: starts at 1"]);
+        assert_eq!(check(optional, json!({"n": 3}), Some(json!({"n": 2}))), none);
+    }
+}
