@@ -270,6 +270,67 @@ async fn slow_events_do_not_hold_up_the_plan() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_last_state_upgrade_keeps_the_checkpoints_and_drops_the_job_graph() {
+    let operator = Operator::new();
+    operator.apply_wordcount();
+    operator.api.change("flinkdeployments", "wordcount", |o| {
+        o["spec"]["job"]["upgradeMode"] = json!("last-state");
+        o["spec"]["flinkConfiguration"] = json!({
+            "high-availability.type": "kubernetes", "high-availability.storageDir": "file:///ha", "execution.checkpointing.dir": "file:///cp",
+        });
+    });
+    operator.live(s(5)).await;
+    operator.bring_up();
+    let job = operator.status()["jobStatus"]["jobId"].as_str().unwrap().to_owned();
+    let map = format!("wordcount-{job}-config-map");
+    for (name, data) in [
+        (map.as_str(), json!({ "checkpointID-0000000000000000001": "x", "counter": "2" })),
+        ("wordcount-cluster-config-map", json!({ (format!("jobGraph-{job}")): "x", "other": "y" })),
+    ] {
+        operator.api.change("configmaps", name, |m| {
+            *m = json!({ "apiVersion": "v1", "kind": "ConfigMap", "data": data, "metadata": { "labels": {
+                "app": "wordcount", "type": "flink-native-kubernetes", "configmap-type": "high-availability",
+            } } });
+        });
+    }
+    operator.live(s(30)).await;
+    assert_eq!(operator.status()["lifecycleState"], "STABLE");
+    operator.api.change("flinkdeployments", "wordcount", |o| {
+        o["metadata"]["generation"] = json!(2);
+        o["spec"]["restartNonce"] = json!(1);
+    });
+    operator.live(s(10)).await;
+    assert!(
+        !operator.api.get("deployments", "wordcount").unwrap()["metadata"]["deletionTimestamp"].is_null()
+    );
+    operator.api.remove("deployments", "wordcount");
+    operator.api.writes();
+    let mut races = 2;
+    operator.api.spoil(move |method, path| {
+        let strips = *method == Method::PATCH && path.contains("configmaps");
+        races -= i32::from(strips);
+        if strips && races >= 0 { Spoil::Refuse(409) } else { Spoil::Not }
+    });
+    operator.live(s(10)).await;
+    let writes = operator.api.writes();
+    let strip = writes.iter().position(|w| w == "PATCH configmaps/wordcount-cluster-config-map");
+    let create = writes.iter().position(|w| w == "POST deployments");
+    assert!(
+        strip.is_some() && strip < create,
+        "the job graph goes before a JobManager could take it: {writes:?}"
+    );
+    let cluster = operator.api.get("configmaps", "wordcount-cluster-config-map").unwrap();
+    assert_eq!(cluster["data"], json!({ "other": "y" }));
+    let kept = operator.api.get("configmaps", &map).unwrap();
+    assert_eq!(kept["data"]["checkpointID-0000000000000000001"], "x");
+    assert_eq!(
+        operator.status()["jobStatus"]["jobId"],
+        json!(job),
+        "last state is found under the same job id"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_repeated_event_is_counted_up_under_its_name() {
     let operator = running().await;
     let name =

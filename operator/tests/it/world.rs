@@ -170,7 +170,11 @@ impl Operator {
         self.api.change("deployments", "wordcount", |d| {
             d["status"] = json!({ "replicas": 1, "availableReplicas": 1 });
         });
-        let job = self.status()["jobStatus"]["jobId"].as_str().expect("a job id was stored").to_owned();
+        let status = self.status();
+        let job = status["jobStatus"]["jobId"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no job id: {status:#}"))
+            .to_owned();
         let mut flink = self.flink.0.lock().unwrap();
         flink.up = true;
         let mut answer = |call: &str, body: Value| flink.answers.insert(call.to_owned(), (200, body));
