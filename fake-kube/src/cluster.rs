@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fake_kube_apiserver::{ApiServer, Clock};
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -51,7 +52,7 @@ impl Cluster {
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         loop {
-            let due = self.lock().turn();
+            let due = self.settle();
             let mut timer = due.map(|t| self.clock.sleep_until(t));
             let mut woken = pin!(self.woken.notified());
             let stop = poll_fn(|cx| {
@@ -72,6 +73,12 @@ impl Cluster {
             // A turn without end must not starve the other tasks of this thread.
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Does everything that is due now and tells when the next thing is. For drivers with a clock of their own;
+    /// [`Cluster::run`] is this in a loop.
+    pub fn settle(&self) -> Option<Timestamp> {
+        self.lock().turn()
     }
 
     /// One request from inside the cluster. `host`: `svc.ns`, a cluster IP or a pod IP.

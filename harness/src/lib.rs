@@ -1,4 +1,6 @@
 //! The harness: worlds, scenario runner, invariants and the `drey` command.
 
 pub mod determinism;
+pub mod library;
+pub mod run;
 pub mod world;

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
@@ -51,6 +52,35 @@ impl ScenarioClock {
         if let Ok(left) = Duration::try_from(left) {
             self.sleep(left).await;
         }
+    }
+}
+
+/// The clock as the operator asks for it.
+#[derive(Clone, Copy)]
+pub struct OperatorClock(pub ScenarioClock);
+
+impl drey_operator::Clock for OperatorClock {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn runtime(&self, world: Duration) -> Duration {
+        self.0.runtime(world)
+    }
+}
+
+/// The clock as the API server and its controllers ask for it.
+#[derive(Clone, Copy)]
+pub struct ApiClock(pub ScenarioClock);
+
+impl fake_kube_apiserver::Clock for ApiClock {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn sleep_until(&self, until: Timestamp) -> BoxFuture<'static, ()> {
+        let clock = self.0;
+        Box::pin(async move { clock.sleep_until(until).await })
     }
 }
 

@@ -1,3 +1,19 @@
-//! One world: API server, kubelet, Flink, operator and a clock, in virtual or real time.
+//! One world: API server, controllers and kubelet, Flink, operator and a clock, in virtual or in real time.
 
+pub mod boot;
 pub mod clock;
+pub mod flink;
+pub mod gate;
+pub mod hands;
+pub mod journal;
+pub mod kinds;
+pub mod network;
+pub mod operator;
+pub mod settings;
+pub mod watcher;
+
+pub use boot::World;
+pub use clock::ScenarioClock;
+pub use hands::Hands;
+pub use journal::Journal;
+pub use settings::WorldSettings;

@@ -1,0 +1,146 @@
+//! One case of a scenario, from an empty world to a verdict.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use drey_language::cel::Evaluator;
+use drey_language::events::{Event, Kind, Lane};
+use drey_language::scenario::Case;
+use drey_language::vocabulary::Vocabulary;
+use fake_kube_apiserver::Verdict;
+use tokio::sync::Notify;
+
+use super::context::Context;
+use super::failure::Failure;
+use super::invariants::Invariants;
+use super::monitors::Monitors;
+use super::passes::{PassRecord, Passes};
+use super::steps;
+use crate::determinism;
+use crate::world::{World, WorldSettings};
+
+/// Which run of the case this is.
+#[derive(Clone, Debug)]
+pub struct CaseRun {
+    pub seed: u64,
+    /// Scenario seconds per second of the clock the runtime has.
+    pub scale: f64,
+    pub crash: Option<Crash>,
+}
+
+/// Of a scenario with `crashOperator: {everyWrite: true}`: the write at which this run's operator dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crash {
+    pub at_write: u32,
+    /// The write is carried out and its answer lost, or never sent.
+    pub is_committed: bool,
+}
+
+/// What became of it.
+pub struct Played {
+    pub failure: Option<drey_language::failure::Failure>,
+    /// The harness itself could not do its work.
+    pub broken: Option<String>,
+    pub events: Vec<Event>,
+    pub events_dropped: u64,
+    pub passes: Vec<PassRecord>,
+    /// Scenario time and real time it took.
+    pub scenario_time: Duration,
+    pub real_time: Duration,
+    /// Deciding writes of the operator, the points where it can be crashed.
+    pub writes: u32,
+}
+
+/// Runs a case in virtual time on a thread of its own. The same seed gives the same report.
+pub fn run_case(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
+    let (case, vocabulary, run) = (case.clone(), vocabulary.clone(), run.clone());
+    let seed = run.seed;
+    let outcome = determinism::on_seeded_thread(seed, "scenario", move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime without IO needs nothing from the system").block_on(play(&case, &vocabulary, &run))
+    });
+    outcome.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
+        Played::broken(format!("panic: {text}"))
+    })
+}
+
+impl Played {
+    fn broken(text: String) -> Played {
+        Played {
+            failure: None,
+            broken: Some(text),
+            events: Vec::new(),
+            events_dropped: 0,
+            passes: Vec::new(),
+            scenario_time: Duration::ZERO,
+            real_time: Duration::ZERO,
+            writes: 0,
+        }
+    }
+}
+
+async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
+    let started = Instant::now();
+    let mut context = match prepare(case, vocabulary, run).await {
+        Ok(context) => context,
+        Err(error) => return Played::broken(format!("the world did not start: {error:#}")),
+    };
+    let failure = perform(&mut context, case).await.err();
+    if let Some(failure) = &failure {
+        context.journal(Lane::Check, Kind::CheckFailed, None, failure.expected.clone());
+    }
+    Played {
+        failure: failure.map(|failure| failure.report(context.world.clock.now())),
+        broken: None,
+        events: context.world.journal.events(),
+        events_dropped: context.world.journal.with(|log| log.dropped()),
+        passes: context.passes.all(),
+        scenario_time: context.world.clock.elapsed(),
+        real_time: started.elapsed(),
+        writes: context.world.faults.writes(),
+    }
+}
+
+async fn prepare(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> anyhow::Result<Context> {
+    let passes = Passes::default();
+    let settings = WorldSettings::from_scenario(&case.world, run.seed);
+    let observer = Arc::new(passes.clone());
+    let world = World::boot(settings, run.seed, case.clock.start, run.scale, observer).await?;
+    passes.write_to(world.journal.clone());
+    let invariants = Invariants::default();
+    invariants.watch(&world);
+    let monitors = Monitors::new(world.clock, vocabulary, case.params_json());
+    monitors.watch(&world);
+    let changed = Arc::new(Notify::new());
+    let notify = changed.clone();
+    world.watcher.on_change(move |_| notify.notify_waiters());
+    if let Some(crash) = run.crash {
+        let verdict = if crash.is_committed { Verdict::Pass } else { Verdict::DropBefore };
+        world.faults.crash_at_write(crash.at_write, verdict);
+    }
+    world.start_operators();
+    Ok(Context {
+        world,
+        passes,
+        invariants,
+        monitors,
+        evaluator: Evaluator::new(vocabulary.environment()),
+        params: case.params_json(),
+        changed,
+        limit: case.clock.limit,
+        restart_after: run.crash.map(|_| Duration::from_secs(5)),
+        deaths: Default::default(),
+    })
+}
+
+async fn perform(context: &mut Context, case: &Case) -> Result<(), Failure> {
+    case.monitors.iter().for_each(|step| context.monitors.add(step));
+    let result = steps::run_all(context, &case.steps).await;
+    if result.is_err() {
+        let _ = steps::run_all(context, &case.catch).await;
+        return result;
+    }
+    steps::settle(context).await
+}

@@ -1,0 +1,160 @@
+//! What steps and monitors work with: the world, the judges, expressions, and the wait for something to change.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use drey_language::cel::{Bindings, EvalError, Evaluator, Expression};
+use drey_language::events::{Kind, Lane};
+use drey_language::matching::{Mismatch, Tree};
+use drey_language::scenario::{Arg, ObjectRef};
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use super::failure::Failure;
+use super::invariants::Invariants;
+use super::monitors::Monitors;
+use super::passes::Passes;
+use crate::world::World;
+use crate::world::flink::ClusterKey;
+use crate::world::kinds::{self, KindInfo};
+
+pub struct Context {
+    pub world: World,
+    pub passes: Passes,
+    pub invariants: Invariants,
+    pub monitors: Monitors,
+    pub evaluator: Evaluator,
+    pub params: Value,
+    /// Told at every change of an object.
+    pub changed: Arc<Notify>,
+    /// Longest scenario time of the whole case.
+    pub limit: Duration,
+    /// A crashed operator is started again after this time, when the scenario says so.
+    pub restart_after: Option<Duration>,
+    /// When each dead operator was first seen dead.
+    pub deaths: RefCell<BTreeMap<String, Duration>>,
+}
+
+/// Ground truth of Flink changes without a change in the API: looked at this often while waiting.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// A condition over an object: a partial-match tree or an expression.
+pub enum Condition<'a> {
+    Match(&'a Tree),
+    Cel(&'a Expression),
+}
+
+impl<'a> Condition<'a> {
+    pub fn of(args: &'a Arg) -> Result<Condition<'a>, Failure> {
+        match args.opt_tree("match") {
+            Some(tree) => Ok(Condition::Match(tree)),
+            None => Ok(Condition::Cel(args.cel("cel")?)),
+        }
+    }
+
+    /// How failures and reports show it.
+    pub fn text(&self) -> String {
+        match self {
+            Condition::Match(tree) => tree.to_json().to_string(),
+            Condition::Cel(expression) => expression.source().to_owned(),
+        }
+    }
+
+    /// The fields it speaks about.
+    pub fn fields(&self) -> Vec<String> {
+        match self {
+            Condition::Match(tree) => tree.fields(),
+            Condition::Cel(expression) => expression.fields_of("obj"),
+        }
+    }
+}
+
+impl Context {
+    pub fn namespace_of<'a>(&'a self, of: &'a ObjectRef) -> &'a str {
+        of.namespace.as_deref().unwrap_or(&self.world.hands.namespace)
+    }
+
+    pub fn cluster(&self, name: &str) -> ClusterKey {
+        let (namespace, name) = name.split_once('/').unwrap_or((&self.world.hands.namespace, name));
+        ClusterKey::new(namespace, name)
+    }
+
+    pub fn kind(&self, kind: &str) -> Result<&'static KindInfo, Failure> {
+        kinds::find(kind).ok_or_else(|| Failure::new(format!("kind {kind} is not known to the harness")))
+    }
+
+    pub async fn get(&self, of: &ObjectRef) -> Result<Option<Value>, Failure> {
+        let info = self.kind(&of.kind)?;
+        Ok(self.world.hands.get(info, self.namespace_of(of), &of.name).await?)
+    }
+
+    pub fn bindings(&self, object: Option<&Value>) -> Bindings {
+        let bindings = Bindings::new(self.world.clock.now()).with("params", &self.params);
+        match object {
+            Some(object) => bindings.with("obj", object),
+            None => bindings,
+        }
+    }
+
+    /// What does not fit; empty when the condition holds.
+    pub fn test(&self, condition: &Condition<'_>, object: Option<&Value>) -> Result<Vec<Mismatch>, Failure> {
+        let untrue = |expected: String| vec![Mismatch { path: String::new(), expected, actual: None }];
+        match condition {
+            Condition::Match(tree) => Ok(tree.mismatches(object)),
+            Condition::Cel(expression) => match expression.holds(&self.evaluator, &self.bindings(object)) {
+                Ok(true) => Ok(Vec::new()),
+                Ok(false) => Ok(untrue(format!("{} to be true", expression.source()))),
+                Err(EvalError::Missing(what)) => Ok(untrue(format!("`{what}` to be there"))),
+                Err(error) => Err(Failure::new(format!("evaluate {}: {error}", expression.source())).at(expression.span())),
+            },
+        }
+    }
+
+    /// Waits until something changed, or a moment has passed.
+    pub async fn wait_for_change(&self, at_most: Duration) {
+        let pause = self.world.clock.runtime(at_most.min(LOOK_AGAIN));
+        let _ = tokio::time::timeout(pause, self.changed.notified()).await;
+    }
+
+    /// Starts successors of operators that a fault has killed, each after its pause.
+    pub fn revive_operators(&self) {
+        let Some(after) = self.restart_after else { return };
+        let now = self.world.clock.elapsed();
+        let mut deaths = self.deaths.borrow_mut();
+        let dead = self.world.dead_operators();
+        deaths.retain(|identity, _| dead.contains(identity));
+        for identity in dead {
+            let died = *deaths.entry(identity.clone()).or_insert(now);
+            if now >= died + after {
+                deaths.remove(&identity);
+                self.world.start_operator(&identity);
+            }
+        }
+    }
+
+    /// Breaches of what must always hold, from all judges.
+    pub fn breach(&self) -> Option<Failure> {
+        self.invariants.inspect(&self.world.flink);
+        let mut found = self.invariants.take_violations();
+        found.extend(self.passes.take_violations());
+        let mut failures = found.into_iter().map(Failure::invariant);
+        failures.next().or_else(|| self.monitors.take_failure()).or_else(|| self.over_limit())
+    }
+
+    fn over_limit(&self) -> Option<Failure> {
+        (self.world.clock.elapsed() > self.limit).then(|| {
+            Failure::invariant("the scenario ends within its limit")
+                .line("raise `clock.limit`, or find out what it waits for")
+        })
+    }
+
+    pub fn journal(&self, lane: Lane, kind: Kind, object: Option<&str>, text: impl Into<String>) -> u64 {
+        let event = self.world.journal.event(lane, kind, text);
+        self.world.journal.push(match object {
+            Some(object) => event.about(object),
+            None => event,
+        })
+    }
+}

@@ -1,0 +1,14 @@
+//! Runs scenarios: a case at a time, each in a world of its own.
+
+mod case;
+mod context;
+mod failure;
+pub mod invariants;
+mod monitors;
+pub mod passes;
+mod steps;
+pub mod vocabulary;
+
+pub use case::{CaseRun, Crash, Played, run_case};
+pub use failure::Failure;
+pub use vocabulary::vocabulary;

@@ -1,0 +1,291 @@
+//! Faults of the operator process, of the API server and of pods.
+
+use std::time::Duration;
+
+use drey_language::scenario::{Arg, ArgValue, Step};
+use fake_kube::PodSelector;
+use fake_kube_apiserver::Verdict;
+use jiff::{SignedDuration, Timestamp};
+
+use super::super::context::Context;
+use super::super::failure::Failure;
+use super::{flink, unknown};
+use crate::world::gate::{self, OPERATOR_USER, RequestMatch, Response, Rule};
+use crate::world::kinds;
+
+pub async fn run(context: &mut Context, step: &Step) -> Result<(), Failure> {
+    let args = &step.args;
+    match step.name.as_str() {
+        "crashOperator" => crash(context, args).await,
+        "pauseOperator" => pause(context, args).await,
+        "secondOperator" => second(context, args).await,
+        "watch" => watch(context, args),
+        "api" => api(context, args),
+        "pod" => pod(context, args).await,
+        "control" => control(context, args),
+        "job" | "jobmanager" | "savepoint" | "checkpoint" | "ha" | "store" | "taskmanagers" => {
+            flink::fault(context, step).await
+        }
+        _ => Err(unknown(step)),
+    }
+}
+
+pub fn until(context: &Context, args: &Arg) -> Option<Timestamp> {
+    let span = args.opt_duration("for")?;
+    Some(context.world.clock.now() + SignedDuration::try_from(span).unwrap_or_default())
+}
+
+pub fn times(args: &Arg) -> Option<u32> {
+    args.opt_int("times").map(|times| u32::try_from(times).unwrap_or(u32::MAX))
+}
+
+const RESTART: Duration = Duration::from_secs(5);
+
+async fn crash(context: &mut Context, args: &Arg) -> Result<(), Failure> {
+    let after = args.opt_duration("restartAfter").unwrap_or(RESTART);
+    let verdict = crash_verdict(args);
+    if args.opt_flag("everyWrite").is_some_and(|every| every) {
+        // The runner expands the scenario into one case per write and arms each; here only the successor is kept ready.
+        context.restart_after = Some(after);
+        return Ok(());
+    }
+    let Some(on) = args.get("on") else {
+        context.world.crash_operators();
+        super::time::advance(context, after).await?;
+        return restart(context);
+    };
+    let request = on.get("write").or(on.get("call")).map(request_match).transpose()?;
+    let Some(mut request) = request else {
+        let wait = on.opt_duration("after").ok_or_else(|| Failure::new("this runner crashes at a write, a call or a time"))?;
+        super::time::advance(context, wait).await?;
+        context.world.crash_operators();
+        super::time::advance(context, after).await?;
+        return restart(context);
+    };
+    if on.has("write") && request.verbs.is_empty() {
+        request.verbs = ["create", "update", "patch", "delete", "deletecollection"].map(str::to_owned).to_vec();
+    }
+    context.restart_after = Some(after);
+    context.world.faults.add(Rule {
+        name: "crashOperator".to_owned(),
+        request,
+        response: Response::Crash(verdict),
+        skip: on.opt_int("nth").map_or(0, |nth| u32::try_from(nth - 1).unwrap_or(0)),
+        times: Some(1),
+        probability: None,
+        until: None,
+        seq: context.world.journal.with(|log| log.events().last().map_or(0, |event| event.seq)),
+    });
+    Ok(())
+}
+
+/// A process that dies before it reads an answer has lost it, whichever side of the answer the crash is on.
+fn crash_verdict(args: &Arg) -> Verdict {
+    match args.opt_text("at") {
+        Some("beforeSend") => Verdict::DropBefore,
+        _ => Verdict::Pass,
+    }
+}
+
+fn restart(context: &Context) -> Result<(), Failure> {
+    for identity in context.world.dead_operators() {
+        context.world.start_operator(&identity);
+    }
+    Ok(())
+}
+
+async fn pause(context: &Context, args: &Arg) -> Result<(), Failure> {
+    if args.has("on") {
+        return Err(Failure::new("this runner pauses the operator at once only; leave `on` out"));
+    }
+    context.world.pause_operators();
+    super::time::advance(context, args.duration("for")?).await?;
+    context.world.resume_operators();
+    Ok(())
+}
+
+const SECOND: &str = "operator-second";
+
+async fn second(context: &Context, args: &Arg) -> Result<(), Failure> {
+    match args.opt_text("lease") {
+        Some("ignored") => context.world.start_operator_without_lease(SECOND),
+        Some("expired") => {
+            // The first cannot renew any more: the second takes over after the lease has run out.
+            context.world.faults.add(lease_outage(context, until(context, args)));
+            context.world.start_operator(SECOND);
+        }
+        _ => context.world.start_operator(SECOND),
+    }
+    super::time::advance(context, args.duration("for")?).await?;
+    context.world.stop_operator(SECOND);
+    Ok(())
+}
+
+fn lease_outage(context: &Context, until: Option<Timestamp>) -> Rule {
+    Rule {
+        name: "lease".to_owned(),
+        request: RequestMatch {
+            resource: Some("leases".to_owned()),
+            verbs: vec!["update".to_owned(), "patch".to_owned()],
+            user: OPERATOR_USER.to_owned(),
+            ..RequestMatch::default()
+        },
+        response: Response::Verdict(Verdict::DropBefore),
+        skip: 0,
+        // The successor's own acquisition must pass again.
+        times: Some(12),
+        probability: None,
+        until,
+        seq: last_seq(context),
+    }
+}
+
+fn last_seq(context: &Context) -> u64 {
+    context.world.journal.with(|log| log.events().last().map_or(0, |event| event.seq))
+}
+
+fn watch(context: &Context, args: &Arg) -> Result<(), Failure> {
+    let info = kinds::find(args.text("kind")?).ok_or_else(|| Failure::new("unknown kind"))?;
+    let resource = fake_kube_apiserver::Resource::new(info.group, info.version, info.plural);
+    let rule = |verdict| Rule {
+        name: "watch".to_owned(),
+        request: RequestMatch {
+            verbs: vec!["watch".to_owned()],
+            resource: Some(info.plural.to_owned()),
+            user: OPERATOR_USER.to_owned(),
+            ..RequestMatch::default()
+        },
+        response: Response::Verdict(verdict),
+        skip: 0,
+        times: if args.has("for") { None } else { Some(1) },
+        probability: None,
+        until: until(context, args),
+        seq: last_seq(context),
+    };
+    match args.text("do")? {
+        "disconnect" => context.world.faults.add(rule(Verdict::CutWatch)),
+        "drop410" => context.world.faults.add(rule(Verdict::Expire)),
+        "delay" => {
+            let by = args.opt_duration("by").unwrap_or(Duration::from_secs(10));
+            context.world.faults.add(rule(Verdict::Delay(by)));
+        }
+        other => {
+            return Err(Failure::new(format!("this runner cannot {other} a watch; it can disconnect, drop410 and delay")));
+        }
+    }
+    // A running watch ends, so that the rule meets its successor.
+    context.world.api.end_watches(&resource);
+    Ok(())
+}
+
+fn request_match(args: &Arg) -> Result<RequestMatch, Failure> {
+    let plural = |kind: &str| {
+        kinds::find(kind).map(|info| info.plural.to_owned()).ok_or_else(|| Failure::new(format!("unknown kind {kind}")))
+    };
+    Ok(RequestMatch {
+        verbs: args.get("verb").map(Arg::texts).unwrap_or_default().into_iter().map(str::to_owned).collect(),
+        resource: args.opt_text("kind").map(plural).transpose()?,
+        subresource: args.opt_text("subresource").map(|sub| if sub == "none" { String::new() } else { sub.to_owned() }),
+        name: args.opt_text("name").map(str::to_owned),
+        namespace: args.opt_text("namespace").map(str::to_owned),
+        user: args.opt_text("by").unwrap_or(OPERATOR_USER).to_owned(),
+    })
+}
+
+fn api(context: &Context, args: &Arg) -> Result<(), Failure> {
+    let request = request_match(args.get("match").ok_or_else(|| Failure::new("`api` says not which requests"))?)?;
+    context.world.faults.add(Rule {
+        name: "api".to_owned(),
+        request,
+        response: Response::Verdict(verdict(args)?),
+        skip: 0,
+        times: times(args),
+        probability: args.opt_number("probability"),
+        until: until(context, args),
+        seq: last_seq(context),
+    });
+    Ok(())
+}
+
+/// Longer than any request waits.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+fn verdict(args: &Arg) -> Result<Verdict, Failure> {
+    let respond = args.get("respond").ok_or_else(|| Failure::new("`api` says not what they get"))?;
+    match &respond.value {
+        ArgValue::Text(word) => match word.as_str() {
+            "timeout" => Ok(Verdict::Delay(TIMEOUT)),
+            "dropBeforeSend" => Ok(Verdict::DropBefore),
+            _ => Ok(Verdict::DropAfterCommit),
+        },
+        _ => match (respond.opt_duration("slow"), respond.opt_int("code")) {
+            (Some(slow), _) => Ok(Verdict::Delay(slow)),
+            (None, code) => {
+                let code = code.and_then(|code| u16::try_from(code).ok()).unwrap_or(500);
+                let mut status = gate::refusal(code, respond.opt_text("reason"), respond.opt_text("message"));
+                status.retry_after = respond.opt_duration("retryAfter").map(|after| after.as_secs());
+                Ok(Verdict::Fail(status))
+            }
+        },
+    }
+}
+
+async fn pod(context: &Context, args: &Arg) -> Result<(), Failure> {
+    let selector = selector(args)?;
+    let pods = context.world.cluster.pods();
+    let standing = match args.text("do")? {
+        "kill" => return hit(pods.kill(&selector, 137)),
+        "oom" => return hit(pods.oom(&selector)),
+        "evict" => return hit(pods.evict(&selector, "")),
+        "imagePullBackOff" => pods.image_pull_backoff(&selector, ""),
+        "crashLoop" => pods.crash_loop(&selector, 1, Duration::from_secs(1)),
+        "notReady" => pods.not_ready(&selector),
+        "neverScheduled" => pods.never_schedule(&selector, ""),
+        other => return Err(Failure::new(format!("this runner cannot `{other}` a pod"))),
+    };
+    if let Some(span) = args.opt_duration("for") {
+        let clock = context.world.clock;
+        tokio::spawn(async move {
+            clock.sleep(span).await;
+            pods.lift(standing);
+        });
+    }
+    Ok(())
+}
+
+fn hit(pods: usize) -> Result<(), Failure> {
+    match pods {
+        0 => Err(Failure::new("no running pod fits the selector")),
+        _ => Ok(()),
+    }
+}
+
+fn selector(args: &Arg) -> Result<PodSelector, Failure> {
+    let select = args.get("select").ok_or_else(|| Failure::new("`pod` selects none"))?;
+    let mut selector = PodSelector { name: select.opt_text("name").map(str::to_owned), ..PodSelector::default() };
+    if let Some(component) = select.opt_text("component") {
+        selector.labels.insert("component".to_owned(), component.to_owned());
+    }
+    for (key, value) in select.get("labels").and_then(Arg::entries).into_iter().flatten() {
+        selector.labels.insert(key.clone(), value.as_text().unwrap_or_default().to_owned());
+    }
+    Ok(selector)
+}
+
+fn control(context: &Context, args: &Arg) -> Result<(), Failure> {
+    match args.text("what")? {
+        "restart" => {
+            context.world.crash_operators();
+            restart(context)
+        }
+        _ => {
+            let name = args.opt_text("of");
+            context.world.faults.clear(name);
+            context.world.network.clear(name);
+            if name.is_none_or(|name| name == "pod") {
+                context.world.cluster.pods().lift_all();
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Carries out one step. The word decides the file; the language has checked the arguments.
+
+mod checks;
+mod faults;
+mod flink;
+mod objects;
+mod structure;
+mod time;
+
+use drey_language::events::{Kind, Lane};
+use drey_language::scenario::Step;
+use drey_language::vocabulary::StepKind;
+
+use super::context::Context;
+use super::failure::Failure;
+use futures::future::LocalBoxFuture;
+
+/// Runs a list of steps, one after another, and stops at the first failure.
+pub fn run_all<'a>(context: &'a mut Context, steps: &'a [Step]) -> LocalBoxFuture<'a, Result<(), Failure>> {
+    Box::pin(async move {
+        for step in steps {
+            run_one(context, step).await.map_err(|failure| failure.in_step(step))?;
+            settle(context).await?;
+        }
+        Ok(())
+    })
+}
+
+/// Lets everything that is due now happen, then asks the judges.
+pub async fn settle(context: &Context) -> Result<(), Failure> {
+    tokio::task::yield_now().await;
+    context.revive_operators();
+    context.monitors.tick(&context.world.network.calls(), context.passes.count());
+    context.breach().map_or(Ok(()), Err)
+}
+
+async fn run_one(context: &mut Context, step: &Step) -> Result<(), Failure> {
+    announce(context, step);
+    match step.kind {
+        StepKind::Action => objects::run(context, step).await,
+        StepKind::Time => time::run(context, step).await,
+        StepKind::Check => checks::run(context, step).await,
+        StepKind::Monitor => {
+            context.monitors.add(step);
+            Ok(())
+        }
+        StepKind::Fault => faults::run(context, step).await,
+        StepKind::Structure => structure::run(context, step).await,
+    }?;
+    if step.kind == StepKind::Check {
+        context.journal(Lane::Check, Kind::CheckPassed, None, step.title());
+    }
+    Ok(())
+}
+
+/// What the user does and what breaks is part of the story; checks tell when they are done.
+fn announce(context: &Context, step: &Step) {
+    let (lane, kind) = match step.kind {
+        StepKind::Action | StepKind::Time => (Lane::User, Kind::Step),
+        StepKind::Fault => (Lane::Fault, Kind::FaultStarted),
+        StepKind::Check | StepKind::Monitor | StepKind::Structure => return,
+    };
+    let arguments = step.args.to_json();
+    let detail = serde_json::json!({"step": step.name, "at": step.span.to_string(), "name": step.name});
+    let text = match arguments.is_object() && step.label.is_none() && step.kind == StepKind::Fault {
+        true => format!("{} {arguments}", step.name),
+        false => step.title(),
+    };
+    let event = context.world.journal.event(lane, kind, text).detail(detail);
+    context.world.journal.push(event);
+}
+
+/// A word of the vocabulary that no file here knows: a defect of the harness.
+fn unknown(step: &Step) -> Failure {
+    Failure::new(format!("`{}` is in the vocabulary, but this runner does not carry it out", step.name))
+}

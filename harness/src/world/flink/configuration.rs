@@ -1,0 +1,86 @@
+//! The configuration a Flink process finds in its conf folder: `flink-conf.yaml` (flat) or `config.yaml` (nested).
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+const FOLDER: &str = "/opt/flink/conf";
+
+/// What was read, and which file it came from.
+pub struct Configuration {
+    pub entries: BTreeMap<String, String>,
+    /// `config.yaml` is read by Flink 1.19 and later, and is the only file 2.x knows.
+    pub is_nested_file: bool,
+}
+
+/// Flink prefers `flink-conf.yaml` where both lie there (1.19, 1.20); 2.x reads `config.yaml` only.
+pub fn read(files: &BTreeMap<String, String>) -> Configuration {
+    let file = |name: &str| files.get(&format!("{FOLDER}/{name}"));
+    match (file("flink-conf.yaml"), file("config.yaml")) {
+        (Some(text), _) => Configuration { entries: flat(text), is_nested_file: false },
+        (None, Some(text)) => Configuration { entries: nested(text), is_nested_file: true },
+        (None, None) => Configuration { entries: BTreeMap::new(), is_nested_file: false },
+    }
+}
+
+/// `key: value` lines; a `#` starts a comment; quotes are part of the value, as in Flink's own reader.
+fn flat(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+    let entries = lines.filter_map(|line| line.split_once(": "));
+    entries.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect()
+}
+
+fn nested(text: &str) -> BTreeMap<String, String> {
+    let tree: Value = serde_saphyr::from_str(text).unwrap_or_default();
+    let mut out = BTreeMap::new();
+    flatten("", &tree, &mut out);
+    out
+}
+
+fn flatten(path: &str, value: &Value, out: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                flatten(&path, value, out);
+            }
+        }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(text_of).collect();
+            out.insert(path.to_owned(), items.join(";"));
+        }
+        Value::Null => {}
+        scalar => {
+            out.insert(path.to_owned(), text_of(scalar));
+        }
+    }
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(file: &str, text: &str, expected: &[(&str, &str)]) {
+        let files = BTreeMap::from([(format!("{FOLDER}/{file}"), text.to_owned())]);
+        let expected = expected.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        assert_eq!(read(&files).entries, expected.collect());
+    }
+
+    #[test]
+    fn flat_files_are_lines() {
+        check("flink-conf.yaml", "a.b: 1\nc: x: y # why\n#d: 2\n", &[("a.b", "1"), ("c", "x: y")]);
+    }
+
+    #[test]
+    fn nested_files_are_flattened() {
+        check(
+            "config.yaml",
+            "a:\n  b: 1\n  c: true\nd.e: [x, y]\n",
+            &[("a.b", "1"), ("a.c", "true"), ("d.e", "x;y")],
+        );
+    }
+}

@@ -1,0 +1,72 @@
+//! HA metadata between the model and ConfigMaps in the API server.
+
+use std::collections::BTreeMap;
+
+use fake_flink::{ConfigMap, HaState};
+use fake_kube_apiserver::{LocalClient, Resource, Status};
+use serde_json::{Map, Value, json};
+
+fn config_maps() -> Resource {
+    Resource::core("configmaps")
+}
+
+/// The HA ConfigMaps of a cluster as they are now. Those that are being deleted count as gone.
+pub fn read(api: &LocalClient, namespace: &str, cluster: &str) -> HaState {
+    let selector = format!("app={cluster},type=flink-native-kubernetes");
+    let items = api.list(&config_maps(), namespace, &selector).unwrap_or_default();
+    let maps = items.iter().filter(|item| is_ha(item)).map(|item| {
+        let name = item["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        (name, content(item))
+    });
+    HaState { maps: maps.collect() }
+}
+
+/// The cluster's own `flink-config-…` map carries the same labels.
+pub fn is_ha(object: &Value) -> bool {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    name.ends_with("-config-map") && object["metadata"]["deletionTimestamp"].is_null()
+}
+
+fn content(object: &Value) -> ConfigMap {
+    ConfigMap {
+        labels: texts(&object["metadata"]["labels"]),
+        annotations: texts(&object["metadata"]["annotations"]),
+        data: texts(&object["data"]),
+    }
+}
+
+fn texts(value: &Value) -> BTreeMap<String, String> {
+    let entries = value.as_object().into_iter().flatten();
+    entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+/// Creates or replaces a map with exactly this content.
+pub fn write(api: &LocalClient, namespace: &str, name: &str, map: &ConfigMap) -> Result<(), Status> {
+    let object = |version: Option<&Value>| {
+        let mut metadata = json!({"name": name, "namespace": namespace,
+            "labels": object_of(&map.labels), "annotations": object_of(&map.annotations)});
+        if let Some(version) = version {
+            metadata["resourceVersion"] = version.clone();
+        }
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": object_of(&map.data)})
+    };
+    match api.get(&config_maps(), namespace, name) {
+        Ok(found) => {
+            let version = &found["metadata"]["resourceVersion"];
+            api.update(&config_maps(), namespace, object(Some(version))).map(drop)
+        }
+        Err(status) if status.code == 404 => api.create(&config_maps(), namespace, object(None)).map(drop),
+        Err(status) => Err(status),
+    }
+}
+
+pub fn delete(api: &LocalClient, namespace: &str, name: &str) -> Result<(), Status> {
+    match api.delete(&config_maps(), namespace, name, &json!({})) {
+        Err(status) if status.code != 404 => Err(status),
+        _ => Ok(()),
+    }
+}
+
+fn object_of(texts: &BTreeMap<String, String>) -> Value {
+    Value::Object(texts.iter().map(|(key, value)| (key.clone(), json!(value))).collect::<Map<_, _>>())
+}

@@ -1,0 +1,219 @@
+//! The operator's way to Flink inside the simulated cluster: service name, ready endpoint, process; with faults.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use drey_language::events::{Kind, Lane};
+use drey_operator::flink::{FlinkTransport, Target, TransportError, Unanswered};
+use fake_kube::{Cluster, DialError};
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::clock::ScenarioClock;
+use super::journal::Journal;
+
+/// One fault of the network or of the REST server.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub name: String,
+    /// `namespace/cluster`.
+    pub cluster: String,
+    /// Path prefix below an optional `/v1`; `:x` stands for one segment. Empty matches all.
+    pub path: String,
+    pub method: Option<http::Method>,
+    pub effect: Effect,
+    pub times: Option<u32>,
+    pub until: Option<Timestamp>,
+    pub seq: u64,
+}
+
+#[derive(Clone, Debug)]
+pub enum Effect {
+    Slow(Duration),
+    /// Nothing listens.
+    Refuse,
+    /// Accepted and never answered.
+    Hang,
+    Respond { code: u16, body: String },
+    /// Carried out, the answer never arrives.
+    LoseReply,
+}
+
+/// One call as it ended.
+#[derive(Clone, Debug)]
+pub struct CallRecord {
+    pub at: Timestamp,
+    pub cluster: String,
+    pub method: String,
+    pub path: String,
+    /// HTTP status; 0 when there was no answer.
+    pub code: u16,
+}
+
+#[derive(Clone)]
+pub struct Network {
+    cluster: Cluster,
+    clock: ScenarioClock,
+    journal: Journal,
+    latency: Duration,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    rules: Vec<(Rule, u32)>,
+    calls: Vec<CallRecord>,
+}
+
+impl Network {
+    pub fn new(cluster: Cluster, clock: ScenarioClock, journal: Journal, latency: Duration) -> Network {
+        Network { cluster, clock, journal, latency, inner: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn add(&self, rule: Rule) {
+        self.lock().rules.push((rule, 0));
+    }
+
+    pub fn clear(&self, name: Option<&str>) {
+        self.lock().rules.retain(|(rule, _)| name.is_some_and(|name| rule.name != name));
+    }
+
+    /// Calls to Flink so far, oldest first.
+    pub fn calls(&self) -> Vec<CallRecord> {
+        self.lock().calls.clone()
+    }
+
+    pub fn call_count(&self) -> usize {
+        self.lock().calls.len()
+    }
+
+    fn fault(&self, cluster: &str, request: &http::Request<Bytes>) -> Option<Rule> {
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        inner.rules.retain(|(rule, hits)| {
+            rule.until.is_none_or(|until| now < until) && rule.times.is_none_or(|times| *hits < times)
+        });
+        let (rule, hits) = inner.rules.iter_mut().find(|(rule, _)| rule.matches(cluster, request))?;
+        *hits += 1;
+        Some(rule.clone())
+    }
+
+    async fn carry(&self, target: Target, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, TransportError> {
+        let cluster = cluster_of(&target);
+        let fault = self.fault(&cluster, &request);
+        if let Some(rule) = &fault {
+            let text = format!("{}: {} {}", rule.name, request.method(), request.uri().path());
+            let event = self.journal.event(Lane::Fault, Kind::FaultHit, text).because(Some(rule.seq));
+            self.journal.push(event.detail(json!({"fault": rule.seq})));
+        }
+        self.clock.sleep(self.latency).await;
+        match fault.map(|rule| rule.effect) {
+            None => self.dial(&target, request).await,
+            Some(Effect::Slow(by)) => {
+                self.clock.sleep(by).await;
+                self.dial(&target, request).await
+            }
+            Some(Effect::Refuse) => Err(TransportError::new(Unanswered::Refused, &target, "injected by the scenario")),
+            Some(Effect::Hang) => std::future::pending().await,
+            Some(Effect::Respond { code, body }) => {
+                let response = http::Response::builder().status(code).body(Bytes::from(body));
+                Ok(response.expect("the vocabulary lets only valid status codes pass"))
+            }
+            Some(Effect::LoseReply) => {
+                let _ = self.dial(&target, request).await;
+                std::future::pending().await
+            }
+        }
+    }
+
+    async fn dial(&self, target: &Target, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, TransportError> {
+        match self.cluster.dial(&target.host(), target.port, request) {
+            Ok(response) => Ok(response),
+            Err(DialError::NoSuchHost) => Err(TransportError::new(Unanswered::Dns, target, "no such service")),
+            Err(DialError::Refused) => Err(TransportError::new(Unanswered::Refused, target, "connection refused")),
+            // Packets go nowhere: only the caller's timeout ends this.
+            Err(DialError::Unreachable) => std::future::pending().await,
+        }
+    }
+
+    fn record(&self, target: &Target, method: &str, path: &str, code: u16) {
+        let at = self.clock.now();
+        let cluster = cluster_of(target);
+        let object = format!("FlinkDeployment/{}", cluster.rsplit('/').next().unwrap_or_default());
+        let event = self.journal.event(Lane::Operator, Kind::Call, format!("{method} {path} -> {}", shown(code)));
+        let detail = json!({"to": "flink", "method": method, "path": path, "code": code});
+        self.journal.push(event.about(object).detail(detail));
+        self.lock().calls.push(CallRecord { at, cluster, method: method.to_owned(), path: path.to_owned(), code });
+    }
+}
+
+impl FlinkTransport for Network {
+    fn call(
+        &self,
+        target: &Target,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<http::Response<Bytes>, TransportError>> {
+        let (network, target) = (self.clone(), target.clone());
+        Box::pin(async move {
+            let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+            let answer = tokio::time::timeout(timeout, network.carry(target.clone(), request)).await;
+            let answer = answer.unwrap_or_else(|_| Err(TransportError::new(Unanswered::Timeout, &target, "no answer in time")));
+            network.record(&target, &method, &path, answer.as_ref().map_or(0, |response| response.status().as_u16()));
+            answer
+        })
+    }
+}
+
+impl Rule {
+    fn matches(&self, cluster: &str, request: &http::Request<Bytes>) -> bool {
+        let path = request.uri().path();
+        let path = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        self.cluster == cluster
+            && self.method.as_ref().is_none_or(|method| method == request.method())
+            && path_fits(&self.path, path)
+    }
+}
+
+/// Segment by segment: `:x` fits any one, the pattern may end before the path does.
+pub fn path_fits(pattern: &str, path: &str) -> bool {
+    let segments = |text: &str| -> Vec<String> {
+        text.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect()
+    };
+    let (pattern, path) = (segments(pattern), segments(path));
+    pattern.len() <= path.len()
+        && pattern.iter().zip(&path).all(|(want, have)| want.starts_with(':') || want == "*" || want == have)
+}
+
+fn cluster_of(target: &Target) -> String {
+    let name = target.service.strip_suffix("-rest").unwrap_or(&target.service);
+    format!("{}/{name}", target.namespace)
+}
+
+fn shown(code: u16) -> String {
+    if code == 0 { "no answer".to_owned() } else { code.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_patterns() {
+        for (pattern, path, expected) in [
+            ("", "/jobs/1", true),
+            ("/jobs/:id/savepoints", "/jobs/1/savepoints", true),
+            ("/jobs/:id/savepoints", "/jobs/1/savepoints/2", true),
+            ("/jobs/overview", "/jobs/1", false),
+            ("/jobs/:id/stop", "/jobs/1", false),
+        ] {
+            assert_eq!(path_fits(pattern, path), expected, "{pattern} on {path}");
+        }
+    }
+}
