@@ -116,9 +116,7 @@ pub(crate) fn cannot_handle(def: &Definition, why: &str) -> Status {
 
 fn wrong_builtin(def: &Definition, api_version: &str, kind: &str) -> Status {
     let version = api_version.rsplit('/').next().unwrap_or("");
-    let group = api_version.rsplit_once('/').map_or("core", |(g, _)| g.split('.').next().unwrap_or(g));
     let own = if def.group.is_empty() { "core" } else { def.group.split('.').next().unwrap_or("") };
-    let _ = group;
     Status::bad_request(format!(
         "{kind} in version {} cannot be handled as a {}: converting ({version}.{kind}) to ({own}.{}): unknown conversion",
         go_quote(version),
@@ -132,7 +130,7 @@ fn excerpt(body: &[u8]) -> String {
     if body.is_empty() {
         return "<empty>".to_owned();
     }
-    let looks_textual = body.first() == Some(&b'{') || !matches!(body[0], b'[' | b'"' | 0..=0x1f | 0x80..);
+    let looks_textual = body.first() == Some(&b'{');
     if looks_textual {
         let text = String::from_utf8_lossy(body);
         if text.len() > 30 {

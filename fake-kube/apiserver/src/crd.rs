@@ -3,9 +3,9 @@
 //! A write of a CRD answers first; what follows from it (names accepted, established, instances deleted) is done right
 //! after, before any other request, as [`State::settle_crds`]. The structural checks of schemas live in fake-kube-schema.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use fake_kube_schema::{Cause, Schema};
+use fake_kube_schema::{Cause, Reason, Schema};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -93,6 +93,14 @@ pub(crate) fn validate(crd: &Value) -> Vec<Cause> {
     } else if !group.contains('.') {
         out.push(Cause::invalid("spec.group", &json!(group), "should be a domain with at least one dot"));
     }
+    let protected = group.ends_with(".k8s.io") || group.ends_with(".kubernetes.io");
+    if protected && crd["metadata"]["annotations"]["api-approved.kubernetes.io"].is_null() {
+        out.push(Cause::required(
+            "metadata.annotations[api-approved.kubernetes.io]",
+            "protected groups must have approval annotation \"api-approved.kubernetes.io\", see \
+             https://github.com/kubernetes/enhancements/pull/1111",
+        ));
+    }
     if scope.is_empty() {
         out.push(Cause::required("spec.scope", ""));
     } else if scope != "Cluster" && scope != "Namespaced" {
@@ -152,7 +160,8 @@ fn check_name(names: &Value, key: &str, out: &mut Vec<Cause>) {
 }
 
 fn check_versions(crd: &Value, out: &mut Vec<Cause>) {
-    let spec = &crd["spec"];
+    // A schema that all versions share is reported once, at the place the first API version had it.
+    let shared = versions(crd).all(|v| v["schema"] == crd["spec"]["versions"][0]["schema"]);
     let mut seen: Vec<&str> = Vec::new();
     let mut unique = true;
     for (i, v) in versions(crd).enumerate() {
@@ -165,28 +174,33 @@ fn check_versions(crd: &Value, out: &mut Vec<Cause>) {
         let schema = &v["schema"]["openAPIV3Schema"];
         if schema.is_null() {
             out.push(Cause::required(format!("{at}.schema.openAPIV3Schema"), ""));
-        } else if let Err(causes) = Schema::from_crd_at(schema, &format!("{at}.schema.openAPIV3Schema")) {
-            out.extend(causes);
+        } else if !shared || i == 0 {
+            let base = format!("{at}.schema.openAPIV3Schema");
+            let found = if shared { Schema::from_crd(schema) } else { Schema::from_crd_at(schema, &base) };
+            out.extend(found.err().into_iter().flatten());
         }
     }
     if storage_versions(crd).len() != 1 {
-        let shown =
-            spec["versions"].as_array().map_or(Value::Null, |l| l.iter().map(internal_version).collect());
-        out.push(Cause::invalid(
-            "spec.versions",
-            &shown,
-            "must have exactly one version marked as storage version",
-        ));
+        out.push(versions_invalid(crd, "must have exactly one version marked as storage version"));
     }
     if !unique {
-        let shown: Value = versions(crd).map(internal_version).collect();
-        out.push(Cause::invalid("spec.versions", &shown, "must contain unique version names"));
+        out.push(versions_invalid(crd, "must contain unique version names"));
     }
-    for (i, v) in versions(crd).enumerate().take(1) {
+    for v in versions(crd).take(1) {
         let name = v["name"].as_str().unwrap_or("");
-        let _ = i;
         let why = NameRule::Label1035.check(name);
         out.extend(why.iter().map(|w| Cause::invalid("spec.version", &json!(name), w)));
+    }
+}
+
+/// The list as Go prints it keeps the order of the struct's fields, which `Cause::invalid` would sort.
+fn versions_invalid(crd: &Value, why: &str) -> Cause {
+    let shown =
+        crd["spec"]["versions"].as_array().map_or(Value::Null, |l| l.iter().map(internal_version).collect());
+    Cause {
+        field: "spec.versions".to_owned(),
+        reason: Reason::Invalid,
+        message: format!("Invalid value: {shown}: {why}"),
     }
 }
 
@@ -228,6 +242,9 @@ fn set_condition(crd: &mut Value, kind: &str, status: &str, reason: &str, messag
     crd["status"]["conditions"] = Value::Array(list);
 }
 
+/// A name of a CRD, the conflict it can have, and whether it is taken.
+type NameCheck<'a> = (&'a str, &'a str, &'a dyn Fn(&Value) -> bool);
+
 impl State {
     /// Carries out what written CRDs entail, until nothing is left to do.
     pub(crate) fn settle_crds(&mut self, now: Timestamp) {
@@ -254,6 +271,7 @@ impl State {
         let Some(mut call) = self.crd_call(name, now) else { return };
         let Ok(live) = self.live(&call) else {
             self.unregister(name);
+            self.retry_names();
             return;
         };
         let mut next = (*live.value).clone();
@@ -275,14 +293,55 @@ impl State {
         self.store.write(call.def.table, call.key(), next, false, call.now, call.actor.clone()).object.clone()
     }
 
-    /// The naming controller: NamesAccepted, Established, acceptedNames.
+    /// The naming controller: each free name is accepted, the last conflict is told.
     fn accept_names(&self, crd: &mut Value, now: Timestamp) {
         let wanted = crd["spec"]["names"].clone();
-        match self.name_conflict(crd) {
+        let others = self.names_in_use(crd);
+        let resource_taken = |n: &Value| {
+            others.iter().any(|o| {
+                o["plural"] == *n
+                    || o["singular"] == *n
+                    || o["shortNames"].as_array().is_some_and(|l| l.contains(n))
+            })
+        };
+        let kind_taken = |n: &Value| others.iter().any(|o| o["kind"] == *n || o["listKind"] == *n);
+        let before = crd["status"]["acceptedNames"].clone();
+        let mut accepted = Map::new();
+        let mut conflict: Option<(&str, String)> = None;
+        let rules: [NameCheck<'_>; 5] = [
+            ("plural", "PluralConflict", &resource_taken),
+            ("singular", "SingularConflict", &resource_taken),
+            ("shortNames", "ShortNamesConflict", &|l| {
+                l.as_array().is_some_and(|l| l.iter().any(&resource_taken))
+            }),
+            ("kind", "KindConflict", &kind_taken),
+            ("listKind", "ListKindConflict", &kind_taken),
+        ];
+        for (key, reason, taken) in rules {
+            let Some(name) = wanted.get(key) else { continue };
+            if taken(name) {
+                let text = name.as_str().map_or_else(|| name.to_string(), str::to_owned);
+                conflict = Some((reason, text));
+                if let Some(old) = before.get(key) {
+                    accepted.insert(key.to_owned(), old.clone());
+                }
+            } else {
+                accepted.insert(key.to_owned(), name.clone());
+            }
+        }
+        for key in ["plural", "kind"] {
+            accepted.entry(key).or_insert_with(|| json!(""));
+        }
+        if let Some(c) = wanted.get("categories") {
+            accepted.insert("categories".to_owned(), c.clone());
+        }
+        crd["status"]["acceptedNames"] = Value::Object(accepted);
+        let established = condition(crd, "Established").is_some_and(|c| c["status"] == "True");
+        match conflict {
             Some((reason, name)) => {
                 let text = format!("\"{name}\" is already in use");
                 set_condition(crd, "NamesAccepted", "False", reason, &text, now);
-                if condition(crd, "Established").is_none_or(|c| c["status"] != "True") {
+                if !established {
                     set_condition(
                         crd,
                         "Established",
@@ -294,57 +353,36 @@ impl State {
                 }
             }
             None => {
-                let mut accepted = Map::new();
-                for key in ["plural", "singular", "shortNames", "kind", "listKind", "categories"] {
-                    if let Some(v) = wanted.get(key) {
-                        accepted.insert(key.to_owned(), v.clone());
-                    }
-                }
-                crd["status"]["acceptedNames"] = Value::Object(accepted);
                 set_condition(crd, "NamesAccepted", "True", "NoConflicts", "no conflicts found", now);
-                let text = "the initial names have been accepted";
-                if condition(crd, "Established").is_none_or(|c| c["status"] != "True") {
+                if !established {
+                    let text = "the initial names have been accepted";
                     set_condition(crd, "Established", "True", "InitialNamesAccepted", text, now);
                 }
             }
         }
     }
 
-    /// A name of this CRD that another CRD of its group has accepted already.
-    fn name_conflict(&self, crd: &Value) -> Option<(&'static str, String)> {
-        let table = self.registry.get("apiextensions.k8s.io", "v1", "customresourcedefinitions")?.table;
-        let others: Vec<&Value> = self
-            .store
-            .range(table, "", "")
-            .map(|(_, s)| &*s.value)
-            .filter(|o| o["spec"]["group"] == crd["spec"]["group"] && meta::name(o) != meta::name(crd))
-            .map(|o| &o["status"]["acceptedNames"])
-            .collect();
-        let names = &crd["spec"]["names"];
-        let resource_taken = |n: &Value| {
-            others.iter().any(|o| {
-                o["plural"] == *n
-                    || o["singular"] == *n
-                    || o["shortNames"].as_array().is_some_and(|l| l.contains(n))
-            })
+    /// Names that the other CRDs of the group have accepted.
+    fn names_in_use(&self, crd: &Value) -> Vec<&Value> {
+        let Some(def) = self.registry.get("apiextensions.k8s.io", "v1", "customresourcedefinitions") else {
+            return Vec::new();
         };
-        let kind_taken = |n: &Value| others.iter().any(|o| o["kind"] == *n || o["listKind"] == *n);
-        let text = |v: &Value| v.as_str().unwrap_or("").to_owned();
-        if resource_taken(&names["plural"]) {
-            return Some(("PluralConflict", text(&names["plural"])));
-        }
-        if resource_taken(&names["singular"]) {
-            return Some(("SingularConflict", text(&names["singular"])));
-        }
-        for short in names["shortNames"].as_array().into_iter().flatten() {
-            if resource_taken(short) {
-                return Some(("ShortNamesConflict", text(short)));
-            }
-        }
-        if kind_taken(&names["kind"]) {
-            return Some(("KindConflict", text(&names["kind"])));
-        }
-        kind_taken(&names["listKind"]).then(|| ("ListKindConflict", text(&names["listKind"])))
+        let all = self.store.range(def.table, "", "").map(|(_, s)| &*s.value);
+        all.filter(|o| o["spec"]["group"] == crd["spec"]["group"] && meta::name(o) != meta::name(crd))
+            .map(|o| &o["status"]["acceptedNames"])
+            .collect()
+    }
+
+    /// CRDs that waited for a name may have it now.
+    fn retry_names(&mut self) {
+        let Some(def) = self.registry.get("apiextensions.k8s.io", "v1", "customresourcedefinitions") else {
+            return;
+        };
+        let waiting = self.store.range(def.table, "", "").map(|(_, s)| &*s.value);
+        let names = waiting
+            .filter(|c| condition(c, "NamesAccepted").is_some_and(|n| n["status"] == "False"))
+            .map(|c| meta::name(c).to_owned());
+        self.pending_crds.extend(names);
     }
 
     /// Serves the CRD's versions; ends watches when schema or names changed.
@@ -480,7 +518,7 @@ fn definition(crd: &Value, v: &Value, table: store::TableId) -> Definition {
         verbs: verbs.iter().map(|s| (*s).to_owned()).collect(),
         subresources,
         table,
-        schema: Schema::custom(&v["schema"]["openAPIV3Schema"]),
+        schema: OnceLock::from(Schema::custom(&v["schema"]["openAPIV3Schema"])),
         traits: Traits {
             name_rule: NameRule::Subdomain,
             generation: true,

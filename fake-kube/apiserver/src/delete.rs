@@ -59,12 +59,7 @@ impl State {
             self.delete_live(call, options, live);
         }
         let items = found.into_iter().map(Shown::Stored).collect();
-        let page = crate::answer::Page {
-            items,
-            revision: revision.max(self.store.revision()),
-            next: None,
-            remaining: None,
-        };
+        let page = crate::answer::Page { items, revision, next: None, remaining: None };
         Ok(Answer::List { def: call.def.clone(), page })
     }
 
@@ -121,7 +116,10 @@ fn mark(call: &Call, object: &mut Value, grace: i64, first: bool, was: Option<i6
     let base = if first { call.now } else { started(object, was).unwrap_or(call.now) };
     let at = base.checked_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(base);
     meta::set(object, "deletionTimestamp", json!(meta::time(at.max(if first { call.now } else { base }))));
-    meta::set(object, "deletionGracePeriodSeconds", json!(grace));
+    // Namespaces have a finalize step instead of a grace period.
+    if !call.def.is("", "namespaces") {
+        meta::set(object, "deletionGracePeriodSeconds", json!(grace));
+    }
 }
 
 /// When the first delete came.

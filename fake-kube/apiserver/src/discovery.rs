@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use fake_kube_schema::openapi;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256, Sha512};
 
@@ -317,10 +318,43 @@ impl State {
     }
 
     fn openapi_document(&self, path: &str) -> Value {
-        if path == "version" {
-            return json!({"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "v1.35.3"}, "paths": {}});
+        let empty = || json!({"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "v1.35.3"}, "paths": {}});
+        if let Some(document) = openapi::built_in(path) {
+            return document;
         }
-        json!({"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "v1.35.3"}, "paths": {}})
+        let defs: Vec<_> = self
+            .registry
+            .all()
+            .filter(|d| d.is_custom() && path == format!("apis/{}/{}", d.group, d.version))
+            .collect();
+        if defs.is_empty() {
+            return empty();
+        }
+        let schemas: Vec<Value> = defs.iter().map(|d| self.crd_schema(d)).collect();
+        let kinds: Vec<openapi::CustomKind<'_>> = defs
+            .iter()
+            .zip(&schemas)
+            .map(|(d, schema)| openapi::CustomKind {
+                group: &d.group,
+                version: &d.version,
+                kind: &d.kind,
+                plural: &d.plural,
+                namespaced: d.namespaced,
+                schema,
+                status: d.has_status(),
+                scale: d.custom.as_ref().is_some_and(|c| c.scale.is_some()),
+            })
+            .collect();
+        openapi::custom(&kinds)
+    }
+
+    /// The `openAPIV3Schema` of a custom resource version.
+    fn crd_schema(&self, def: &Definition) -> Value {
+        let crds = self.registry.get("apiextensions.k8s.io", "v1", "customresourcedefinitions");
+        let found = def.custom.as_ref().zip(crds).and_then(|(c, d)| self.store.get(d.table, &c.crd));
+        let versions = found.and_then(|s| s.value["spec"]["versions"].as_array());
+        let own = versions.into_iter().flatten().find(|v| v["name"] == def.version.as_str());
+        own.map_or_else(|| json!({"type": "object"}), |v| v["schema"]["openAPIV3Schema"].clone())
     }
 }
 
@@ -359,6 +393,8 @@ fn storage_of<'a>(group: &'a str, version: &'a str, plural: &str) -> (&'a str, &
     match (group, plural) {
         ("events.k8s.io", "events") => ("", "v1"),
         ("autoscaling", _) => ("autoscaling", "v2"),
+        // The hash of CRDs was never moved on from their first version.
+        ("apiextensions.k8s.io", _) => ("apiextensions.k8s.io", "v1beta1"),
         _ => (group, version),
     }
 }

@@ -5,13 +5,14 @@
 //! starts a thread or reads a wall clock.
 //!
 //! The rules and their evidence: kube-api.md and the recorded cases under `fake-kube/cases`. Left out: sockets and TLS,
-//! controllers, the kubelet (crate `fake-kube`); RBAC, admission webhooks, websockets and protobuf bodies.
+//! controllers, the kubelet (crate `fake-kube`); RBAC, admission webhooks, websockets and protobuf bodies, /openapi/v2.
 
 mod answer;
 mod changes;
 mod clock;
 mod codec;
 mod crd;
+mod decode;
 mod delete;
 mod discovery;
 mod events;
@@ -24,7 +25,6 @@ mod names;
 mod negotiate;
 mod patch;
 mod pods;
-mod port;
 mod registry;
 mod request;
 mod resource;
@@ -41,6 +41,9 @@ mod table;
 mod validate;
 mod watch;
 mod write;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
 
 pub use answer::ApiBody;
 pub use changes::Changes;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig, general_purpose::NO_PAD};
 use fake_kube_schema::Cause;
 use fake_kube_schema::text::go_quote;
 use serde_json::{Value, json};
@@ -50,11 +51,7 @@ pub(crate) fn check_options(params: &Params, watch: bool) -> Result<()> {
     let revision = params.text("resourceVersion");
     let initial = params.get("sendInitialEvents").filter(|v| !v.is_empty());
     let mut causes = Vec::new();
-    if !watch && initial.is_some() {
-        causes.push(Cause::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
-    }
-    if watch && let Some(on) = initial {
-        let _ = on;
+    if watch && initial.is_some() {
         if matching != "NotOlderThan" {
             causes.push(Cause::forbidden(
                 "resourceVersionMatch",
@@ -93,11 +90,19 @@ pub(crate) fn check_options(params: &Params, watch: bool) -> Result<()> {
             ));
         }
     }
+    if !watch && initial.is_some() {
+        causes.push(Cause::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+    }
     if watch && !params.text("continue").is_empty() {
-        causes.push(Cause::forbidden("continue", "continue is forbidden for watch"));
+        let why = "resourceVersionMatch is forbidden when continue is provided";
+        causes.push(Cause::forbidden("resourceVersionMatch", why));
     }
     if causes.is_empty() { Ok(()) } else { Err(options_invalid(causes)) }
 }
+
+/// Go's RawURLEncoding: no padding, and it does not mind stray bits at the end.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, TRAILING);
+const TRAILING: GeneralPurposeConfig = NO_PAD.with_decode_allow_trailing_bits(true);
 
 struct Token {
     revision: Option<u64>,
@@ -111,13 +116,15 @@ deleted between the time the first chunk was returned and now may show up in the
 
 fn decode_token(text: &str) -> Result<Token> {
     let bad = |why: String| Status::bad_request(format!("continue key is not valid: {why}"));
-    let bytes = URL_SAFE_NO_PAD
+    let bytes = LENIENT
         .decode(text.trim_end_matches('='))
         .map_err(|e| bad(format!("illegal base64 data at input byte {}", base64_at(&e, text))))?;
     let v: Value = serde_json::from_slice(&bytes).map_err(|e| bad(go_json(&bytes, &e)))?;
     if v["v"] != "meta.k8s.io/v1" {
-        return Err(bad("server does not recognize this encoded version".to_owned()
-            + &format!(" {}", go_quote(v["v"].as_str().unwrap_or("")))));
+        return Err(bad(format!(
+            "server does not recognize this encoded version {}",
+            v["v"].as_str().unwrap_or("")
+        )));
     }
     let start = v["start"].as_str().unwrap_or("").trim_start_matches('/').to_owned();
     if start.contains("..") {
@@ -145,12 +152,14 @@ fn go_json(bytes: &[u8], e: &serde_json::Error) -> String {
         return "unexpected end of JSON input".to_owned();
     }
     let at = e.column().saturating_sub(1).min(bytes.len().saturating_sub(1));
-    format!("invalid character {:?} looking for beginning of value", char::from(bytes[at])).replace('"', "'")
+    let c = bytes.get(at).copied().unwrap_or(b'?');
+    let shown = if (0x20..0x7f).contains(&c) { char::from(c).to_string() } else { format!("\\u{c:04x}") };
+    format!("invalid character '{shown}' looking for beginning of value")
 }
 
 fn encode_token(revision: i64, key: &str, prefix: &str) -> String {
     let start = format!("/{}\0", &key[prefix.len()..]);
-    URL_SAFE_NO_PAD.encode(json!({"v": "meta.k8s.io/v1", "rv": revision, "start": start}).to_string())
+    LENIENT.encode(json!({"v": "meta.k8s.io/v1", "rv": revision, "start": start}).to_string())
 }
 
 impl State {
@@ -258,7 +267,7 @@ impl State {
         };
         let mut s = Status::expired(GONE_PAGE);
         let key = format!("{prefix}{}", t.start.trim_end_matches('\0'));
-        s.metadata.insert("continue".to_owned(), json!(encode_token(-1, &key, prefix)));
+        s.continue_token = Some(encode_token(-1, &key, prefix));
         s
     }
 }

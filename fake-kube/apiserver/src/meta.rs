@@ -80,11 +80,6 @@ pub(crate) fn time(t: Timestamp) -> String {
         .to_string()
 }
 
-/// `metav1.MicroTime`: six digits.
-pub(crate) fn micro_time(t: Timestamp) -> String {
-    t.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
-}
-
 pub(crate) fn parse_time(v: Option<&Value>) -> Option<Timestamp> {
     v.and_then(Value::as_str).and_then(|s| s.parse().ok())
 }
@@ -106,4 +101,43 @@ pub(crate) fn set_dotted(object: &mut Value, path: &str, value: Value) -> bool {
     }
     *at = value;
     true
+}
+
+/// Empty lists and maps of the metadata go, as Go's omitempty drops them; so do nulls.
+pub(crate) fn tidy(object: &mut Value) {
+    of(object).retain(|k, v| {
+        k == "managedFields"
+            || match v {
+                Value::Null => false,
+                Value::Array(l) => !l.is_empty(),
+                Value::Object(m) => !m.is_empty(),
+                Value::String(s) => !s.is_empty(),
+                _ => true,
+            }
+    });
+}
+
+/// Drops repeated owner references; returns the warning a real server sends.
+pub(crate) fn dedup_owners(object: &mut Value) -> Option<String> {
+    let list = of(object).get_mut("ownerReferences")?.as_array_mut()?;
+    let mut seen: Vec<Value> = Vec::new();
+    let mut repeated: Vec<String> = Vec::new();
+    list.retain(|o| {
+        let again = seen.contains(o);
+        let uid = o.get("uid").and_then(Value::as_str).unwrap_or("").to_owned();
+        if seen.iter().any(|s| s.get("uid") == o.get("uid")) && !repeated.contains(&uid) {
+            repeated.push(uid);
+        }
+        if !again {
+            seen.push(o.clone());
+        }
+        !again
+    });
+    (!repeated.is_empty()).then(|| {
+        format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may \
+             reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            repeated.join(", ")
+        )
+    })
 }

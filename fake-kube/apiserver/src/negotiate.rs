@@ -139,7 +139,20 @@ pub(crate) fn encode(value: &Value, encoding: Encoding) -> Bytes {
             out.push(b'\n');
             out.into()
         }
-        Encoding::Yaml => serde_saphyr::to_string(value).unwrap_or_default().into(),
+        Encoding::Yaml => serde_saphyr::to_string(&sorted(value)).unwrap_or_default().into(),
+    }
+}
+
+/// YAML answers have sorted keys.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(m) => {
+            let mut keys: Vec<&String> = m.keys().collect();
+            keys.sort();
+            Value::Object(keys.into_iter().map(|k| (k.clone(), sorted(&m[k]))).collect())
+        }
+        Value::Array(l) => Value::Array(l.iter().map(sorted).collect()),
+        other => other.clone(),
     }
 }
 
@@ -168,7 +181,7 @@ pub(crate) fn value(def: &Definition, shown: &Shown) -> Value {
     out["apiVersion"] = json!(def.api_version());
     out["kind"] = json!(def.kind);
     if def.is_custom() {
-        def.schema.default(&mut out);
+        def.schema().default(&mut out);
     }
     out
 }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use fake_kube_schema::text::go_quote;
-use fake_kube_schema::{Cause, patch};
-
-use crate::port as managed;
+use fake_kube_schema::text::{go_quote, go_value};
+use fake_kube_schema::{Cause, managed, patch};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::codec::{self, Decoded};
+use crate::decode;
 use crate::meta;
 use crate::request::FieldValidation;
 use crate::resource::Definition;
@@ -54,7 +53,7 @@ impl State {
         let live = self.live(call)?;
         let current = self.view(&call.def, &live.value);
         let patched = self.patched(call, kind, &current, body)?;
-        let new = self.accept_patched(call, patched, &current, kind)?;
+        let new = self.accept_patched(call, patched, &current)?;
         let version = meta::text(&new, "resourceVersion");
         if !version.is_empty() && version != "0" && version != meta::text(&current, "resourceVersion") {
             check_version(call, version, &live)?;
@@ -74,21 +73,27 @@ impl State {
             codec::parse(body).map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?.value;
         match kind {
             PatchKind::Json => patch::json(current, &patch).map_err(patch_failed),
-            PatchKind::Merge if !patch.is_object() => Err(Status::bad_request("Invalid JSON Patch")),
+            PatchKind::Merge if patch.is_null() => Err(Status::bad_request("Invalid JSON Patch")),
+            PatchKind::Merge if !patch.is_object() => Err(Status::bad_request(format!(
+                "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                type_name(&patch)
+            ))),
             PatchKind::Merge => patch::merge(current, &patch).map_err(patch_failed),
-            PatchKind::Strategic => patch::strategic(&call.def.schema, current, &patch).map_err(patch_failed),
+            PatchKind::Strategic => {
+                patch::strategic(call.def.schema(), current, &patch).map_err(|e| match e {
+                    // Strategic merge works on Go maps and quotes the patch as one.
+                    patch::PatchError::Undecodable(why) => {
+                        invalid_patch(&Value::String(go_value(&patch)), &why)
+                    }
+                    other => patch_failed(other),
+                })
+            }
             PatchKind::Apply => unreachable!("apply does not come here"),
         }
     }
 
     /// What decoding the patched object would say: kind, names, unknown fields.
-    fn accept_patched(
-        &mut self,
-        call: &mut Call,
-        mut new: Value,
-        current: &Value,
-        kind: PatchKind,
-    ) -> Result<Value> {
+    fn accept_patched(&mut self, call: &mut Call, mut new: Value, current: &Value) -> Result<Value> {
         if !new.is_object() || !matches!(new.get("metadata"), Some(Value::Object(_))) {
             let what = new.get("metadata").cloned().unwrap_or(Value::Null);
             if !what.is_null() || !new.is_object() {
@@ -106,9 +111,13 @@ impl State {
             }
             new[key] = json!(want);
         }
+        if !def.is_custom()
+            && let Some(why) = decode::mismatch(&def.group, &def.version, &def.kind, &new)
+        {
+            return Err(invalid_patch(&new, &why));
+        }
         let unknown: Vec<String> =
-            def.schema.prune(&mut new).iter().map(|p| format!("unknown field {}", go_quote(p))).collect();
-        let _ = kind;
+            def.schema().prune(&mut new).iter().map(|p| format!("unknown field {}", go_quote(p))).collect();
         if !unknown.is_empty() && call.options.validation == FieldValidation::Strict {
             return Err(invalid_patch(&new, &format!("strict decoding error: {}", unknown.join(", "))));
         }
@@ -120,8 +129,12 @@ impl State {
                 call.name
             )));
         }
+        crate::strategy::convert(&def, &mut new);
+        meta::tidy(&mut new);
+        call.warnings.extend(meta::dedup_owners(&mut new));
         call.check_namespace(&mut new)?;
-        def.schema.default(&mut new);
+        def.schema().drop_nulls(&mut new);
+        def.schema().default(&mut new);
         Ok(new)
     }
 
@@ -142,21 +155,16 @@ impl State {
         {
             check_version(call, &version, live)?;
         }
-        // Which part of the object this endpoint may touch (resetFields of the strategies).
-        if let Some(map) = applied.as_object_mut() {
-            match call.subresource.as_str() {
-                "status" => {
-                    map.retain(|k, _| matches!(k.as_str(), "apiVersion" | "kind" | "metadata" | "status"))
-                }
-                _ if def.has_status() => map.retain(|k, _| k != "status"),
-                _ => {}
-            }
-        }
+        // The typed object is built before the namespace is filled in, which its errors show; a version means nothing
+        // to an object that is not there.
+        meta::remove(&mut applied, "namespace");
+        meta::remove(&mut applied, "resourceVersion");
+        crate::strategy::convert(&def, &mut applied);
         let current = live.as_ref().map(|l| self.view(&def, &l.value));
         let force = call.options.force.unwrap_or(false);
         let merged =
-            managed::apply(&def.schema, current.as_ref(), &applied, &call.record(&api_version), force)
-                .map_err(patch_failed)?;
+            managed::apply(def.schema(), current.as_ref(), &applied, &call.record(&api_version), force)
+                .map_err(apply_failed)?;
         match live {
             Some(live) => self.apply_update(call, &live, merged),
             None => self.apply_create(call, merged, &applied),
@@ -164,22 +172,26 @@ impl State {
     }
 
     fn apply_update(&mut self, call: &mut Call, live: &Arc<Stored>, mut merged: Value) -> Result<Answer> {
-        call.def.schema.default(&mut merged);
+        call.def.schema().default(&mut merged);
         self.update(call, live, merged, Origin::Apply)
     }
 
-    fn apply_create(&mut self, call: &mut Call, merged: Value, applied: &Value) -> Result<Answer> {
+    fn apply_create(&mut self, call: &mut Call, mut merged: Value, applied: &Value) -> Result<Answer> {
         if !meta::uid(applied).is_empty() {
             let cause = Cause::invalid("metadata.uid", &json!(meta::uid(applied)), "field is immutable");
             return Err(Status::invalid(&call.def, &call.name, vec![cause]));
         }
+        call.check_namespace(&mut merged)?;
         self.create_applied(call, merged)
     }
 
     fn check_applied(&self, call: &Call, applied: &mut Value) -> Result<()> {
+        if applied.is_null() {
+            *applied = json!({});
+        }
         if !applied.is_object() {
             return Err(Status::bad_request(format!(
-                "error decoding YAML: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
                 type_name(applied)
             )));
         }
@@ -232,7 +244,10 @@ fn wrong_type(def: &Definition, key: &str, other: &str) -> Status {
 
 /// 422 that quotes the whole patched object (kube-api.md 2.5).
 fn invalid_patch(patched: &Value, why: &str) -> Status {
-    let quoted = Value::String(patched.to_string());
+    let quoted = match patched {
+        Value::String(s) => Value::String(s.clone()),
+        other => Value::String(other.to_string()),
+    };
     Status::invalid_as("", "", "", vec![Cause::invalid("patch", &quoted, why)])
 }
 
@@ -244,6 +259,21 @@ fn type_name(v: &Value) -> &'static str {
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
+    }
+}
+
+/// The refusals of server-side apply (kube-api.md 2.8).
+fn apply_failed(e: managed::ApplyError) -> Status {
+    match &e {
+        managed::ApplyError::BadRequest(text) => Status::bad_request(text.as_str()),
+        managed::ApplyError::Internal(text) => Status::bare(text.as_str()),
+        managed::ApplyError::Conflicts(conflicts) => {
+            let causes: Vec<Value> = conflicts
+                .iter()
+                .map(|c| json!({"reason": "FieldManagerConflict", "message": c.message(), "field": c.field}))
+                .collect();
+            Status::new(409, "Conflict", e.to_string()).details(json!({"causes": causes}))
+        }
     }
 }
 

@@ -73,7 +73,6 @@ impl Registry {
                 .flatten()
                 .map(|s| Subresource { name: text(s, "subresource"), verbs: strings(&s["verbs"]) })
                 .collect();
-            let schema = crate::port::builtin_schema(group, version, &kind);
             let table = self.table(store, group, &plural);
             let mut traits = strategy::traits(group, &plural);
             traits.status &= subresources.iter().any(|s| s.name == "status");
@@ -85,7 +84,7 @@ impl Registry {
                 verbs: strings(&row["verbs"]),
                 subresources,
                 table,
-                schema,
+                schema: OnceLock::new(),
                 traits,
                 custom: None,
                 plural: plural.clone(),

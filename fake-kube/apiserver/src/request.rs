@@ -125,6 +125,33 @@ impl Params {
         }
     }
 
+    /// `timeout` must be a Go duration; this server answers at once and ignores its value.
+    pub(crate) fn check_timeout(&self) -> Result<()> {
+        let text = self.text("timeout");
+        let bare = text.trim_start_matches(['+', '-']);
+        let units = ["ns", "us", "ms", "s", "m", "h"];
+        let mut rest = bare;
+        let mut good = bare == "0";
+        while !rest.is_empty() && !good {
+            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+            let unit = rest[digits..]
+                .find(|c: char| c.is_ascii_digit() || c == '.')
+                .map_or(&rest[digits..], |n| &rest[digits..digits + n]);
+            if digits == 0 || !units.contains(&unit) {
+                break;
+            }
+            rest = &rest[digits + unit.len()..];
+            good = rest.is_empty();
+        }
+        if good || text.is_empty() {
+            return Ok(());
+        }
+        Err(Status::bad_request(format!(
+            "invalid timeout specified in the request URL - time: invalid duration {}",
+            json!(text)
+        )))
+    }
+
     /// Go's reading of a flag: present and neither `0` nor `false`.
     pub(crate) fn flag(&self, key: &str) -> bool {
         self.get(key).is_some_and(|v| v != "0" && !v.eq_ignore_ascii_case("false"))
@@ -174,7 +201,7 @@ impl WriteOptions {
         if !dry_run.is_empty() && dry_run.iter().any(|v| *v != "All") {
             causes.push(Cause::not_supported("dryRun", &json!(dry_run), &["All"]));
         }
-        let force = match params.get("force") {
+        let force = match params.get("force").filter(|_| kind == "PatchOptions") {
             None => None,
             Some(v) => Some(parse_bool(v)?),
         };
@@ -190,12 +217,9 @@ impl WriteOptions {
         if manager.len() > 128 {
             causes.push(Cause::too_long("fieldManager", 128));
         }
-        if let Some(c) = manager.chars().find(|c| c.is_control()) {
-            causes.push(Cause::invalid(
-                "fieldManager",
-                &json!(manager),
-                &format!("should only contain printable characters: {c:?}"),
-            ));
+        if let Some((at, c)) = manager.char_indices().find(|(_, c)| c.is_control()) {
+            let why = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
+            causes.push(Cause::invalid("fieldManager", &json!(manager), &why));
         }
         let validation = match params.text("fieldValidation") {
             "" | "Warn" => FieldValidation::Warn,

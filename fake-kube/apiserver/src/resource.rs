@@ -1,8 +1,8 @@
 //! What the server knows about one resource of one group version.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use fake_kube_schema::Schema;
+use fake_kube_schema::{Builtins, Schema};
 use serde_json::Value;
 
 use crate::names::NameRule;
@@ -54,7 +54,8 @@ pub(crate) struct Definition {
     pub(crate) verbs: Vec<String>,
     pub(crate) subresources: Vec<Subresource>,
     pub(crate) table: TableId,
-    pub(crate) schema: Schema,
+    /// Compiled at first use: most built-in kinds are never touched.
+    pub(crate) schema: OnceLock<Schema>,
     pub(crate) traits: Traits,
     pub(crate) custom: Option<CustomVersion>,
 }
@@ -106,6 +107,12 @@ impl Definition {
 
     pub(crate) fn qualified_resource(&self) -> String {
         qualify(&self.plural, &self.group)
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        self.schema.get_or_init(|| {
+            Builtins::load().schema(&self.group, &self.version, &self.kind).unwrap_or_else(Schema::schemaless)
+        })
     }
 
     pub(crate) fn is_custom(&self) -> bool {

@@ -331,11 +331,6 @@ impl FieldSelector {
     pub(crate) fn matches(&self, field: impl Fn(&str) -> String) -> bool {
         self.0.iter().all(|c| (field(&c.path) == c.value) == c.equal)
     }
-
-    /// The value a single `path=value` clause asks for.
-    pub(crate) fn exact(&self, path: &str) -> Option<&str> {
-        self.0.iter().find(|c| c.path == path && c.equal).map(|c| c.value.as_str())
-    }
 }
 
 fn split_terms(text: &str) -> Vec<String> {

@@ -248,7 +248,7 @@ impl Exchange {
     fn send_document(&self, d: Document) -> Response<ApiBody> {
         if let Some(to) = &d.redirect {
             self.tell(301, "", "");
-            let mut r = response(301, ApiBody::full(Bytes::new()));
+            let mut r = respond(301, "application/json", Bytes::new());
             if let Ok(v) = HeaderValue::from_str(to) {
                 r.headers_mut().insert(header::LOCATION, v);
             }
@@ -281,7 +281,7 @@ impl Exchange {
         let wording = if def.is_custom() {
             Wording::Custom
         } else {
-            Wording::Builtin { collection: route.name.is_empty() }
+            Wording::Builtin { collection: matches!(verb, "list" | "watch") }
         };
         let form = if route.subresource == "log" {
             Form::JSON
@@ -293,7 +293,11 @@ impl Exchange {
                 "application/json, application/yaml, application/vnd.kubernetes.protobuf",
             ));
         }
+        if verb != "watch" {
+            self.params.check_timeout()?;
+        }
         let mut call = self.call(&def, route, verb)?;
+        call.warnings.extend(deprecation(&def));
         if route.subresource == "log" {
             return self.log(&call);
         }
@@ -306,9 +310,6 @@ impl Exchange {
                 return Ok(r);
             }
         };
-        if let Some(text) = def.custom.as_ref().and_then(|c| c.warning.clone()) {
-            call.warnings.insert(0, text);
-        }
         let mut r = self.render(answer, form, verdict);
         warn(&mut r, &call.warnings);
         Ok(r)
@@ -547,6 +548,17 @@ fn delete_body(body: &Bytes, content_type: &str) -> Result<Option<Value>> {
         )));
     }
     Ok(Some(value))
+}
+
+/// The warning every use of a deprecated version earns.
+fn deprecation(def: &Definition) -> Option<String> {
+    match (def.group.as_str(), def.plural.as_str()) {
+        ("", "endpoints") => {
+            Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned())
+        }
+        ("", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+".to_owned()),
+        _ => def.custom.as_ref().and_then(|c| c.warning.clone()),
+    }
 }
 
 fn warn(response: &mut Response<ApiBody>, warnings: &[String]) {

@@ -13,9 +13,9 @@ pub struct Status {
     pub code: u16,
     pub reason: String,
     pub message: String,
-    pub details: Option<Value>,
-    /// Further members of `metadata`; only an expired list uses it (`continue`).
-    pub metadata: Map<String, Value>,
+    pub details: Option<Box<Value>>,
+    /// `metadata.continue`: how to read on after an expired list.
+    pub continue_token: Option<String>,
     /// Sent as the `Retry-After` header.
     pub retry_after: Option<u64>,
     /// Answered as text/plain instead of a Status object.
@@ -39,26 +39,29 @@ impl Status {
             reason: reason.to_owned(),
             message: message.into(),
             details: None,
-            metadata: Map::new(),
+            continue_token: None,
             retry_after: None,
             plain: false,
         }
     }
 
     pub(crate) fn details(mut self, details: Value) -> Status {
-        self.details = Some(details);
+        self.details = Some(Box::new(details));
         self
     }
 
     /// The body as the API shows it.
     pub fn to_value(&self) -> Value {
-        let mut out = json!({"kind": "Status", "apiVersion": "v1", "metadata": self.metadata, "status": "Failure",
+        let mut out = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message});
+        if let Some(token) = &self.continue_token {
+            out["metadata"]["continue"] = json!(token);
+        }
         if !self.reason.is_empty() {
             out["reason"] = json!(self.reason);
         }
         if let Some(details) = &self.details {
-            out["details"] = details.clone();
+            out["details"] = (**details).clone();
         }
         out["code"] = json!(self.code);
         out
@@ -171,7 +174,6 @@ impl Status {
 
     pub(crate) fn too_large() -> Status {
         Status::new(413, "RequestEntityTooLarge", format!("Request entity too large: limit is {BODY_MAX}"))
-            .details(json!({}))
     }
 }
 

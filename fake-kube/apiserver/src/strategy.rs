@@ -1,6 +1,5 @@
 //! How built-in kinds differ: names, generation, status, what a write may touch (registry/*/strategy.go).
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::meta;
@@ -64,7 +63,7 @@ pub(crate) fn traits(group: &str, plural: &str) -> Traits {
 }
 
 /// Before validation of a create: what the server sets or clears beyond metadata.
-pub(crate) fn prepare_create(def: &Definition, object: &mut Value, uid: &str, now: Timestamp) {
+pub(crate) fn prepare_create(def: &Definition, object: &mut Value, uid: &str) {
     if def.has_status() {
         reset_status(def, object);
     }
@@ -74,10 +73,8 @@ pub(crate) fn prepare_create(def: &Definition, object: &mut Value, uid: &str, no
             object["status"] = json!({"phase": "Pending", "qosClass": qos(object)});
         }
         ("batch", "jobs") => job_labels(object, uid),
-        ("", "events") | ("events.k8s.io", "events") => {}
         _ => {}
     }
-    let _ = now;
 }
 
 /// `status` as it is right after creation.
@@ -145,15 +142,21 @@ fn job_labels(object: &mut Value, uid: &str) {
     if !object["spec"]["template"].is_object() {
         object["spec"]["template"] = json!({});
     }
-    for target in [&mut object["spec"]["template"]] {
-        let map = meta::of(target).entry("labels").or_insert_with(|| json!({}));
-        if map.is_object() {
-            for (k, v) in labels {
-                map[k] = v.into();
-            }
+    let map = meta::of(&mut object["spec"]["template"]).entry("labels").or_insert_with(|| json!({}));
+    if map.is_object() {
+        for (k, v) in labels {
+            map[k] = v.into();
         }
     }
     object["spec"]["selector"] = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
+    if object["spec"]["manualSelector"].is_null() {
+        object["spec"]["manualSelector"] = json!(false);
+    }
+    // A job without labels shows those of its template.
+    let labels = object["spec"]["template"]["metadata"]["labels"].clone();
+    if meta::get(object, "labels").is_none() {
+        meta::set(object, "labels", labels);
+    }
 }
 
 /// Guaranteed, Burstable or BestEffort (pkg/apis/core/v1/helper/qos).
@@ -239,4 +242,58 @@ fn strip(object: &Value) -> Value {
         map.shift_remove("metadata");
     }
     out
+}
+
+/// What decoding folds together: `stringData` of a Secret goes into `data`.
+pub(crate) fn convert(def: &Definition, object: &mut Value) {
+    use base64::Engine;
+    if !def.is("", "secrets") {
+        return;
+    }
+    let Some(Value::Object(texts)) = object.as_object_mut().and_then(|m| m.shift_remove("stringData")) else {
+        return;
+    };
+    for (key, value) in texts {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(value.as_str().unwrap_or(""));
+        if !object["data"].is_object() {
+            object["data"] = json!({});
+        }
+        object["data"][key] = json!(encoded);
+    }
+}
+
+/// Pods tolerate a lost node for five minutes unless they say otherwise.
+pub(crate) fn default_tolerations(pod: &mut Value) {
+    let mut list = pod["spec"]["tolerations"].as_array().cloned().unwrap_or_default();
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        let tolerated = list.iter().any(|t| {
+            let (k, effect) = (t["key"].as_str().unwrap_or(""), t["effect"].as_str().unwrap_or(""));
+            (k == key || k.is_empty()) && (effect == "NoExecute" || effect.is_empty())
+        });
+        if !tolerated {
+            list.push(
+                json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}),
+            );
+        }
+    }
+    pod["spec"]["tolerations"] = Value::Array(list);
+}
+
+/// Members of a status that Go always writes, or derives from each other.
+pub(crate) fn fill_status(def: &Definition, object: &mut Value) {
+    if !def.is("", "pods") {
+        return;
+    }
+    let Some(status) = object.get_mut("status").filter(|s| s.is_object()) else { return };
+    let conditions = status.get_mut("conditions").and_then(Value::as_array_mut);
+    for c in conditions.into_iter().flatten().filter_map(Value::as_object_mut) {
+        for key in ["lastProbeTime", "lastTransitionTime"] {
+            c.entry(key).or_insert(Value::Null);
+        }
+    }
+    if let Some(ip) = status["podIP"].as_str().filter(|s| !s.is_empty()).map(str::to_owned)
+        && status["podIPs"].as_array().is_none_or(Vec::is_empty)
+    {
+        status["podIPs"] = json!([{"ip": ip}]);
+    }
 }

@@ -1,8 +1,6 @@
 //! Subresources other than status: scale, eviction, binding, token, finalize, log (kube-api.md 2.11).
 
-use fake_kube_schema::Cause;
-
-use crate::port as managed;
+use fake_kube_schema::{Cause, managed};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -204,7 +202,7 @@ impl State {
             }
         }
         let api_version = call.def.api_version();
-        managed::track_update(&call.def.schema, Some(&live.value), &mut next, &call.record(&api_version));
+        managed::track_update(call.def.schema(), Some(&live.value), &mut next, &call.record(&api_version));
         if !call.options.dry_run {
             self.commit(call, next);
         }

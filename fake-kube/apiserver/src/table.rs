@@ -1,27 +1,33 @@
-//! Rows and columns of a Table: what `kubectl get` prints.
+//! Rows and columns of a Table: what `kubectl get` prints. The columns themselves are fake-kube-schema's.
 
 use std::sync::Arc;
 
+use fake_kube_schema::table::Table;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::meta;
 use crate::resource::Definition;
 
 /// The printer of a resource.
-pub(crate) struct Printer;
+pub(crate) struct Printer(Table);
 
 impl Printer {
-    pub(crate) fn of(_def: &Arc<Definition>) -> Printer {
-        Printer
+    pub(crate) fn of(def: &Arc<Definition>) -> Printer {
+        Printer(match &def.custom {
+            Some(c) => Table::custom(c.columns.as_array().map_or(&[], Vec::as_slice)),
+            None => Table::built_in(&def.group, &def.plural),
+        })
     }
 
     pub(crate) fn columns(&self) -> Value {
-        json!([{"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0},
-            {"name": "Created At", "type": "date", "format": "", "description": "", "priority": 0}])
+        Value::Array(self.0.definitions().to_vec())
     }
 
-    pub(crate) fn row(&self, object: &Value, _now: Timestamp) -> Value {
-        json!({"cells": [meta::name(object), meta::text(object, "creationTimestamp")]})
+    pub(crate) fn row(&self, object: &Value, now: Timestamp) -> Value {
+        let mut row = json!({"cells": self.0.cells(object, now)});
+        if let Some(conditions) = self.0.conditions(object) {
+            row["conditions"] = conditions;
+        }
+        row
     }
 }

@@ -1,12 +1,13 @@
 //! Validation of metadata, the same for every kind (apimachinery/pkg/api/validation/objectmeta.go).
 
 use fake_kube_schema::Cause;
-use fake_kube_schema::text::go_quote;
+use fake_kube_schema::text::{go_quote, go_type, go_value};
 use serde_json::{Value, json};
 
 use crate::meta;
 use crate::names;
 use crate::resource::Definition;
+use crate::selector::LabelSelector;
 
 const ANNOTATIONS_MAX: usize = 256 * 1024;
 
@@ -14,18 +15,18 @@ const ANNOTATIONS_MAX: usize = 256 * 1024;
 pub(crate) fn create(def: &Definition, object: &Value) -> Vec<Cause> {
     let mut out = Vec::new();
     let name = meta::name(object);
+    let prefix = meta::text(object, "generateName");
+    if !prefix.is_empty() {
+        // A trailing dash is as good as a letter here: more follows.
+        let masked = prefix.strip_suffix('-').map_or_else(|| prefix.to_owned(), |p| format!("{p}a"));
+        let why = def.traits.name_rule.check(&masked);
+        out.extend(why.iter().map(|w| Cause::invalid("metadata.generateName", &json!(prefix), w)));
+    }
     if name.is_empty() {
         out.push(Cause::required("metadata.name", "name or generateName is required"));
     } else {
-        let prefix = meta::text(object, "generateName");
-        let generated =
-            !prefix.is_empty() && name.starts_with(prefix) && name.len() == prefix.len().min(58) + 5;
         let why = def.traits.name_rule.check(name);
-        if generated && !why.is_empty() {
-            out.extend(why.iter().map(|w| Cause::invalid("metadata.generateName", &json!(name), w)));
-        } else {
-            out.extend(why.iter().map(|w| Cause::invalid("metadata.name", &json!(name), w)));
-        }
+        out.extend(why.iter().map(|w| Cause::invalid("metadata.name", &json!(name), w)));
     }
     if let Some(generation) = meta::generation(object).filter(|g| *g < 0) {
         out.push(Cause::invalid(
@@ -38,12 +39,20 @@ pub(crate) fn create(def: &Definition, object: &Value) -> Vec<Cause> {
     out
 }
 
-/// Metadata of an update: what may not change, then the common rules.
+/// Metadata of an update: what may not change, then the common rules. What changed is reported twice, as the generic
+/// and the kind's validator of a real server both find it (cases del-finalizer-update, upd-put-system-fields).
 pub(crate) fn update(object: &Value, old: &Value) -> Vec<Cause> {
-    let mut out = Vec::new();
+    let changed = changes(object, old);
+    let mut out = changed.clone();
     common(object, &mut out);
+    out.extend(changed);
+    out
+}
+
+fn changes(object: &Value, old: &Value) -> Vec<Cause> {
+    let mut out = Vec::new();
     if meta::is_deleting(old) {
-        new_finalizers(object, old, &mut out);
+        out.extend(new_finalizers(object, old));
     }
     for key in
         ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"]
@@ -57,23 +66,46 @@ pub(crate) fn update(object: &Value, old: &Value) -> Vec<Cause> {
     out
 }
 
-/// Reported twice, as the two validators of a real server both run (case del-finalizer-update).
-fn new_finalizers(object: &Value, old: &Value, out: &mut Vec<Cause>) {
+fn new_finalizers(object: &Value, old: &Value) -> Option<Cause> {
     let had = meta::finalizers(old);
     let mut added: Vec<&str> = meta::finalizers(object).into_iter().filter(|f| !had.contains(f)).collect();
     added.sort_unstable();
-    if added.is_empty() {
-        return;
-    }
     let list: Vec<String> = added.iter().map(|f| go_quote(f)).collect();
     let why = format!(
         "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
         list.join(", ")
     );
-    out.extend([
-        Cause::forbidden("metadata.finalizers", &why),
-        Cause::forbidden("metadata.finalizers", &why),
-    ]);
+    (!added.is_empty()).then(|| Cause::forbidden("metadata.finalizers", &why))
+}
+
+/// The replicas of a custom resource with a scale must be readable and not negative (cases crv-minimum, crv-scale).
+pub(crate) fn scale(def: &Definition, object: &Value) -> Vec<Cause> {
+    let Some(paths) = def.custom.as_ref().and_then(|c| c.scale.as_ref()) else { return Vec::new() };
+    let accessor = |v: &Value, wanted: &str| {
+        let why = format!(
+            "{} accessor error: {} is of the type {}, expected {wanted}",
+            paths.spec,
+            go_value(v),
+            go_type(v)
+        );
+        vec![Cause::invalid(paths.spec.clone(), &json!(0), &why)]
+    };
+    let mut at = object;
+    for key in paths.spec.split('.').filter(|s| !s.is_empty()) {
+        if !at.is_object() {
+            return accessor(at, "map[string]interface{}");
+        }
+        match at.get(key) {
+            Some(v) => at = v,
+            None => return Vec::new(),
+        }
+    }
+    match at.as_i64() {
+        Some(n) if n < 0 => vec![Cause::invalid(paths.spec.clone(), at, "should be a non-negative integer")],
+        Some(_) => Vec::new(),
+        None if at.is_null() => Vec::new(),
+        None => accessor(at, "int64"),
+    }
 }
 
 fn common(object: &Value, out: &mut Vec<Cause>) {
@@ -169,6 +201,8 @@ pub(crate) fn of_kind(def: &Definition, object: &Value, old: Option<&Value>) -> 
         ("", "secrets") => config_data(object, old, &["data"]),
         ("" | "events.k8s.io", "events") => event(def, object, old),
         ("coordination.k8s.io", "leases") => lease(object),
+        ("", "namespaces") => namespace(object),
+        ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets") => workload(object, old),
         _ => Vec::new(),
     }
 }
@@ -308,6 +342,38 @@ fn lease(object: &Value) -> Vec<Cause> {
     }
     if let Some(n) = spec["leaseTransitions"].as_i64().filter(|n| *n < 0) {
         out.push(Cause::invalid("spec.leaseTransitions", &json!(n), "must be greater than or equal to 0"));
+    }
+    out
+}
+
+/// The phase of a namespace follows its deletion.
+fn namespace(object: &Value) -> Vec<Cause> {
+    let phase = object["status"]["phase"].as_str().unwrap_or("");
+    let deleting = meta::is_deleting(object);
+    let wanted = if deleting { "Terminating" } else { "Active" };
+    if phase == wanted || phase.is_empty() {
+        return Vec::new();
+    }
+    let when = if deleting { "is not empty" } else { "is empty" };
+    let why = format!("may only be '{wanted}' if `deletionTimestamp` {when}");
+    vec![Cause::invalid("status.Phase", &json!(phase), &why)]
+}
+
+/// The selector of a workload: there, matching its template, never changed (cases val-deployment, val-statefulset).
+fn workload(object: &Value, old: Option<&Value>) -> Vec<Cause> {
+    let selector = &object["spec"]["selector"];
+    let mut out = Vec::new();
+    if selector.is_null() {
+        out.push(Cause::required("spec.selector", ""));
+    }
+    let template = &object["spec"]["template"];
+    if selector.is_null() || !LabelSelector::from_object(selector).matches(template) {
+        let labels = template["metadata"]["labels"].clone();
+        let why = "`selector` does not match template `labels`";
+        out.push(Cause::invalid("spec.template.metadata.labels", &labels, why));
+    }
+    if old.is_some_and(|o| o["spec"]["selector"] != *selector) {
+        out.push(Cause::invalid("spec.selector", selector, "field is immutable"));
     }
     out
 }

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use fake_kube_schema::Cause;
 use fake_kube_schema::text::go_quote;
-
-use crate::port as managed;
+use fake_kube_schema::{Cause, managed};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -18,7 +16,7 @@ use crate::resource::Definition;
 use crate::server::State;
 use crate::status::{Result, Status};
 use crate::store::{self, Key, Stored};
-use crate::{strategy, validate};
+use crate::{decode, strategy, validate};
 
 /// One request to a resource, name and namespace resolved.
 pub(crate) struct Call {
@@ -53,6 +51,17 @@ impl Call {
             api_version,
             subresource: &self.subresource,
             now: self.now,
+            reset_fields: self.reset_fields(),
+        }
+    }
+
+    /// Fields this endpoint does not write (resetFields of the strategies).
+    fn reset_fields(&self) -> &'static [&'static str] {
+        match (self.subresource.as_str(), self.def.is_custom()) {
+            ("status", true) => &["spec", "metadata"],
+            ("status", false) => &["spec"],
+            ("", _) if self.def.has_status() => &["status"],
+            _ => &[],
         }
     }
 
@@ -76,7 +85,7 @@ impl State {
         let mut out = if events::is_view(def) { events::from_storage(def, stored) } else { stored.clone() };
         out["apiVersion"] = json!(def.api_version());
         if def.is_custom() {
-            def.schema.default(&mut out);
+            def.schema().default(&mut out);
         }
         out
     }
@@ -100,7 +109,7 @@ impl State {
 
     /// The creating half of a server-side apply: fields are owned already.
     pub(crate) fn create_applied(&mut self, call: &mut Call, mut object: Value) -> Result<Answer> {
-        call.def.schema.default(&mut object);
+        call.def.schema().default(&mut object);
         let object = self.admit_create(call, object)?;
         let owned = meta::get(&object, "managedFields").cloned();
         let mut value = self.finish_create(call, object)?;
@@ -120,15 +129,27 @@ impl State {
     pub(crate) fn prepare_body(&mut self, call: &mut Call, decoded: Decoded) -> Result<Value> {
         let mut value = decoded.value;
         let mut strict = decoded.strict;
+        if !call.def.is_custom()
+            && let Some(why) = decode::mismatch(&call.def.group, &call.def.version, &call.def.kind, &value)
+        {
+            return Err(codec::cannot_handle(&call.def, &why));
+        }
         strict.extend(
-            call.def.schema.prune(&mut value).into_iter().map(|p| format!("unknown field {}", go_quote(&p))),
+            call.def
+                .schema()
+                .prune(&mut value)
+                .into_iter()
+                .map(|p| format!("unknown field {}", go_quote(&p))),
         );
         call.report_strict(strict)?;
         value["apiVersion"] = json!(call.def.api_version());
         value["kind"] = json!(call.def.kind);
-        meta::of(&mut value);
+        meta::tidy(&mut value);
+        call.warnings.extend(meta::dedup_owners(&mut value));
         call.check_namespace(&mut value)?;
-        call.def.schema.default(&mut value);
+        call.def.schema().drop_nulls(&mut value);
+        strategy::convert(&call.def, &mut value);
+        call.def.schema().default(&mut value);
         Ok(value)
     }
 
@@ -188,16 +209,15 @@ impl State {
         if def.has_status() && !def.is_custom() {
             strategy::keep(&mut object, &Value::Null, "status");
         }
-        managed::track_update(&def.schema, None, &mut object, &call.record(&api_version));
-        strategy::prepare_create(&def, &mut object, &uid, call.now);
+        managed::track_update(def.schema(), None, &mut object, &call.record(&api_version));
+        strategy::prepare_create(&def, &mut object, &uid);
         if def.is_custom() || def.traits.generation {
             meta::set(&mut object, "generation", json!(1));
         }
         self.prepare_special(call, &mut object, None)?;
-        let mut causes = validate::create(&def, &object);
-        let found = def.schema.check(&object, None, &causes);
-        causes.extend(found.errors);
-        call.warnings.extend(found.warnings);
+        let mut causes = validate::scale(&def, &object);
+        causes.extend(validate::create(&def, &object));
+        call.check_schema(&object, None, &mut causes);
         let stored_form = events::to_storage(&def, object.clone());
         causes.extend(validate::of_kind(&def, &stored_form, None));
         self.refuse_invalid(call, &object, causes)?;
@@ -235,6 +255,9 @@ impl State {
 
     /// Defaults and allocations of single kinds that need more than the object itself.
     fn prepare_special(&mut self, call: &mut Call, object: &mut Value, old: Option<&Value>) -> Result<()> {
+        if call.def.is("", "pods") && old.is_none() {
+            self.pod_admission(object);
+        }
         if call.def.is("", "services") {
             return self.services.prepare(call, object, old);
         }
@@ -242,6 +265,39 @@ impl State {
             crate::crd::prepare(object, old);
         }
         Ok(())
+    }
+
+    /// DefaultTolerationSeconds and Priority: what admission adds to every pod.
+    fn pod_admission(&self, pod: &mut Value) {
+        if !pod["spec"].is_object() {
+            return;
+        }
+        let class = pod["spec"]["priorityClassName"].as_str().unwrap_or("").to_owned();
+        let classes = self.registry.get("scheduling.k8s.io", "v1", "priorityclasses");
+        let all = classes
+            .map(|d| self.store.range(d.table, "", "").map(|(_, s)| s.value.clone()).collect::<Vec<_>>());
+        let found = all
+            .unwrap_or_default()
+            .into_iter()
+            .find(|c| if class.is_empty() { c["globalDefault"] == true } else { meta::name(c) == class });
+        let (value, policy) = match &found {
+            Some(c) => (
+                c["value"].clone(),
+                c["preemptionPolicy"].as_str().unwrap_or("PreemptLowerPriority").to_owned(),
+            ),
+            None => (json!(0), "PreemptLowerPriority".to_owned()),
+        };
+        strategy::default_tolerations(pod);
+        let spec = &mut pod["spec"];
+        if spec["priority"].is_null() {
+            spec["priority"] = value;
+        }
+        if spec["preemptionPolicy"].is_null() {
+            spec["preemptionPolicy"] = json!(policy);
+        }
+        if let Some(c) = found.filter(|_| class.is_empty()) {
+            spec["priorityClassName"] = json!(meta::name(&c));
+        }
     }
 
     fn refuse_invalid(&self, call: &Call, object: &Value, mut causes: Vec<Cause>) -> Result<()> {
@@ -322,12 +378,15 @@ impl State {
         self.restore_metadata(call, &mut new, &old, live, origin)?;
         let api_version = def.api_version();
         match call.subresource.as_str() {
-            "status" => new = status_only(&def, new, &old),
+            "status" => {
+                new = status_only(&def, new, &old);
+                strategy::fill_status(&def, &mut new);
+            }
             _ if def.has_status() => strategy::keep(&mut new, &old, "status"),
             _ => {}
         }
         if origin != Origin::Apply {
-            managed::track_update(&def.schema, Some(&old), &mut new, &call.record(&api_version));
+            managed::track_update(def.schema(), Some(&old), &mut new, &call.record(&api_version));
         }
         if call.subresource == "status" {
             if def.is_custom() {
@@ -337,10 +396,9 @@ impl State {
             strategy::prepare_update(&def, &mut new, &old);
         }
         self.prepare_special(call, &mut new, Some(&old))?;
-        let mut causes = validate::update(&new, &old);
-        let found = def.schema.check(&new, Some(&old), &causes);
-        causes.extend(found.errors);
-        call.warnings.extend(found.warnings);
+        let mut causes = validate::scale(&def, &new);
+        causes.extend(validate::update(&new, &old));
+        call.check_schema(&new, Some(&old), &mut causes);
         let (new_stored, old_stored) = (events::to_storage(&def, new.clone()), &*live.value);
         causes.extend(validate::of_kind(&def, &new_stored, Some(old_stored)));
         self.refuse_invalid(call, &new, causes)?;
@@ -354,7 +412,6 @@ impl State {
             && !self.held_by_spec(&def, &new);
         if done {
             // The answer shows the object the client wrote; watchers see the last stored state go (kube-api.md 2.6).
-            meta::set(&mut new.clone(), "resourceVersion", json!(live.revision.to_string()));
             if !call.options.dry_run {
                 self.remove(call, live);
             }
@@ -427,7 +484,7 @@ impl State {
             }
         }
         meta::set(new, "resourceVersion", json!(live.revision.to_string()));
-        if meta::get(new, "managedFields").is_none() {
+        if origin != Origin::Apply && meta::get(new, "managedFields").is_none() {
             meta::copy(old, new, "managedFields");
         }
         Ok(())
@@ -505,6 +562,17 @@ impl Call {
             }
             FieldValidation::Ignore => Ok(()),
         }
+    }
+
+    /// Schema and rules of a custom resource. Built-in kinds are held to Go types and hand-written rules instead; their
+    /// OpenAPI documents are looser in places (nulls) and stricter in others (required members Go fills in).
+    fn check_schema(&mut self, object: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
+        if !self.def.is_custom() {
+            return;
+        }
+        let found = self.def.schema().check(object, old, causes);
+        causes.extend(found.errors);
+        self.warnings.extend(found.warnings);
     }
 
     /// The namespace of the body follows the URL.

@@ -1,0 +1,174 @@
+//! The in-process transport: the service of one server, on a clock that jumps to whatever is waited for.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use tower::Service;
+
+use super::transport::{Events, Reply, Sent, Start, Transport};
+use crate::{ApiBody, ApiServer, ApiService, Clock, ManualClock, Options, User};
+
+pub struct Local {
+    pub server: ApiServer,
+    pub clock: ManualClock,
+    service: ApiService,
+    start: Timestamp,
+}
+
+const ADDRESS: &str = "127.0.0.1:6443";
+
+impl Local {
+    /// A fresh server at a fixed moment, everything drawn from `seed`.
+    pub fn new(seed: u64) -> Local {
+        let start = Timestamp::from_second(1_795_262_400).unwrap_or(Timestamp::UNIX_EPOCH);
+        let clock = ManualClock::new(start);
+        let server = ApiServer::new(Options { seed, ..Options::new(Arc::new(clock.clone())) });
+        let service = server.service(User::admin());
+        Local { server, clock, service, start }
+    }
+
+    fn send(&mut self, sent: &Sent) -> Result<http::Response<ApiBody>, String> {
+        let mut builder = http::Request::builder().method(sent.method.as_str()).uri(sent.target.as_str());
+        for (k, v) in &sent.headers {
+            builder = builder.header(k, v);
+        }
+        let body = Full::new(Bytes::from(sent.body.clone().unwrap_or_default()));
+        let request = builder.body(body).map_err(|e| format!("{}: {e}", sent.target))?;
+        let clock = self.clock.clone();
+        wait(&clock, self.service.call(request)).map_err(|e| e.to_string())
+    }
+}
+
+/// Polls a future to its end, moving the clock whenever it waits.
+fn wait<F: Future>(clock: &ManualClock, f: F) -> F::Output {
+    let mut f = pin!(f);
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(out) = f.as_mut().poll(&mut cx) {
+            return out;
+        }
+        let next = clock.next_due().unwrap_or_else(|| clock.now() + SignedDuration::from_secs(1));
+        clock.advance_to(next);
+    }
+}
+
+fn headers(r: &http::Response<ApiBody>) -> Vec<(String, String)> {
+    let all = r.headers().iter();
+    all.map(|(k, v)| (k.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect()
+}
+
+impl Transport for Local {
+    fn address(&self) -> String {
+        ADDRESS.to_owned()
+    }
+
+    fn request(&mut self, sent: &Sent) -> Result<Reply, String> {
+        let response = self.send(sent)?;
+        let (status, headers) = (response.status().as_u16(), headers(&response));
+        let clock = self.clock.clone();
+        let body = wait(&clock, response.into_body().collect()).map_err(|e| e.to_string())?;
+        let body = if sent.method == "HEAD" { vec![] } else { body.to_bytes().to_vec() };
+        Ok(Reply { status, headers, body })
+    }
+
+    fn watch(&mut self, sent: &Sent) -> Result<Start, String> {
+        let response = self.send(sent)?;
+        let (status, mut headers) = (response.status().as_u16(), headers(&response));
+        if status != 200 {
+            let clock = self.clock.clone();
+            let body = wait(&clock, response.into_body().collect()).map_err(|e| e.to_string())?;
+            return Ok(Start::Refused(Reply { status, headers, body: body.to_bytes().to_vec() }));
+        }
+        // What HTTP/1.1 makes of a body without a length.
+        headers.push(("transfer-encoding".to_owned(), "chunked".to_owned()));
+        let events = Watching {
+            body: response.into_body(),
+            clock: self.clock.clone(),
+            text: Vec::new(),
+            ready: VecDeque::new(),
+            closed: false,
+        };
+        Ok(Start::Stream { status, headers, events: Box::new(events) })
+    }
+
+    fn sleep(&mut self, seconds: f64) {
+        self.clock.advance_to(self.clock.now() + SignedDuration::from_secs_f64(seconds));
+    }
+
+    fn elapsed(&self) -> f64 {
+        self.clock.now().duration_since(self.start).as_secs_f64()
+    }
+
+    fn server_time(&self) -> i64 {
+        self.clock.now().as_second()
+    }
+}
+
+struct Watching {
+    body: ApiBody,
+    clock: ManualClock,
+    text: Vec<u8>,
+    ready: VecDeque<Value>,
+    closed: bool,
+}
+
+impl Watching {
+    /// Takes in what is there; true when something came or the stream ended.
+    fn pull(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        match std::pin::Pin::new(&mut self.body).poll_frame(&mut cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.text.extend_from_slice(&frame.into_data().unwrap_or_default());
+                while let Some(end) = self.text.iter().position(|b| *b == b'\n') {
+                    let line: Vec<u8> = self.text.drain(..=end).collect();
+                    if let Ok(v) = serde_json::from_slice(&line) {
+                        self.ready.push_back(v);
+                    }
+                }
+                true
+            }
+            Poll::Ready(_) => {
+                self.closed = true;
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+}
+
+impl Events for Watching {
+    fn read(&mut self, count: Option<usize>, seconds: f64) -> Result<Vec<Value>, String> {
+        let deadline = self.clock.now() + SignedDuration::from_secs_f64(seconds);
+        let mut out = Vec::new();
+        loop {
+            while count.is_none_or(|n| out.len() < n) {
+                match self.ready.pop_front() {
+                    Some(e) => out.push(e),
+                    None => break,
+                }
+            }
+            if count.is_some_and(|n| out.len() >= n) || self.closed {
+                return Ok(out);
+            }
+            if self.pull() {
+                continue;
+            }
+            if self.clock.now() >= deadline {
+                return Ok(out);
+            }
+            self.clock.advance_to(self.clock.next_due().map_or(deadline, |t| t.min(deadline)));
+        }
+    }
+
+    fn closed(&self) -> bool {
+        self.closed
+    }
+}

@@ -1,0 +1,16 @@
+//! Recorded conformance cases as a test: a reader of the case format, a runner over any transport, a comparison.
+//!
+//! The format and its placeholders are those the recordings were made with; a case is a list of steps (requests, watches)
+//! each with the answer a real server gave. [`run`] drives a [`Transport`]; [`local::Local`] is the in-process one.
+//! Left out: webhooks and websockets, which need a network.
+
+mod case;
+pub mod local;
+mod normalise;
+mod run;
+mod transport;
+mod value;
+
+pub use case::{Case, Fixture, Topic, load};
+pub use run::{Outcome, install, run};
+pub use transport::{Events, Reply, Sent, Start, Transport};

@@ -1,0 +1,46 @@
+//! How a case reaches a server: in process, or over a socket.
+
+use serde_json::Value;
+
+/// A request of a step.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub method: String,
+    /// Path and query, percent-encoded.
+    pub target: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Option<Vec<u8>>,
+}
+
+/// An answer read to its end. Header names are lower case.
+#[derive(Clone, Debug, Default)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+/// What a watch request began with.
+pub enum Start {
+    Stream { status: u16, headers: Vec<(String, String)>, events: Box<dyn Events> },
+    Refused(Reply),
+}
+
+/// A running watch.
+pub trait Events {
+    /// Waits until `count` events came, the stream ended, or `seconds` passed.
+    fn read(&mut self, count: Option<usize>, seconds: f64) -> Result<Vec<Value>, String>;
+    fn closed(&self) -> bool;
+}
+
+pub trait Transport {
+    /// `host:port` as the server shows it.
+    fn address(&self) -> String;
+    fn request(&mut self, sent: &Sent) -> Result<Reply, String>;
+    fn watch(&mut self, sent: &Sent) -> Result<Start, String>;
+    fn sleep(&mut self, seconds: f64);
+    /// Seconds since some fixed moment.
+    fn elapsed(&self) -> f64;
+    /// Seconds since the epoch as the server tells time.
+    fn server_time(&self) -> i64;
+}

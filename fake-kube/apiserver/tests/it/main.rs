@@ -1,0 +1,3 @@
+//! Tests of the API server in process.
+
+mod conformance;
