@@ -8,7 +8,7 @@ use crate::throwable::{Throwable, class};
 use indexmap::IndexMap;
 use std::collections::BTreeMap;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VertexSpec {
     pub name: String,
     /// The plan's description, `a<br/>+- b<br/>`.
@@ -21,7 +21,7 @@ pub struct VertexSpec {
     pub inputs: Vec<(usize, &'static str)>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
     pub name: String,
     pub vertices: Vec<VertexSpec>,

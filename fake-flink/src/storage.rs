@@ -26,10 +26,19 @@ pub struct Snapshot {
 pub enum HaFile {
     /// `completedCheckpoint<hex>`: where the state lies, or the state itself for JobManager storage.
     Checkpoint { path: String, snapshot: Snapshot },
-    /// `submittedJobGraph<hex>` / `submittedExecutionPlan<hex>`.
-    Plan { job: String },
+    /// `submittedJobGraph<hex>` / `submittedExecutionPlan<hex>`: what a recovery runs, whatever `main()` says by then.
+    Plan(Box<Plan>),
     /// `job-result-store/...json`.
     Result { job: String, state: String },
+}
+
+/// A stored job: its program under its arguments and the configuration it was submitted with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub job: String,
+    pub program: crate::program::Job,
+    pub parallelism: u32,
+    pub conf: crate::conf::Conf,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,8 +9,10 @@ use super::facts::Phase;
 use super::job::{ClaimMode, Restore};
 use super::state::JobState;
 use super::submission::Submission;
+use crate::conf::Conf;
 use crate::logs::Level;
 use crate::program::Behaviour;
+use crate::storage::Plan;
 use crate::throwable::{Throwable, class};
 use std::collections::BTreeMap;
 
@@ -73,39 +75,33 @@ impl Cluster {
             "DefaultDispatcherRunner",
             format!("DefaultDispatcherRunner was granted leadership with leader id {session}. Creating new DispatcherLeaderProcess."),
         );
-        let stored = self.ha_stored_jobs();
-        for job in &stored {
+        self.recover_jobs();
+        if !self.phase.is_exited() && matches!(self.mode, Mode::Application { .. }) {
+            let wait = self.draw(self.knobs.main_method);
+            self.after(wait, Timer::Main);
+        }
+    }
+
+    /// Jobs whose graph is stored run again, as they were submitted: a changed program or parallelism does not reach
+    /// them. This is why an operator removes the graphs before it submits an upgrade.
+    fn recover_jobs(&mut self) {
+        for (key, plan) in self.ha_stored_jobs() {
+            let Some(Plan { job: id, program, parallelism, conf }) = plan else {
+                let text = format!(
+                    "Could not retrieve submitted JobGraph from state handle under {key}. This indicates that the retrieved state handle is broken. Try cleaning the state handle store."
+                );
+                return self.fatal(&text);
+            };
             let (store, what) = if self.version.is_2() {
                 ("DefaultExecutionPlanStore", "StreamGraph")
             } else {
                 ("DefaultJobGraphStore", "JobGraph")
             };
-            self.log(store, format!("Recovered {what}(jobId: {job})."));
-        }
-        match &self.mode {
-            Mode::Application { .. } => {
-                let wait = self.draw(self.knobs.main_method);
-                self.after(wait, Timer::Main);
-            }
-            Mode::Session => self.recover_session_jobs(stored),
-        }
-    }
-
-    /// Session jobs of an earlier leader run again. The stored graph does not say what the program was; the fake
-    /// keeps no program in it and runs the default one.
-    fn recover_session_jobs(&mut self, stored: Vec<String>) {
-        for id in stored {
-            if let Behaviour::Job(program) = self.programs.find(None).with_args(&[]) {
-                let conf = self.conf.clone();
-                let submission = Submission {
-                    id,
-                    program,
-                    parallelism: default_parallelism(&conf),
-                    conf,
-                    restore: Restore::default(),
-                };
-                self.accept(submission);
-            }
+            self.log(store, format!("Recovered {what}(jobId: {id})."));
+            let restore = restore_of(&conf);
+            self.accept(Submission { id: id.clone(), program, parallelism, conf, restore });
+            let wait = self.draw(self.knobs.job_init);
+            self.job_after(&id, wait, JobTimer::Initialize);
         }
     }
 
@@ -138,19 +134,15 @@ impl Cluster {
             self.log_at(Level::Warn, "Dispatcher", format!("Ignoring job submission ({id}) because the job already reached a globally-terminal state (i.e. FAILED, CANCELED, FINISHED) in a previous execution."));
             return self.application_over(JobState::Finished);
         }
+        if self.jobs.contains_key(&id) {
+            return self
+                .log("ApplicationDispatcherBootstrap", format!("Job {id} was recovered successfully."));
+        }
         let mut program = program;
         if let Some(name) = conf.get("pipeline.name").filter(|_| class_name.is_none()) {
             program.name = name.to_owned();
         }
-        let restore = Restore {
-            path: conf.get("execution.state-recovery.path").map(str::to_owned),
-            allow_non_restored: conf.bool("execution.state-recovery.ignore-unclaimed-state", false),
-            claim: match conf.get("execution.state-recovery.claim-mode").unwrap_or("NO_CLAIM") {
-                "CLAIM" => ClaimMode::Claim,
-                "LEGACY" => ClaimMode::Legacy,
-                _ => ClaimMode::NoClaim,
-            },
-        };
+        let restore = restore_of(&conf);
         self.log("EmbeddedExecutor", format!("Submitting Job with JobId={id}."));
         let parallelism = default_parallelism(&conf);
         self.accept(Submission { id: id.clone(), program, parallelism, conf, restore });
@@ -194,8 +186,11 @@ impl Cluster {
         }
     }
 
-    pub(super) fn initialize_in_application(&mut self, job: &str) {
+    pub(super) fn initialize_on_time(&mut self, job: &str) {
         if let Err(cause) = self.initialize(job) {
+            if self.mode == Mode::Session {
+                return self.initialization_failed(job, &cause);
+            }
             // Recorded for a missing savepoint: the process ends with 2, whatever shutdown-on-application-finish says.
             let text = format!("JobMaster for job {job} failed.\n{}", cause.trace());
             self.fatal(&text);
@@ -295,6 +290,7 @@ impl Cluster {
         self.log("DefaultDispatcherRunner", format!("DefaultDispatcherRunner was revoked the leadership ({why}). Stopping the DispatcherLeaderProcess."));
         self.suspend_jobs();
         self.jobs.clear();
+        self.drop_job_timers();
         for tm in self.tms.values_mut() {
             tm.allocated.clear();
         }
@@ -315,6 +311,19 @@ impl Cluster {
                 job.generation += 1;
             }
         }
+    }
+}
+
+/// Where the configuration says to start from.
+fn restore_of(conf: &Conf) -> Restore {
+    Restore {
+        path: conf.get("execution.state-recovery.path").map(str::to_owned),
+        allow_non_restored: conf.bool("execution.state-recovery.ignore-unclaimed-state", false),
+        claim: match conf.get("execution.state-recovery.claim-mode").unwrap_or("NO_CLAIM") {
+            "CLAIM" => ClaimMode::Claim,
+            "LEGACY" => ClaimMode::Legacy,
+            _ => ClaimMode::NoClaim,
+        },
     }
 }
 

@@ -239,7 +239,7 @@ impl Cluster {
 
     fn job_timer(&mut self, job: &str, what: JobTimer) {
         match what {
-            JobTimer::Initialize => self.initialize_in_application(job),
+            JobTimer::Initialize => self.initialize_on_time(job),
             JobTimer::Schedule => self.schedule_tasks(job),
             JobTimer::Deployed => self.tasks_deployed(job),
             JobTimer::TasksRunning => self.tasks_running(job),
@@ -269,6 +269,11 @@ impl Cluster {
     pub(crate) fn job_after(&mut self, job: &str, delay_ms: i64, what: JobTimer) {
         let Some(generation) = self.jobs.get(job).map(|j| j.generation) else { return };
         self.after(delay_ms, Timer::Job { job: job.to_owned(), generation, what });
+    }
+
+    /// A job of the same id may come back under the next leadership; timers of this one must not reach it.
+    pub(super) fn drop_job_timers(&mut self) {
+        self.timers.retain(|_, timer| !matches!(timer, Timer::Job { .. } | Timer::Main));
     }
 
     pub(crate) fn draw(&mut self, delay: Delay) -> i64 {

@@ -10,7 +10,7 @@ use super::ha::{self, ConfigMap, HaState, Lock};
 use super::state::JobState;
 use crate::conf::Conf;
 use crate::logs::Level;
-use crate::storage::{HaFile, normal};
+use crate::storage::{HaFile, Plan, normal};
 
 pub(crate) struct HaLog {
     pub enabled: bool,
@@ -155,14 +155,22 @@ impl Cluster {
         }
     }
 
-    /// Job ids whose graph is stored, in key order.
-    pub(crate) fn ha_stored_jobs(&mut self) -> Vec<String> {
+    /// The stored jobs in key order: the key, and the plan unless its file cannot be read.
+    pub(crate) fn ha_stored_jobs(&self) -> Vec<(String, Option<Plan>)> {
         let prefix = ha::plan_key(self.version, "");
-        let Some(map) = self.ha.state.maps.get(&self.ha.cluster_map()) else { return Vec::new() };
-        map.data.keys().filter_map(|k| k.strip_prefix(&prefix)).map(str::to_owned).collect()
+        let Some(map) = self.ha.state.maps.get(&self.ha.cluster_map()).filter(|_| self.ha.enabled) else {
+            return Vec::new();
+        };
+        let keys = map.data.iter().filter(|(key, _)| key.starts_with(&prefix));
+        keys.map(|(key, handle)| {
+            let file = ha::decode_handle(handle).and_then(|path| self.storage.file(&path));
+            let plan = if let Some(HaFile::Plan(plan)) = file { Some(*plan) } else { None };
+            (key.clone(), plan)
+        })
+        .collect()
     }
 
-    pub(crate) fn ha_job_submitted(&mut self, job: &str) {
+    pub(crate) fn ha_job_submitted(&mut self, job: &str, plan: Plan) {
         if !self.ha.enabled {
             return;
         }
@@ -172,7 +180,7 @@ impl Cluster {
         if self.ha.state.maps.get(&name).is_some_and(|m| m.data.contains_key(&key)) {
             return;
         }
-        self.storage.put_file(&file, HaFile::Plan { job: job.to_owned() });
+        self.storage.put_file(&file, HaFile::Plan(Box::new(plan)));
         self.change_map(name, |map| {
             map.data.insert(key, ha::encode_handle(&file, 22_852));
         });

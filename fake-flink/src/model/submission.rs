@@ -8,7 +8,7 @@ use super::restart::RestartStrategy;
 use super::state::JobState;
 use crate::conf::{Conf, parse_millis};
 use crate::program;
-use crate::storage::{HaFile, ReadError, Snapshot, normal};
+use crate::storage::{HaFile, Plan, ReadError, Snapshot, normal};
 use crate::throwable::{Throwable, class, unknown_scheme};
 use std::collections::VecDeque;
 
@@ -24,6 +24,7 @@ impl Cluster {
     /// The dispatcher takes a job: it exists from here on, INITIALIZING.
     pub(crate) fn accept(&mut self, submission: Submission) {
         let Submission { id, program, parallelism, conf, restore } = submission;
+        let plan = Plan { job: id.clone(), program: program.clone(), parallelism, conf: conf.clone() };
         let word = if self.version.is_2() { "job" } else { "JobGraph" };
         self.log("Dispatcher", format!("Received {word} submission '{}' ({id}).", program.name));
         self.log("Dispatcher", format!("Submitting job '{}' ({id}).", program.name));
@@ -65,7 +66,7 @@ impl Cluster {
         };
         self.jobs.insert(id.clone(), job);
         self.fact(JobFact::State { job: id.clone(), state: JobState::Initializing });
-        self.ha_job_submitted(&id);
+        self.ha_job_submitted(&id, plan);
     }
 
     /// What `main()` already refuses in the configuration of its environment.

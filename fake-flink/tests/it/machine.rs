@@ -138,18 +138,71 @@ fn the_last_state_dummy_is_ignored_where_ha_has_a_checkpoint() {
 }
 
 #[test]
-fn a_broken_handle_ends_the_process() {
+fn a_stored_graph_wins_over_the_new_configuration() {
     let storage = SnapshotStore::new();
-    let options = application(Version::V1_20, &storage);
+    let options = application(Version::V2_2, &storage);
     let mut d = running(options.clone());
+    d.event(Event::Signal(fake_flink::Signal::Kill));
+    let upgraded = options.config("parallelism.default", "1");
+    let again = |maps: &std::collections::BTreeMap<_, _>| {
+        let mut d =
+            Driver::start(with_ha(upgraded.clone(), maps), start_time().checked_add(seconds(60)).unwrap());
+        d.pass(seconds(20));
+        (d.facts().jobs[0].parallelism.clone(), d.logged("was recovered successfully."))
+    };
+    assert_eq!(again(&d.ha), (vec![2, 2], true));
+    let mut stripped = d.ha.clone();
+    stripped.values_mut().for_each(|map| map.data.retain(|k, _| !k.starts_with("executionPlan-")));
+    assert_eq!(again(&stripped), (vec![1, 1], false));
+}
+
+#[test]
+fn session_jobs_run_again_after_a_failover() {
+    let storage = SnapshotStore::new();
+    let mut options = application(Version::V1_20, &storage);
+    options.mode = fake_flink::Mode::Session;
+    let mut d = Driver::start(options.clone(), start_time());
+    d.pass(seconds(5));
+    let jar = fake_flink::jar::write("conformance.Stream");
+    let form = [
+        b"--b\r\nContent-Disposition: form-data; name=\"jarfile\"; filename=\"a.jar\"\r\n\r\n",
+        &jar[..],
+        b"\r\n--b--\r\n",
+    ]
+    .concat();
+    let request = http::Request::post("/jars/upload")
+        .header("content-type", "multipart/form-data; boundary=b")
+        .body(form.into());
+    let file =
+        d.send(request.unwrap()).body["filename"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    let args = json!({"programArgsList": ["--name", "mine"], "parallelism": 2});
+    let job = d.post(&format!("/jars/{file}/run"), args).body["jobid"].as_str().unwrap().to_owned();
     checkpoints(&mut d, 1);
-    for file in storage.files() {
-        storage.remove_file(&file);
-    }
     let mut d = Driver::start(with_ha(options, &d.ha), d.now);
     d.pass(seconds(20));
-    assert_eq!(d.exit, Some(2));
-    assert!(d.logged("Could not retrieve checkpoint"));
+    let facts = d.facts().jobs[0].clone();
+    assert_eq!((facts.id, facts.name.as_str(), facts.state), (job, "mine", JobState::Running));
+    assert!(facts.restored_from.is_some());
+}
+
+#[test]
+fn a_broken_handle_ends_the_process() {
+    for (kind, text) in [
+        ("completedCheckpoint", "Could not retrieve checkpoint"),
+        ("submittedJobGraph", "Could not retrieve submitted JobGraph"),
+    ] {
+        let storage = SnapshotStore::new();
+        let options = application(Version::V1_20, &storage);
+        let mut d = running(options.clone());
+        checkpoints(&mut d, 1);
+        let broken: Vec<String> = storage.files().into_iter().filter(|f| f.contains(kind)).collect();
+        assert_eq!(broken.len(), 1);
+        storage.remove_file(&broken[0]);
+        let mut d = Driver::start(with_ha(options, &d.ha), d.now);
+        d.pass(seconds(20));
+        assert_eq!(d.exit, Some(2));
+        assert!(d.logged(text), "{text}");
+    }
 }
 
 #[test]

@@ -436,7 +436,7 @@ fn app(r: &Value, version: Version) -> Driver {
     if name.contains("failover") {
         d.event(Event::Signal(Signal::Kill));
         d = Driver::start(with_ha(options, &d.ha), d.now);
-        d.pass(Duration::from_millis(9400));
+        d.pass(Duration::from_millis(9090));
     } else if name.contains("after-cancel") {
         d.call("PATCH", &format!("/jobs/{}", super::ha::JOB), None);
         d.pass(Duration::from_secs(1));
