@@ -189,6 +189,7 @@ impl Walk<'_> {
                 || status.job_status.checkpoint_info.is_pending();
             *status == d.status
                 && status.lifecycle_state == Some(drey_api::LifecycleState::Stable)
+                && status.job_status.state == Some(drey_api::FlinkJobState::Running)
                 && !pending
         });
         let harmless = |action: &Action| {

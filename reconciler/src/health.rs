@@ -161,3 +161,58 @@ fn checkpoint_window(settings: &HealthSettings) -> Option<i64> {
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: i64 = 60_000;
+
+    fn settings() -> HealthSettings {
+        HealthSettings {
+            restarts_window: Duration::from_secs(120),
+            restarts_threshold: 64,
+            checkpoint_progress: true,
+            checkpoint_window: None,
+            checkpoint_interval: None,
+            checkpoint_timeout: Duration::from_secs(600),
+            tolerable_failures: 0,
+        }
+    }
+
+    fn at(stored: Option<&HealthRecord>, restarts: i64, minute: i64) -> HealthRecord {
+        evaluate(stored, restarts, &MetricFacts::default(), &settings(), minute * MINUTE)
+    }
+
+    #[test]
+    fn t72_a_lower_restart_count_is_a_new_baseline() {
+        let first = at(None, 50, 1);
+        let second = at(Some(&first), 3, 2);
+        assert!(second.health_result.healthy);
+        assert_eq!(second.num_restarts, 3);
+    }
+
+    #[test]
+    fn t72_restarts_are_averaged_over_the_window() {
+        let first = at(None, 0, 0);
+        assert!(at(Some(&first), 100, 4).health_result.healthy, "100 in 4 min count as 50 in 2 min");
+        let fast = at(Some(&first), 100, 2);
+        assert_eq!(fast.health_result.error.as_deref(), Some("Restart count hit threshold: 64"));
+    }
+
+    #[test]
+    fn t73_the_checkpoint_window_is_at_least_what_checkpoints_may_take() {
+        let window = |configured: Option<u64>, interval: Option<u64>, tolerable| {
+            checkpoint_window(&HealthSettings {
+                checkpoint_window: configured.map(Duration::from_secs),
+                checkpoint_interval: interval.map(Duration::from_secs),
+                tolerable_failures: tolerable,
+                ..settings()
+            })
+        };
+        assert_eq!(window(Some(60), Some(60), 0), Some(20 * MINUTE), "raised to twice the timeout");
+        assert_eq!(window(Some(60), Some(60), 1), Some(30 * MINUTE));
+        assert_eq!(window(Some(7200), None, 0), Some(120 * MINUTE));
+        assert_eq!(window(None, None, 0), None, "nothing to measure against");
+    }
+}

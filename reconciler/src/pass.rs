@@ -81,7 +81,11 @@ impl<'a> Pass<'a> {
         self.trace.push(Step { rule, text: text.into() });
     }
 
+    /// What was learnt and decided so far is stored before anything is done: the plan may stop right there.
     pub fn act(&mut self, action: Action) {
+        if !matches!(action, Action::AddFinalizer | Action::RemoveFinalizer) {
+            self.persist();
+        }
         self.plan.push(action);
     }
 

@@ -33,7 +33,7 @@ impl Pass<'_> {
     fn record(&mut self, state_after: JobState, upgrading: bool) {
         self.status.error = None;
         self.status.reconciliation_status.reconciliation_timestamp = self.now_ms();
-        let rolling_back = self.recon() == ReconciliationState::RollingBack;
+        let rolling_back = self.recon() == ReconciliationState::RollingBack && self.recorded.is_some();
         let next = match (rolling_back, upgrading) {
             (true, true) => ReconciliationState::RollingBack,
             (true, false) => ReconciliationState::RolledBack,

@@ -3,6 +3,7 @@
 
 use crate::cluster::{Cluster, available_since, cluster};
 use crate::decision::{Action, Component, EventKind, Next, Restore};
+use crate::error::{ErrorDocument, ErrorType};
 use crate::health;
 use crate::observe::Sight;
 use crate::pace;
@@ -68,11 +69,13 @@ pub fn recover(p: &mut Pass) -> Flow {
     }
     if !p.configs.observe.recovery {
         p.note("5.2", "the JobManager is gone, and recovery is switched off");
+        say_missing(p);
         return Ok(());
     }
     let ha = p.configs.observe.ha.is_activated();
     if !ha && p.upgrade_mode().is_stateful() {
         p.note("5.2", "the JobManager is gone; without HA its newest state is unknown: nothing is started");
+        say_missing(p);
         return Ok(());
     }
     match cluster(p.o) {
@@ -95,11 +98,21 @@ pub fn recover(p: &mut Pass) -> Flow {
     flow
 }
 
+/// It stays missing, and that stays visible.
+fn say_missing(p: &mut Pass) {
+    if p.status.error.is_none() {
+        let error = ErrorDocument::new(ErrorType::MissingJobManager, "Missing JobManager deployment");
+        p.fail(error, Component::JobManagerDeployment, "Missing");
+    }
+}
+
 /// Objects of the cluster that a crash kept from being created, or that somebody deleted.
 fn repair(p: &mut Pass) -> Flow {
     let Cluster::Present(facts) = cluster(p.o) else { return Ok(()) };
     let age = Duration::try_from(p.now.duration_since(facts.created)).unwrap_or_default();
-    if (facts.has_rest_service && facts.has_config_map)
+    let ours = facts.generation.is_some() && !p.job_id().is_empty();
+    if !ours
+        || (facts.has_rest_service && facts.has_config_map)
         || age < CREATION_TIME
         || p.recorded_state() != JobState::Running
     {
@@ -145,6 +158,8 @@ pub fn shut_down(p: &mut Pass) -> Flow {
     match remaining_ttl(p) {
         Some(Duration::ZERO) => {
             p.note("5.3.4", "the ended job's JobManager has served its time");
+            // Our own doing, so nobody reports it missing.
+            p.set_jm(JobManagerDeploymentStatus::Missing);
             restore::remove(p)
         }
         Some(_) | None => Ok(()),

@@ -68,7 +68,7 @@ pub fn begin(p: &mut Pass) -> Flow {
     p.set_target_mode(restore_mode);
     p.set_recorded_mode(restore_mode);
     p.end_job();
-    restore::run(p)
+    restore::bring_up(p)
 }
 
 /// While rolling back: the stable spec is the target, or the user's, if they sent a new one meanwhile.

@@ -134,8 +134,7 @@ pub fn clean_up(p: &mut Pass, sight: &Sight) -> Flow {
         || history[..history.len() - 1].iter().position(|entry| entry.time_stamp < oldest_allowed);
     let Some(index) = beyond_count.or_else(beyond_age) else { return Ok(()) };
     let in_use = p.status.job_status.upgrade_savepoint_path.clone();
-    let entry = p.status.job_status.savepoint_info.savepoint_history.remove(index);
-    match entry.location {
+    match history[index].location.clone() {
         // Never the savepoint the job would be restored from.
         Some(path) if Some(&path) == in_use.as_ref() => {
             p.note("5.10", format!("{path} is what the job was started from: forgotten, not disposed of"));
@@ -146,5 +145,6 @@ pub fn clean_up(p: &mut Pass, sight: &Sight) -> Flow {
         }
         None => {}
     }
+    p.status.job_status.savepoint_info.savepoint_history.remove(index);
     p.again("more old savepoints may have to go")
 }

@@ -92,7 +92,8 @@ fn come_to_rest(p: &mut Pass) -> Flow {
     }
 }
 
-fn bring_up(p: &mut Pass) -> Flow {
+/// Towards the target spec, by way of no JobManager at all.
+pub fn bring_up(p: &mut Pass) -> Flow {
     match cluster(p.o) {
         Cluster::Gone => create(p, true),
         Cluster::Present(_) | Cluster::Leaving | Cluster::Vanishing | Cluster::Unknown => remove(p),

@@ -7,18 +7,18 @@ use drey_reconciler::Restore;
 use jiff::SignedDuration;
 use serde_json::json;
 
-const SOON: SignedDuration = SignedDuration::from_secs(2);
+pub const SOON: SignedDuration = SignedDuration::from_secs(2);
 
-fn running(world: &mut World) {
+pub fn running(world: &mut World) {
     world.until_stable(SOON);
     assert_eq!(world.job().unwrap().state, FlinkJobState::Running);
 }
 
-fn suspend(world: &mut World, state: JobState) {
+pub fn suspend(world: &mut World, state: JobState) {
     world.edit(|spec| spec.job.as_mut().unwrap().state = state);
 }
 
-fn bump(world: &mut World) {
+pub fn bump(world: &mut World) {
     world.edit(|spec| spec.restart_nonce = Some(spec.restart_nonce.unwrap_or_default() + 1));
 }
 

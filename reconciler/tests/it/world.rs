@@ -18,6 +18,7 @@ pub struct Deployment {
     pub created: Timestamp,
     pub deleting: bool,
     pub parts: bool,
+    pub ever_available: bool,
     pub cluster: NewCluster,
 }
 
@@ -76,6 +77,19 @@ pub struct World {
     pub changed: bool,
     pub unreachable: bool,
     pub next_savepoint_fails: bool,
+    /// Every savepoint fails.
+    pub savepoints_fail: bool,
+    pub disposals_fail: bool,
+    /// The JobManager never becomes available; why, these say.
+    pub stuck: bool,
+    pub pod_facts: Vec<PodFacts>,
+    pub conditions: Vec<ConditionFacts>,
+    pub mount_failures: BTreeMap<String, String>,
+    /// How a JobManager that cannot be reached fails to answer.
+    pub why: Why,
+    pub metrics: MetricFacts,
+    pub exceptions: Vec<ExceptionFact>,
+    pub newest: Option<HistoryEntry>,
     /// The next create request takes effect and its answer is lost.
     pub lose_reply: bool,
     /// The next create request creates the Deployment only.
@@ -121,6 +135,16 @@ impl World {
             changed: true,
             unreachable: false,
             next_savepoint_fails: false,
+            savepoints_fail: false,
+            disposals_fail: false,
+            stuck: false,
+            pod_facts: Vec::new(),
+            conditions: Vec::new(),
+            mount_failures: BTreeMap::new(),
+            why: Why::Timeout,
+            metrics: MetricFacts::default(),
+            exceptions: Vec::new(),
+            newest: None,
             lose_reply: false,
             create_half: false,
             crash_at: None,
@@ -209,12 +233,7 @@ impl World {
         while !holds(self) {
             spins += 1;
             let stuck = self.now > deadline || spins > 5_000;
-            assert!(
-                !stuck,
-                "{what}: not within {limit}\nstatus {:#?}\ntrace\n{}",
-                self.status(),
-                self.trace.join("\n")
-            );
+            assert!(!stuck, "{what}: not within {limit}\n{}\ntrace\n{}", brief(self), self.trace.join("\n"));
             self.step();
         }
     }
@@ -281,10 +300,9 @@ impl World {
         let bad = |d: &Deployment| {
             d.cluster.objects[0]["spec"]["template"]["spec"]["containers"][0]["image"] == "bad"
         };
-        let up = self
-            .deployment
-            .clone()
-            .filter(|d| !d.deleting && d.parts && !bad(d) && self.now >= d.created + self.delays.start);
+        let up = self.deployment.clone().filter(|d| {
+            !d.deleting && d.parts && !self.stuck && !bad(d) && self.now >= d.created + self.delays.start
+        });
         if let Some(deployment) = up
             && self.jm.is_none()
         {
@@ -318,6 +336,9 @@ impl World {
             self.durable,
             self.trace.join("\n"),
         );
+        if let Some(d) = &mut self.deployment {
+            d.ever_available = true;
+        }
         self.durable = progress;
         self.stateless_asked = false;
         let from_ha = matches!(held, Some((_, Some(_))));
@@ -365,7 +386,7 @@ impl World {
                     Some(Err("Not all required tasks are running".into()));
                 continue;
             };
-            if std::mem::take(&mut self.next_savepoint_fails) {
+            if std::mem::take(&mut self.next_savepoint_fails) || self.savepoints_fail {
                 jm.triggers.get_mut(&id).unwrap().result =
                     Some(Err("Checkpoint expired before completing.".into()));
                 continue;
@@ -441,7 +462,7 @@ impl World {
         o.job_manager = match &self.deployment {
             None => Seen::Absent,
             Some(d) => {
-                let available = self.jm.is_some();
+                let available = self.jm.is_some() && !self.stuck;
                 Seen::Known(JobManagerFacts {
                     uid: d.uid.clone(),
                     generation: Some(d.generation),
@@ -449,20 +470,32 @@ impl World {
                     deleting: d.deleting,
                     replicas: 1,
                     available_replicas: i32::from(available),
-                    conditions: vec![ConditionFacts {
-                        kind: "Available".into(),
-                        status: if available { "True" } else { "False" }.into(),
-                        reason: None,
-                        message: None,
-                        last_transition: Some(d.created),
-                    }],
+                    conditions: self
+                        .conditions
+                        .iter()
+                        .cloned()
+                        .chain([ConditionFacts {
+                            kind: "Available".into(),
+                            status: if available { "True" } else { "False" }.into(),
+                            reason: None,
+                            message: None,
+                            last_transition: Some(match d.ever_available {
+                                true => d.created + SignedDuration::from_millis(1),
+                                false => d.created,
+                            }),
+                        }])
+                        .collect(),
                     has_rest_service: d.parts,
                     has_config_map: d.parts,
                 })
             }
         };
         let pods = self.pods_until.is_some() || self.deployment.is_some();
-        o.pods = Seen::Known(if pods { vec![pod()] } else { Vec::new() });
+        o.pods = Seen::Known(match pods {
+            true if self.pod_facts.is_empty() => vec![pod()],
+            true => self.pod_facts.clone(),
+            false => Vec::new(),
+        });
         let maps = self.ha.iter().flat_map(|(id, checkpoint)| {
             let keys = checkpoint.map(|n| format!("checkpointID-{n:019}")).into_iter().collect();
             [
@@ -483,7 +516,7 @@ impl World {
         let down = self.unreachable || self.jm.is_none();
         macro_rules! or_down {
             ($value:expr) => {
-                if down { Seen::unreachable(Why::Timeout) } else { $value }
+                if down { Seen::unreachable(self.why.clone()) } else { $value }
             };
         }
         let jm = self.jm.clone().unwrap_or_default();
@@ -513,7 +546,7 @@ impl World {
             Ask::Savepoint { trigger: id, .. } => o.flink.savepoint = or_down!(trigger(id)),
             Ask::Checkpoint { trigger: id, .. } => o.flink.checkpoint = or_down!(trigger(id)),
             Ask::Checkpoints { .. } => {
-                let facts = CheckpointFacts { latest: jm.checkpoints.clone(), newest: None };
+                let facts = CheckpointFacts { latest: jm.checkpoints.clone(), newest: self.newest.clone() };
                 o.flink.checkpoints = or_down!(Seen::Known(facts));
             }
             Ask::ExecutionResult { .. } => {
@@ -525,14 +558,14 @@ impl World {
                     causes: vec![cause("job err"), cause("root")]
                 }));
             }
-            Ask::Exceptions { .. } => o.flink.exceptions = or_down!(Seen::Known(Vec::new())),
-            Ask::Metrics { .. } => o.flink.metrics = or_down!(Seen::Known(MetricFacts::default())),
+            Ask::Exceptions { .. } => o.flink.exceptions = or_down!(Seen::Known(self.exceptions.clone())),
+            Ask::Metrics { .. } => o.flink.metrics = or_down!(Seen::Known(self.metrics.clone())),
             Ask::Cluster => {
                 let fact =
                     ClusterFact { flink_version: "1.20.3".into(), flink_revision: "abc @ 2025".into() };
                 o.flink.cluster = or_down!(Seen::Known(fact));
             }
-            Ask::PodEvents { .. } => o.mount_failures = Seen::Known(BTreeMap::new()),
+            Ask::PodEvents { .. } => o.mount_failures = Seen::Known(self.mount_failures.clone()),
         }
     }
 
@@ -580,6 +613,9 @@ impl World {
                 }
             }
             Action::DisposeSavepoint { path } => {
+                if self.disposals_fail {
+                    return Err(ActionError::Flink { code: 500, message: "no such file system".into() });
+                }
                 self.snapshots.remove(path);
             }
             Action::AddFinalizer => {
@@ -619,6 +655,7 @@ impl World {
             created: self.now,
             deleting: false,
             parts: !std::mem::take(&mut self.create_half),
+            ever_available: false,
             cluster: cluster.clone(),
         });
         self.changed = true;
