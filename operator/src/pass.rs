@@ -50,7 +50,7 @@ pub(crate) enum End {
     Gone,
     Done(Next),
     /// The picture was too old; it is newer now.
-    Outdated(String),
+    Outdated,
     Failed(ActError),
 }
 
@@ -95,8 +95,8 @@ fn settle(decision: Decision, outcome: Outcome) -> (End, Memory) {
     let memo = decision.memo;
     match outcome {
         Outcome::Done => (End::Done(decision.next), Memory { memo, failure: None }),
-        Outcome::Failed { error: ActError::Outdated(why), .. } => {
-            (End::Outdated(why), Memory { memo, failure: None })
+        Outcome::Failed { error: ActError::Outdated(_), .. } => {
+            (End::Outdated, Memory { memo, failure: None })
         }
         Outcome::Failed { at, error } => {
             let action =

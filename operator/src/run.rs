@@ -236,8 +236,7 @@ impl Desk<'_> {
                     }
                 }
             }
-            End::Outdated(why) => {
-                tracing::debug!(%key, why, "decide again");
+            End::Outdated => {
                 record.conflicts = conflicts + 1;
                 let pause = CONFLICT_PAUSE * conflicts.saturating_sub(CONFLICTS_AT_ONCE).min(30);
                 (now + clock.runtime(pause), Cause::Conflict)

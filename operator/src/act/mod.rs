@@ -48,11 +48,10 @@ impl ActError {
             ActError::Api(e @ (ApiError::Unanswered { .. } | ApiError::Nonsense { .. })) => {
                 Some(ActionError::Unreachable { why: why_api(e) })
             }
-            ActError::Flink(FlinkError::Refused { code, .. }) => {
-                let ActError::Flink(e) = self else { return None };
-                Some(ActionError::Flink { code: *code, message: e.message() })
-            }
-            ActError::Flink(e) => Some(ActionError::Unreachable { why: why_flink(e) }),
+            ActError::Flink(e) => Some(match e.code() {
+                Some(code) if e.is_about_the_request() => ActionError::Flink { code, message: e.message() },
+                Some(_) | None => ActionError::Unreachable { why: why_flink(e) },
+            }),
             ActError::Forbidden(_) => Some(ActionError::Kube {
                 code: 500,
                 reason: "PlanRefused".to_owned(),

@@ -93,9 +93,10 @@ impl FlinkError {
         self.mentions("Checkpointing has not been enabled")
     }
 
-    /// REST is up before its dispatcher: ask again soon.
-    pub fn is_leader_election(&self) -> bool {
-        self.code() == Some(503)
+    /// Flink looked at the request and refused it. Not so for a REST server that is up before its dispatcher
+    /// (503 during a leader election), and for whatever else answers on the way.
+    pub fn is_about_the_request(&self) -> bool {
+        matches!(self, FlinkError::Refused { code, errors, .. } if *code != 503 && !errors.is_empty())
     }
 }
 
@@ -125,8 +126,11 @@ mod tests {
         let e = FlinkError::refused("x", 502, b"<html>bad gateway</html>");
         assert_eq!(e.message(), "<html>bad gateway</html>");
         let e = FlinkError::refused("x", 404, b"<html>no such host</html>");
-        assert!(!e.is_absent() && !e.is_job_missing(), "not Flink's 404");
+        assert!(!e.is_absent() && !e.is_job_missing() && !e.is_about_the_request(), "not Flink's 404");
+        let election =
+            br#"{"errors":["Service temporarily unavailable due to an ongoing leader election."]}"#;
+        assert!(!FlinkError::refused("x", 503, election).is_about_the_request());
         let e = FlinkError::refused("x", 404, br#"{"errors":["Not found: /v1/x"]}"#);
-        assert!(e.is_absent() && !e.is_job_missing());
+        assert!(e.is_absent() && !e.is_job_missing() && e.is_about_the_request());
     }
 }
