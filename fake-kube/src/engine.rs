@@ -139,6 +139,9 @@ impl Engine {
         }
         let now = self.api.now();
         for (i, spec) in self.knobs.nodes.clone().iter().enumerate() {
+            if let Err(what) = nodes::check(spec) {
+                self.complain(what);
+            }
             if self.view.get(r::NODES, "", &spec.name).is_none() {
                 let node = nodes::object(spec, i, now);
                 let status = node["status"].clone();

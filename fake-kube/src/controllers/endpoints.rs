@@ -114,7 +114,9 @@ pub fn sync(view: &View, key: &Key) -> Step {
 
 /// Addresses grouped by the ports they serve, in a fixed order.
 fn subsets(service: &Value, pods: &[&Arc<Value>]) -> Vec<Value> {
-    let mut groups: BTreeMap<String, (Vec<Value>, Vec<Value>, Vec<Value>)> = BTreeMap::new();
+    /// Ready addresses, waiting addresses, ports.
+    type Group = (Vec<Value>, Vec<Value>, Vec<Value>);
+    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
     for pod in pods.iter().filter(|p| !is_deleting(p)) {
         let ports = ports(service, pod);
         let entry = groups.entry(Value::from(ports.clone()).to_string()).or_default();

@@ -145,10 +145,6 @@ impl Container {
         matches!(self.state, State::Running { .. })
     }
 
-    pub fn is_stopping(&self) -> bool {
-        self.stop.is_some()
-    }
-
     pub fn ended(&self) -> Option<&Ended> {
         match &self.state {
             State::Ended(e) => Some(e),

@@ -197,7 +197,7 @@ mod tests {
         let container = json!({"ports": [{"name": "rest", "containerPort": 8081}]});
         let check = |probe: Value, mut process: Listens, hangs: bool, expected: Result<(), &str>| {
             let got = ask(&probe, &container, "10.0.0.1", hangs, &mut process, Timestamp::UNIX_EPOCH);
-            assert_eq!(got.as_ref().map(|()| ()).map_err(String::as_str), expected);
+            assert_eq!(got.as_ref().map_err(String::as_str), expected.as_ref().map_err(|e| *e));
         };
         let get = || json!({"httpGet": {"path": "/config", "port": "rest"}});
         check(get(), Listens(8081, 200), false, Ok(()));

@@ -213,13 +213,7 @@ fn state(c: &Container, worker: &Worker, w: &World) -> Value {
         v
     };
     let has_init = worker.containers.iter().any(|c| c.role != Role::Main);
-    let creating = if has_init && !(c.role == Role::Main && initialized(worker)) && c.state == State::Idle {
-        "PodInitializing"
-    } else if c.role == Role::Main && has_init && c.last.is_none() {
-        "PodInitializing"
-    } else {
-        "ContainerCreating"
-    };
+    let creating = if has_init { "PodInitializing" } else { "ContainerCreating" };
     match &c.state {
         State::Running { since } => json!({"running": {"startedAt": stamp(*since)}}),
         State::Ended(e) => json!({"terminated": terminated(e)}),
