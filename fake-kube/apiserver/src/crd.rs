@@ -394,9 +394,9 @@ impl State {
         let mut served = Vec::new();
         let mut storage = None;
         for v in versions(crd) {
-            let def = definition(crd, v, table);
+            let def = definition(crd, v, table, self.store.revision());
             if v["storage"] == true {
-                storage = Some(Arc::new(definition(crd, v, table)));
+                storage = Some(Arc::new(definition(crd, v, table, self.store.revision())));
             }
             if v["served"] == true {
                 served.push(def);
@@ -484,7 +484,7 @@ impl State {
     }
 }
 
-fn definition(crd: &Value, v: &Value, table: store::TableId) -> Definition {
+fn definition(crd: &Value, v: &Value, table: store::TableId, revision: u64) -> Definition {
     let text = |v: &Value| v.as_str().unwrap_or("").to_owned();
     let names = &crd["status"]["acceptedNames"];
     let terminating = meta::is_deleting(crd);
@@ -541,6 +541,7 @@ fn definition(crd: &Value, v: &Value, table: store::TableId) -> Definition {
                 .collect(),
             columns: Arc::new(v["additionalPrinterColumns"].clone()),
             warning: deprecation(crd, v),
+            defaulted_since: (versions(crd).count() == 1).then_some(revision),
             terminating,
         }),
     }

@@ -186,16 +186,18 @@ pub(crate) fn value(def: &Definition, shown: &Shown) -> Value {
     out
 }
 
-/// Whether the cached JSON of a stored object is what `def` shows.
-fn cached(def: &Definition) -> bool {
-    // Custom resources may have gained defaults since they were stored.
-    !events::is_view(def) && !def.is_custom()
+/// Whether the cached JSON of a stored object is what `def` shows: a custom resource may have gained defaults since.
+fn cached(def: &Definition, revision: u64) -> bool {
+    match &def.custom {
+        None => !events::is_view(def),
+        Some(c) => c.defaulted_since.is_some_and(|since| revision > since),
+    }
 }
 
 fn write_object(out: &mut BytesMut, def: &Definition, shown: &Shown, head: bool) {
     let owned;
     let members: &[u8] = match shown {
-        Shown::Stored(s) if cached(def) => s.members(),
+        Shown::Stored(s) if cached(def, s.revision) => s.members(),
         Shown::Stored(_) => {
             owned = store::members(&value(def, shown));
             &owned

@@ -70,6 +70,9 @@ pub(crate) struct CustomVersion {
     pub(crate) selectable: Vec<String>,
     pub(crate) columns: Arc<Value>,
     pub(crate) warning: Option<String>,
+    /// Objects stored after this revision hold every default of the schema already; None when several versions, with
+    /// defaults of their own, share the objects.
+    pub(crate) defaulted_since: Option<u64>,
     /// The CRD is being deleted.
     pub(crate) terminating: bool,
 }
