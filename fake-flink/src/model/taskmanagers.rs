@@ -31,6 +31,9 @@ impl Cluster {
             // It keeps trying to register; the shell announces it again when it wants to.
             return;
         }
+        if self.tms.contains_key(&id) {
+            return;
+        }
         match self.requested_tms.iter().position(|name| *name == id) {
             Some(at) => {
                 self.requested_tms.remove(at);

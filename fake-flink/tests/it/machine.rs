@@ -82,6 +82,14 @@ fn a_lost_task_manager_restarts_the_job_on_a_new_one() {
 }
 
 #[test]
+fn a_task_manager_announced_twice_registers_once() {
+    let mut d = running(plain(Version::V1_20));
+    d.event(Event::TaskManagerUp { id: "my-app-taskmanager-1-1".into(), slots: 4 });
+    assert_eq!(d.get("/overview")["slots-available"], 2);
+    assert!(d.facts().jobs[0].processing);
+}
+
+#[test]
 fn idle_task_managers_are_released() {
     let mut d = running(plain(Version::V1_20));
     d.call("PATCH", &format!("/jobs/{JOB}"), None);

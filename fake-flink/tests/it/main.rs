@@ -7,3 +7,4 @@ mod machine;
 mod normal;
 mod properties;
 mod recordings;
+mod served;

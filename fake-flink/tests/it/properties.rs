@@ -123,7 +123,7 @@ fn check(d: &Driver) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_lives(deeds in proptest::collection::vec(deed(), 1..60), seed in any::<u64>(), which in 0usize..3, adaptive in any::<bool>()) {
