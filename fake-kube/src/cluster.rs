@@ -23,6 +23,9 @@ use crate::programs::Programs;
 use crate::view::{Key, resource as r};
 
 /// API server + controllers + scheduler + kubelets. Cheap to clone; all clones are the same cluster.
+///
+/// One lock guards it while it works. What the API server calls meanwhile (observers) and what it calls itself
+/// (processes) must not call back into it.
 #[derive(Clone)]
 pub struct Cluster {
     engine: Arc<Mutex<Engine>>,

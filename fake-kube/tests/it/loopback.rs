@@ -59,7 +59,8 @@ fn objects_travel_over_a_socket_and_controllers_see_them() {
         assert_eq!(code, 201);
         let mut ready = false;
         for _ in 0..200 {
-            let (_, body) = exchange(addr, "GET /apis/apps/v1/namespaces/default/deployments/d HTTP/1.1", "").await;
+            let (_, body) =
+                exchange(addr, "GET /apis/apps/v1/namespaces/default/deployments/d HTTP/1.1", "").await;
             let d: Value = serde_json::from_str(&body).expect("JSON");
             ready = d["status"]["readyReplicas"] == 1;
             if ready {

@@ -375,3 +375,116 @@ fn the_same_seed_tells_the_same_story() {
     assert_eq!(first, tell(7));
     assert_ne!(first, tell(8));
 }
+
+/// Ignores SIGTERM and answers nothing: the kubelet has to kill it.
+struct Stubborn;
+
+impl fake_kube::Programs for Stubborn {
+    fn start(&self, _: &fake_kube::ProcessStart) -> Box<dyn fake_kube::Process> {
+        Box::new(Stubborn)
+    }
+}
+
+impl fake_kube::Process for Stubborn {
+    fn step(&mut self, _: jiff::Timestamp) -> Vec<fake_kube::ProcessEvent> {
+        Vec::new()
+    }
+    fn next_due(&self) -> Option<jiff::Timestamp> {
+        None
+    }
+    fn http(
+        &mut self,
+        _: u16,
+        _: &http::Request<bytes::Bytes>,
+        _: jiff::Timestamp,
+    ) -> Option<http::Response<bytes::Bytes>> {
+        None
+    }
+    fn signal(&mut self, signal: fake_kube::Signal, _: jiff::Timestamp) -> Vec<fake_kube::ProcessEvent> {
+        match signal {
+            fake_kube::Signal::Term => Vec::new(),
+            fake_kube::Signal::Kill => vec![fake_kube::ProcessEvent::exit(137)],
+        }
+    }
+}
+
+#[test]
+fn a_process_that_ignores_term_is_killed_after_its_grace() {
+    story(Knobs::default(), Arc::new(Stubborn), |w| async move {
+        let spec = json!({"terminationGracePeriodSeconds": 7, "containers": [{"name": "c", "image": "b:1"}]});
+        w.create("pods", pod("p", spec));
+        w.ready_pod().await;
+        let asked = tokio::time::Instant::now();
+        w.delete("pods", "p", json!({}));
+        let p = w.get("pods", "p").expect("still there");
+        assert_eq!(p["metadata"]["deletionGracePeriodSeconds"], 7);
+        w.until("gone", |w| w.get("pods", "p").is_none().then_some(())).await;
+        let took = asked.elapsed();
+        assert!(took >= Duration::from_secs(6) && took < Duration::from_secs(9), "{took:?}");
+    });
+}
+
+#[test]
+fn a_failing_liveness_probe_restarts_the_container() {
+    story(Knobs::default(), Arc::new(Stubborn), |w| async move {
+        let probe =
+            json!({"httpGet": {"path": "/live", "port": 80}, "periodSeconds": 2, "failureThreshold": 3});
+        let container = json!({"name": "c", "image": "b:1", "livenessProbe": probe});
+        w.create("pods", pod("p", json!({"terminationGracePeriodSeconds": 3, "containers": [container]})));
+        let p = w.until("a restart", |w| w.get("pods", "p").filter(|p| restarts(p) == 1)).await;
+        let last = &p["status"]["containerStatuses"][0]["lastState"]["terminated"];
+        assert_eq!((&last["exitCode"], &last["reason"]), (&json!(137), &json!("Error")));
+        let events = w.events("Pod");
+        let ip = p["status"]["podIP"].as_str().expect("an address");
+        assert!(
+            events.contains(&"Killing: Container c failed liveness probe, will be restarted".to_owned()),
+            "{events:?}"
+        );
+        let unhealthy = format!(
+            "Unhealthy: Liveness probe failed: Get \"http://{ip}:80/live\": dial tcp {ip}:80: connect: connection refused (x"
+        );
+        assert!(events.iter().any(|e| e.starts_with(&unhealthy)), "{events:?}");
+    });
+}
+
+#[test]
+fn a_job_runs_to_completion_and_one_that_fails_gives_up() {
+    plain(|w| async move {
+        let job = |name: &str, command: &str| {
+            json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
+                "spec": {"completions": 2, "parallelism": 1, "backoffLimit": 1, "template": {"spec": {"restartPolicy": "Never",
+                    "containers": [{"name": "c", "image": "b:1", "command": ["sh", "-c", command]}]}}}})
+        };
+        w.create("jobs", job("ok", "echo hi; sleep 1"));
+        w.create("jobs", job("bad", "exit 2"));
+        let ok = w.until("complete", |w| w.get("jobs", "ok").filter(|j| is_true(j, "Complete"))).await;
+        assert_eq!((&ok["status"]["succeeded"], ok["status"].get("active")), (&json!(2), None));
+        let bad = w.until("failed", |w| w.get("jobs", "bad").filter(|j| is_true(j, "Failed"))).await;
+        assert_eq!(condition(&bad, "Failed")["reason"], "BackoffLimitExceeded");
+        assert_eq!(bad["status"]["failed"], 2);
+        assert!(w.list("pods").iter().all(|p| p["metadata"].get("finalizers").is_none()), "tracking ended");
+    });
+}
+
+#[test]
+fn a_stateful_set_starts_in_order_and_stops_from_the_end() {
+    plain(|w| async move {
+        let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "s"},
+            "spec": {"replicas": 3, "serviceName": "s", "selector": {"matchLabels": {"app": "s"}},
+                "template": {"metadata": {"labels": {"app": "s"}}, "spec": {"containers": [{"name": "c", "image": "b:1"}]}}}});
+        w.create("statefulsets", set);
+        let is_ready = |w: &World, n: &str| w.get("pods", n).is_some_and(|p| is_true(&p, "Ready"));
+        w.until("all three", |w| {
+            assert!(w.get("pods", "s-1").is_none() || is_ready(w, "s-0"), "s-1 waits for s-0");
+            assert!(w.get("pods", "s-2").is_none() || is_ready(w, "s-1"), "s-2 waits for s-1");
+            is_ready(w, "s-2").then_some(())
+        })
+        .await;
+        w.patch("statefulsets", "s", json!({"spec": {"replicas": 1}}));
+        w.until("one left", |w| {
+            assert!(w.get("pods", "s-1").is_some() || w.get("pods", "s-2").is_none(), "s-2 goes first");
+            (w.list("pods").len() == 1).then_some(())
+        })
+        .await;
+    });
+}
