@@ -33,7 +33,8 @@ pub fn managed(p: &mut Pass) -> Flow {
         p.fail(ErrorDocument::new(ErrorType::Validation, text), Component::Operator, "NotManaged");
         return p.on_change("not managed");
     }
-    if !deleting && spec.flink_version.is_none_or(|version| !version.is_supported()) {
+    // What already runs is kept in view while validation refuses the new version.
+    if !deleting && recorded.is_none() && spec.flink_version.is_none_or(|version| !version.is_supported()) {
         let version = spec.flink_version.map_or("null".to_owned(), |version| version.to_string());
         let text = format!("Flink version {version} is not supported by this operator version");
         p.note("2.2.4", text.clone());

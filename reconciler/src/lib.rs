@@ -4,6 +4,27 @@
 //! are total: whatever is observed, there is a decision, and the worst one is to touch nothing. No I/O, no clock, no
 //! randomness: the same observation gives the same decision.
 //!
+//! ```
+//! use drey_reconciler::{Ask, Observation, Policy, Seen, decide, needs};
+//! let resource = serde_json::from_value(serde_json::json!({
+//!     "metadata": {"name": "wordcount", "namespace": "jobs", "uid": "1", "generation": 1},
+//!     "spec": {
+//!         "flinkVersion": "v1_20", "serviceAccount": "flink", "image": "flink:1.20",
+//!         "jobManager": {"resource": {"memory": "1g"}}, "taskManager": {"resource": {"memory": "1g"}},
+//!         "job": {"jarURI": "local:///job.jar", "parallelism": 1},
+//!     },
+//! }))?;
+//! let mut observation = Observation::of(resource);
+//! (observation.job_manager, observation.pods, observation.ha) = (Seen::Absent, Seen::Absent, Seen::Absent);
+//! let (policy, now) = (Policy::default(), jiff::Timestamp::UNIX_EPOCH);
+//! assert_eq!(needs(&observation, &policy, now), Vec::<Ask>::new());
+//! let decision = decide(&observation, &policy, now);
+//! let plan: Vec<_> = decision.plan.iter().map(|action| format!("{:?}", action.kind())).collect();
+//! assert_eq!(plan, ["AddFinalizer", "PersistStatus", "CreateCluster"]);
+//! assert_eq!(decision.trace[0].to_string(), "2.7 first deployment");
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+//!
 //! Managed here: application-mode FlinkDeployments in native mode. Not here yet: session clusters and their jobs,
 //! FlinkStateSnapshot, standalone mode, ingress; `gate` says so to whoever asks for them.
 

@@ -342,6 +342,8 @@ pub struct Memo {
     pub reported: BTreeMap<String, String>,
     /// Generation whose stop-with-savepoint failed, and when to try again.
     pub stop_failed: Option<(i64, Timestamp)>,
+    /// How often in a row it failed.
+    pub stop_failures: u32,
     /// A savepoint or checkpoint failed: not triggered again before this.
     pub snapshot_retry: Option<Timestamp>,
     /// Generation whose cluster the API server refused to create: that request will never take effect.

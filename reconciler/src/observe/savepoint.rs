@@ -6,6 +6,7 @@ use crate::error::chain_message;
 use crate::observation::{JobFact, Seen, TriggerFact};
 use crate::pass::{Flow, Pass};
 use crate::phase::{Phase, phase};
+use crate::upgrade::stop::known_format;
 use drey_api::{Checkpoint, FlinkJobState, Savepoint, SnapshotTriggerType};
 
 pub fn observe(p: &mut Pass, job: &JobFact) -> Flow {
@@ -53,7 +54,7 @@ fn observe_savepoint(p: &mut Pass, job: &JobFact) -> Flow {
                 job: job.id.clone(),
                 trigger: info.trigger_id.clone().unwrap_or_default(),
                 directory: p.configs.observe.savepoint_dir.clone(),
-                format: info.format_type.unwrap_or(p.configs.observe.savepoint_format),
+                format: known_format(info.format_type, p.configs.observe.savepoint_format),
             };
             p.act(action);
         }

@@ -122,6 +122,7 @@ fn unknown(p: &mut Pass) -> Flow {
 /// A JobManager may only be created here: its predecessor has been seen gone.
 fn create(p: &mut Pass, after_another: bool) -> Flow {
     p.set_jm(JobManagerDeploymentStatus::Missing);
+    ha_seen(p)?;
     let Some(start) = start(p)? else {
         return p.after(p.policy.reconcile_interval(), "the job cannot be restored");
     };
@@ -143,6 +144,7 @@ fn create(p: &mut Pass, after_another: bool) -> Flow {
 /// The deployed cluster again, from its HA metadata; what is recorded stays as it is (5.2).
 pub fn recover_from_ha(p: &mut Pass) -> Flow {
     p.set_target_mode(UpgradeMode::LastState);
+    ha_seen(p)?;
     let Some(start) = start(p)? else {
         return p.after(p.policy.reconcile_interval(), "the job cannot be restored");
     };
@@ -308,6 +310,15 @@ fn continues_old_attempt(p: &mut Pass) -> bool {
     p.generation = p.status.observed_generation.unwrap_or(p.generation);
     p.load_configs();
     true
+}
+
+/// Old metadata must be dealt with before a JobManager starts: it would recover the old job beside the new one.
+fn ha_seen(p: &mut Pass) -> Flow {
+    if ha_is_seen(p) {
+        return Ok(());
+    }
+    p.note("4.8.8", "the HA metadata could not be read: nothing is started beside it");
+    p.after(Duration::from_secs(1), "waiting for the watch of ConfigMaps")
 }
 
 /// Whether HA facts were delivered at all; used by stages that must not act on an empty guess.

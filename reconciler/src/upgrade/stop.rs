@@ -11,12 +11,14 @@ use crate::ha::HaMetadata;
 use crate::ids;
 use crate::observation::{Cause, CheckpointFacts, Seen, TriggerFact};
 use crate::observe::Sight;
+use crate::pace;
 use crate::pass::{Flow, Pass};
 use drey_api::constants::LAST_STATE_SAVEPOINT_PATH;
 use drey_api::{
-    FlinkJobState, JobManagerDeploymentStatus, JobState, ReconciliationState, Savepoint, SnapshotTriggerType,
-    UpgradeMode,
+    FlinkJobState, JobManagerDeploymentStatus, JobState, ReconciliationState, Savepoint, SavepointFormat,
+    SnapshotTriggerType, UpgradeMode,
 };
+use std::time::Duration;
 
 pub fn begin(p: &mut Pass, how: Suspend, mode: UpgradeMode) -> Flow {
     match how {
@@ -49,7 +51,10 @@ fn with_savepoint(p: &mut Pass) -> Flow {
         && p.now < at
     {
         p.note("4.1", "the last attempt to stop failed: the next one waits");
-        return crate::recovery::idle(p, &Sight::default());
+        // Still true, although the job itself is healthy.
+        p.status.error = p.before.error.clone();
+        let wait = Duration::try_from(at.duration_since(p.now)).unwrap_or_default();
+        return p.after(wait.max(pace::SOONEST), "the next attempt to stop with a savepoint");
     }
     p.note("4.1", "stop with savepoint: the trigger is stored before it is sent");
     begin_savepoint(p);
@@ -77,10 +82,15 @@ fn send_stop(p: &mut Pass) {
         job: p.job_id(),
         trigger: p.status.job_status.savepoint_info.trigger_id.clone().unwrap_or_default(),
         directory: settings.savepoint_dir.clone(),
-        format: p.status.job_status.savepoint_info.format_type.unwrap_or(settings.savepoint_format),
+        format: known_format(p.status.job_status.savepoint_info.format_type, settings.savepoint_format),
         drain: settings.drain,
     };
     p.act(action);
+}
+
+/// The stored format, unless another program stored none that Flink would take.
+pub fn known_format(stored: Option<SavepointFormat>, configured: SavepointFormat) -> SavepointFormat {
+    stored.filter(|format| *format != SavepointFormat::Unknown).unwrap_or(configured)
 }
 
 /// How far a stop-with-savepoint has come.
@@ -188,6 +198,7 @@ fn completed(p: &mut Pass, location: &str) {
     }));
     p.status.job_status.upgrade_savepoint_path = Some(location.to_owned());
     p.memo.stop_failed = None;
+    p.memo.stop_failures = 0;
 }
 
 fn failed(p: &mut Pass, causes: &[Cause]) {
@@ -201,7 +212,11 @@ fn failed(p: &mut Pass, causes: &[Cause]) {
 /// Forgets a trigger that failed, and remembers not to try again at once.
 pub fn give_up_trigger(p: &mut Pass) {
     p.status.job_status.savepoint_info.clear_trigger();
-    let wait = jiff::SignedDuration::try_from(p.policy.reconcile_interval()).unwrap_or_default();
+    // Soon at first: right after a start the tasks of a RUNNING job may simply not run yet.
+    p.memo.stop_failures = p.memo.stop_failures.saturating_add(1);
+    let wait =
+        pace::back_off(Duration::from_secs(2), 2.0, p.policy.reconcile_interval(), p.memo.stop_failures);
+    let wait = jiff::SignedDuration::try_from(wait).unwrap_or_default();
     p.memo.stop_failed = Some((p.generation, p.now.saturating_add(wait).unwrap_or(p.now)));
 }
 

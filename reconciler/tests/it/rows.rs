@@ -688,7 +688,7 @@ fn t56_a_stop_that_fails_leaves_the_job_running_and_is_tried_again() {
     let mut world = stable(json!({}));
     world.next_savepoint_fails = true;
     bump(&mut world);
-    world.for_a_while(secs(5));
+    world.for_a_while(secs(1));
     assert_eq!((count(&world, "SavepointError"), world.starts.len()), (1, 1));
     assert_eq!(world.job().unwrap().state, FlinkJobState::Running);
     world.until(secs(120), "second attempt", |w| w.starts.len() == 2);
@@ -1095,4 +1095,29 @@ fn t95_b43_an_entry_whose_disposal_fails_stays_in_the_history() {
     world.disposals_fail = false;
     world.for_a_while(secs(400));
     assert_eq!(world.status().job_status.savepoint_info.savepoint_history.len(), 1);
+}
+
+#[test]
+fn quirk_an_unsupported_version_on_a_running_job_keeps_the_job_in_view() {
+    let mut world = stable(json!({}));
+    world.edit(|spec| spec.flink_version = Some(drey_api::FlinkVersion::V1_14));
+    world.set_job_state(FlinkJobState::Restarting);
+    world.for_a_while(secs(60));
+    assert!(error(&world).contains("is not supported by this operator version"), "{}", error(&world));
+    assert_eq!(world.status().job_status.state, Some(FlinkJobState::Restarting));
+    assert_eq!(world.starts.len(), 1);
+}
+
+#[test]
+fn nothing_is_started_before_the_metadata_of_the_old_job_has_been_seen() {
+    let mut world = World::new(app(json!({})));
+    let mut o = world.observation();
+    o.ha = Seen::NotAsked;
+    let decision = decide(&o, &world.policy, world.now);
+    assert!(
+        !decision.plan.iter().any(|action| action.kind() == ActionKind::CreateCluster),
+        "{:?}",
+        decision.trace
+    );
+    running(&mut world);
 }

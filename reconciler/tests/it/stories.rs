@@ -176,3 +176,41 @@ fn t82_t83_a_manual_savepoint_is_taken_once() {
     assert_eq!(world.lifecycle(), Some(LifecycleState::Stable));
     assert_eq!(world.starts.len(), 1);
 }
+
+/// A crash before every single write or request of an upgrade: it ends the same, with one job and no state lost.
+#[test]
+fn a_crash_at_any_point_of_an_upgrade_converges() {
+    for mode in ["savepoint", "last-state", "stateless"] {
+        for ha in [true, false] {
+            for at in 0..12 {
+                let spec = json!({"job": {"upgradeMode": mode}});
+                let mut world = World::new(if ha { app(spec) } else { no_ha(spec) });
+                running(&mut world);
+                world.checkpoint();
+                world.crash_at = Some(at);
+                bump(&mut world);
+                world.until(SignedDuration::from_secs(5), "upgraded", |w| w.starts.len() == 2);
+                running(&mut world);
+                world.for_a_while(SignedDuration::from_mins(3));
+                assert_eq!(world.starts.len(), 2, "{mode} {ha} {at}\n{}", world.trace.join("\n"));
+            }
+        }
+    }
+}
+
+/// The reply to a create request is lost, and the user edits the spec before the operator looks again.
+#[test]
+fn a_lost_reply_and_an_edit_do_not_lead_to_two_answers() {
+    for edited in [false, true] {
+        let mut world = World::new(app(json!({})));
+        running(&mut world);
+        bump(&mut world);
+        world.lose_reply = true;
+        world.until(SOON, "created", |w| !w.lose_reply);
+        if edited {
+            bump(&mut world);
+        }
+        world.until_stable(SignedDuration::from_secs(10));
+        assert_eq!(world.starts.len(), if edited { 3 } else { 2 });
+    }
+}
