@@ -69,7 +69,9 @@ impl State {
         let grace = grace(call, options, &next);
         let first = !meta::is_deleting(&next);
         propagate(call, options, &mut next);
-        let held = !meta::finalizers(&next).is_empty() || self.held_by_spec(&call.def, &next);
+        // A namespace shows its termination at least once, finalizers or not (case sub-namespace-finalize).
+        let namespace = first && call.def.is("", "namespaces");
+        let held = namespace || !meta::finalizers(&next).is_empty() || self.held_by_spec(&call.def, &next);
         let was_graceful = meta::get(&next, "deletionGracePeriodSeconds").and_then(Value::as_i64);
         let pod = call.def.is("", "pods");
         if !held && grace == 0 && !(pod && was_graceful != Some(0)) {

@@ -39,6 +39,7 @@ mod strategy;
 mod subresource;
 mod table;
 mod validate;
+mod validate_apps;
 mod watch;
 mod write;
 

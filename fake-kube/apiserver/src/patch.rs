@@ -133,8 +133,12 @@ impl State {
         meta::tidy(&mut new);
         call.warnings.extend(meta::dedup_owners(&mut new));
         call.check_namespace(&mut new)?;
+        let owned = meta::get(&new, "managedFields").cloned();
         def.schema().drop_nulls(&mut new);
         def.schema().default(&mut new);
+        if let Some(owned) = owned {
+            meta::set(&mut new, "managedFields", owned);
+        }
         Ok(new)
     }
 

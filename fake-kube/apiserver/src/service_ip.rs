@@ -19,13 +19,23 @@ pub(crate) struct Allocated {
 }
 
 impl Allocated {
-    /// Defaults the spec and allocates what it needs. A dry run allocates nothing.
+    /// Defaults the spec; an update allocates what it newly needs. A dry run allocates nothing.
     pub(crate) fn prepare(&mut self, call: &Call, service: &mut Value, old: Option<&Value>) -> Result<()> {
         if !service["spec"].is_object() {
             service["spec"] = json!({});
         }
         let kind = service["spec"]["type"].as_str().unwrap_or("ClusterIP").to_owned();
         defaults(&mut service["spec"], &kind);
+        if old.is_none() {
+            // A new Service gets its addresses once it is found valid.
+            return Ok(());
+        }
+        self.allocate(call, service, old)
+    }
+
+    /// Gives the Service the addresses and ports it needs.
+    pub(crate) fn allocate(&mut self, call: &Call, service: &mut Value, old: Option<&Value>) -> Result<()> {
+        let kind = service["spec"]["type"].as_str().unwrap_or("ClusterIP").to_owned();
         if kind == "ExternalName" {
             return Ok(());
         }

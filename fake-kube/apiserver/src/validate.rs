@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::meta;
 use crate::names;
 use crate::resource::Definition;
-use crate::selector::LabelSelector;
+use crate::validate_apps;
 
 const ANNOTATIONS_MAX: usize = 256 * 1024;
 
@@ -202,7 +202,10 @@ pub(crate) fn of_kind(def: &Definition, object: &Value, old: Option<&Value>) -> 
         ("" | "events.k8s.io", "events") => event(def, object, old),
         ("coordination.k8s.io", "leases") => lease(object),
         ("", "namespaces") => namespace(object),
-        ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets") => workload(object, old),
+        ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets") => {
+            validate_apps::workload(def, object, old)
+        }
+        ("", "services") => validate_apps::service(object),
         _ => Vec::new(),
     }
 }
@@ -357,23 +360,4 @@ fn namespace(object: &Value) -> Vec<Cause> {
     let when = if deleting { "is not empty" } else { "is empty" };
     let why = format!("may only be '{wanted}' if `deletionTimestamp` {when}");
     vec![Cause::invalid("status.Phase", &json!(phase), &why)]
-}
-
-/// The selector of a workload: there, matching its template, never changed (cases val-deployment, val-statefulset).
-fn workload(object: &Value, old: Option<&Value>) -> Vec<Cause> {
-    let selector = &object["spec"]["selector"];
-    let mut out = Vec::new();
-    if selector.is_null() {
-        out.push(Cause::required("spec.selector", ""));
-    }
-    let template = &object["spec"]["template"];
-    if selector.is_null() || !LabelSelector::from_object(selector).matches(template) {
-        let labels = template["metadata"]["labels"].clone();
-        let why = "`selector` does not match template `labels`";
-        out.push(Cause::invalid("spec.template.metadata.labels", &labels, why));
-    }
-    if old.is_some_and(|o| o["spec"]["selector"] != *selector) {
-        out.push(Cause::invalid("spec.selector", selector, "field is immutable"));
-    }
-    out
 }

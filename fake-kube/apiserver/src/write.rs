@@ -147,9 +147,14 @@ impl State {
         meta::tidy(&mut value);
         call.warnings.extend(meta::dedup_owners(&mut value));
         call.check_namespace(&mut value)?;
+        let owned = meta::get(&value, "managedFields").cloned();
         call.def.schema().drop_nulls(&mut value);
         strategy::convert(&call.def, &mut value);
         call.def.schema().default(&mut value);
+        if let Some(owned) = owned {
+            // An empty list is a request to forget ownership; defaulting would drop it.
+            meta::set(&mut value, "managedFields", owned);
+        }
         Ok(value)
     }
 
@@ -227,6 +232,9 @@ impl State {
         meta::name(&object).clone_into(&mut call.name);
         if let Some(live) = self.store.get(def.table, &call.key()) {
             return Err(Status::already_exists(&def, &call.name, meta::is_deleting(&live.value)));
+        }
+        if def.is("", "services") {
+            self.services.allocate(call, &mut object, None)?;
         }
         Ok(object)
     }
