@@ -1,7 +1,7 @@
 //! Decoding built-in kinds: what a Go struct would refuse in the JSON, before any validation (400, or 422 in a patch).
 //!
 //! The recorded OpenAPI documents stand for the structs: their names and field types are those of the Go types. Leaves
-//! out: byte and quantity syntax.
+//! out: quantity syntax.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,6 +76,10 @@ fn member(value: &Value, field: &Value, owner: &str, path: &str, depth: usize) -
         return check(value, name, owner, path, depth + 1);
     }
     let of = match (field["type"].as_str()?, field["format"].as_str()) {
+        ("string", Some("byte")) => match value {
+            Value::String(text) => return base64_error(text),
+            _ => Some("[]uint8"),
+        },
         ("string", _) => (!value.is_string()).then_some("string"),
         ("boolean", _) => (!value.is_boolean()).then_some("bool"),
         ("integer", format) => {
@@ -137,6 +141,17 @@ fn cannot(value: &Value, owner: &str, path: &str, of: &str) -> String {
         Value::Object(_) => "object",
     };
     format!("json: cannot unmarshal {kind} into Go struct field {owner}.{path} of type {of}")
+}
+
+/// Go's complaint about bytes that are not base64.
+fn base64_error(text: &str) -> Option<String> {
+    use base64::DecodeError::{InvalidByte, InvalidLastSymbol};
+    use base64::Engine;
+    let at = match base64::engine::general_purpose::STANDARD.decode(text).err()? {
+        InvalidByte(at, _) | InvalidLastSymbol(at, _) => at,
+        _ => text.len() / 4 * 4,
+    };
+    Some(format!("illegal base64 data at input byte {at}"))
 }
 
 /// `metav1.Time` takes RFC 3339, `MicroTime` wants exactly six digits (kube-api.md 2.12).
