@@ -80,6 +80,9 @@ fn cannot_run_again(p: &Pass) -> bool {
 /// switching the option off lets it go on.
 fn take_savepoint(p: &mut Pass) -> Flow {
     let sight = observe::observe(p)?;
+    if cannot_run_again(p) {
+        return Ok(());
+    }
     if phase(p) == Phase::StoppingWithSavepoint {
         return match stop::look(p, &sight)? {
             Stopped::Done => {
@@ -93,7 +96,7 @@ fn take_savepoint(p: &mut Pass) -> Flow {
             Stopped::Lost => Ok(()),
         };
     }
-    if p.job_is_terminal() || cannot_run_again(p) {
+    if p.job_is_terminal() {
         return Ok(());
     }
     if p.job_is_running() {

@@ -27,3 +27,17 @@ fn t104_an_ended_application_takes_its_metadata_along() {
     world.until(SOON, "gone", |w| !w.exists);
     assert!(world.ha.is_none());
 }
+
+/// Found by a random history: the job was being stopped for an upgrade when its JobManager was lost for good.
+#[test]
+fn a_deletion_does_not_wait_for_a_savepoint_nobody_can_take() {
+    let conf = json!({"kubernetes.operator.job.savepoint-on-deletion": "true"});
+    let mut world = World::new(no_ha(json!({"flinkConfiguration": conf})));
+    running(&mut world);
+    world.delays.savepoint = secs(10);
+    bump(&mut world);
+    world.for_a_while(secs(1));
+    world.kill_deployment();
+    world.delete();
+    world.until(SOON, "gone", |w| !w.exists);
+}
