@@ -50,6 +50,14 @@ impl Limiter {
         self.window = Some((since, count + 1));
         Ok(())
     }
+
+    /// Takes the last pass back: it sent no request, and the limit is there to spare the servers. Without this, the
+    /// steps of a starting pod would use up the window, and its readiness be seen seconds late.
+    pub(crate) fn refund(&mut self) {
+        if let Some((_, count)) = &mut self.window {
+            *count = count.saturating_sub(1);
+        }
+    }
 }
 
 /// `kubernetes.operator.retry.*`
@@ -107,6 +115,19 @@ mod tests {
     #[test]
     fn waits_only_for_the_rest_of_the_window() {
         check(5, &["0", "1", "2", "3", "4", "14.7", "15"], "ok ok ok ok ok 0.3 ok");
+    }
+
+    #[test]
+    fn a_pass_without_requests_is_free() {
+        let limit = RateLimit { limit: 1, period: Duration::from_secs(15) };
+        let mut limiter = Limiter::default();
+        for second in 0..10 {
+            let now = Timestamp::from_second(second).unwrap();
+            assert_eq!(limiter.admit(limit, now, false), Ok(()), "second {second}");
+            limiter.refund();
+        }
+        assert_eq!(limiter.admit(limit, Timestamp::from_second(10).unwrap(), false), Ok(()));
+        assert!(limiter.admit(limit, Timestamp::from_second(11).unwrap(), false).is_err());
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub(crate) struct Context {
 pub(crate) struct Memory {
     pub memo: Memo,
     pub failure: Option<ActionFailure>,
+    /// The pass asked nobody and changed nothing: it read what the watches had brought.
+    pub was_free: bool,
 }
 
 /// What a pass came to.
@@ -88,21 +90,22 @@ pub(crate) async fn pass(context: &Context, key: &Key, cause: Cause, memory: Mem
         started,
         ended,
     });
-    settle(decision, outcome)
+    let was_free = counts == Counts { rounds, ..Counts::default() };
+    settle(decision, outcome, was_free)
 }
 
-fn settle(decision: Decision, outcome: Outcome) -> (End, Memory) {
+fn settle(decision: Decision, outcome: Outcome, was_free: bool) -> (End, Memory) {
     let memo = decision.memo;
     match outcome {
-        Outcome::Done => (End::Done(decision.next), Memory { memo, failure: None }),
+        Outcome::Done => (End::Done(decision.next), Memory { memo, failure: None, was_free }),
         Outcome::Failed { error: ActError::Outdated(_), .. } => {
-            (End::Outdated, Memory { memo, failure: None })
+            (End::Outdated, Memory { memo, failure: None, was_free })
         }
         Outcome::Failed { at, error } => {
             let action =
                 decision.plan.get(at).map_or(ActionKind::PersistStatus, drey_reconciler::Action::kind);
             let failure = error.for_decision().map(|error| ActionFailure { action, error });
-            (End::Failed(error), Memory { memo, failure })
+            (End::Failed(error), Memory { memo, failure, was_free })
         }
     }
 }

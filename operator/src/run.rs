@@ -9,7 +9,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use drey_api::{FlinkDeployment, ReconciliationState};
+use drey_api::{FlinkDeployment, FlinkDeploymentStatus, ReconciliationState};
 use drey_reconciler::{Next, Policy};
 use futures::future::FusedFuture;
 use futures::stream::FuturesUnordered;
@@ -219,6 +219,9 @@ impl Desk<'_> {
         let reported = record.memory.failure.is_some();
         record.memory = memory;
         record.urgent = false;
+        if record.memory.was_free {
+            record.limiter.refund();
+        }
         let conflicts = std::mem::take(&mut record.conflicts);
         let next = match end {
             End::Gone => return self.forget(key, now),
@@ -261,13 +264,15 @@ impl Desk<'_> {
     }
 }
 
-/// The job stands still until the next passes are made.
+/// Something was begun whose next step waits for a pass: an upgrade, a start, a savepoint, a deletion. What the
+/// watches bring then is looked at when it comes (reconciler.md 2.4: never limit the second half of an upgrade).
 fn is_half_done(resource: &FlinkDeployment) -> bool {
-    resource.metadata.deletion_timestamp.is_some()
-        || resource.status.as_ref().is_some_and(|s| {
-            matches!(
-                s.reconciliation_status.state,
-                ReconciliationState::Upgrading | ReconciliationState::RollingBack
-            )
-        })
+    let is_moving = |status: &FlinkDeploymentStatus| {
+        let recorded = &status.reconciliation_status;
+        let is_between = matches!(recorded.state, ReconciliationState::Upgrading | ReconciliationState::RollingBack);
+        let is_starting = recorded.last_reconciled_spec != recorded.last_stable_spec;
+        let is_saving = status.job_status.savepoint_info.as_ref().is_some_and(|info| info.trigger_id.is_some());
+        is_between || is_starting || is_saving
+    };
+    resource.metadata.deletion_timestamp.is_some() || resource.status.as_ref().is_some_and(is_moving)
 }

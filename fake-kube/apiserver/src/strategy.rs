@@ -43,6 +43,9 @@ pub(crate) fn traits(group: &str, plural: &str) -> Traits {
             ("", "namespaces") => NameRule::Label,
             ("", "services") => NameRule::Label1035,
             _ if rbac => NameRule::PathSegment,
+            // Only what the path forbids is checked: operators name Events `JobManagerDeployment.123`
+            // (kubernetes-objects.md 6, recorded from Apache's operator on a real server).
+            ("" | "events.k8s.io", "events") => NameRule::PathSegment,
             _ => NameRule::Subdomain,
         },
         generation: listed(&WITH_GENERATION),

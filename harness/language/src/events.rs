@@ -48,13 +48,15 @@ impl fmt::Display for Lane {
     }
 }
 
-/// What sort of thing happened. The comment says what `detail` holds where readers rely on it.
+/// What sort of thing happened. The comment says what `detail` holds where readers rely on it. `quiet: true` in the
+/// detail of any kind keeps the event out of transcripts: routine that would bury the story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A step of the scenario began: `{step, at}`.
     Step,
-    /// An object changed: `{verb, actor, old, new, revision}`; `old`/`new` null when absent.
+    /// An object changed: `{verb, actor, old, new, revision, summary}`; `old`/`new` null when absent. `summary: true`
+    /// says that the text already tells what changed, so transcripts leave the fields out.
     Change,
     /// A request was answered: `{to, method, path, code, millis, fault}`.
     Call,

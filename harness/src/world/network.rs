@@ -147,7 +147,9 @@ impl Network {
         let cluster = cluster_of(target);
         let object = format!("FlinkDeployment/{}", cluster.rsplit('/').next().unwrap_or_default());
         let event = self.journal.event(Lane::Operator, Kind::Call, format!("{method} {path} -> {}", shown(code)));
-        let detail = json!({"to": "flink", "method": method, "path": path, "code": code});
+        let detail = json!({"to": "flink", "method": method, "path": path, "code": code,
+            // Looking is routine; doing, and being refused, is the story.
+            "quiet": method == "GET" && (200..400).contains(&code)});
         self.journal.push(event.about(object).detail(detail));
         self.lock().calls.push(CallRecord { at, cluster, method: method.to_owned(), path: path.to_owned(), code });
     }

@@ -37,14 +37,17 @@ impl Watcher {
 impl Observer for Watcher {
     fn on_request(&self, record: &RequestRecord) {
         let info = &record.info;
-        if info.user.starts_with(OPERATOR_USER) && (is_write(info) || record.code == 0 || record.code >= 400) {
+        let is_refused = record.code == 0 || record.code >= 400;
+        if info.user.starts_with(OPERATOR_USER) && (is_write(info) || is_refused) {
             let outcome = match (record.code, record.reason.as_str()) {
                 (0, _) => "connection cut".to_owned(),
                 (code, "") => code.to_string(),
                 (code, reason) => format!("{code} {reason}"),
             };
             let text = format!("{} {} -> {outcome}", info.method, info.path);
-            let detail = json!({"to": "api", "method": info.method, "path": info.path, "code": record.code});
+            let detail = json!({"to": "api", "method": info.method, "path": info.path, "code": record.code,
+                // A write that succeeds is told by the change it makes.
+                "quiet": !is_refused});
             self.journal.push(self.journal.event(Lane::Operator, Kind::Call, text).detail(detail));
         }
         let listeners = self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -54,20 +57,41 @@ impl Observer for Watcher {
     fn on_change(&self, change: &Change) {
         if let Some(text) = describe(change) {
             let lane = lane_of(&change.actor);
-            let event = self.journal.event(lane, Kind::Change, text).about(object_of(change));
-            let verb = match change.kind {
-                ChangeKind::Added => "create",
-                ChangeKind::Modified => "update",
-                ChangeKind::Deleted => "delete",
-            };
-            let old = change.old.as_deref().cloned().unwrap_or_default();
-            let new = if change.kind == ChangeKind::Deleted { Value::Null } else { (*change.object).clone() };
-            let detail = json!({"verb": verb, "actor": &*change.actor, "old": old, "new": new, "revision": change.revision});
-            self.journal.push(event.detail(detail));
+            let event = self.journal.event(lane, Kind::Change, text).about(subject_of(change));
+            self.journal.push(event.detail(detail_of(change)));
         }
         let listeners = self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         listeners.iter().for_each(|listener| listener(change));
     }
+}
+
+/// Kinds whose whole states are kept, for histories and differences in reports; of the others the line is enough.
+const KEPT: &[&str] = &["flinkdeployments", "flinksessionjobs", "flinkstatesnapshots", "deployments"];
+
+fn detail_of(change: &Change) -> Value {
+    let verb = match change.kind {
+        ChangeKind::Added => "create",
+        ChangeKind::Modified => "update",
+        ChangeKind::Deleted => "delete",
+    };
+    let mut detail = json!({"verb": verb, "actor": &*change.actor, "revision": change.revision, "summary": true});
+    if KEPT.contains(&change.resource.plural.as_str()) {
+        detail["old"] = change.old.as_deref().cloned().unwrap_or_default();
+        if change.kind != ChangeKind::Deleted {
+            detail["new"] = (*change.object).clone();
+        }
+    }
+    detail
+}
+
+/// What an event is about; a Kubernetes Event is about the object it involves, not about itself.
+fn subject_of(change: &Change) -> String {
+    if change.resource.plural != "events" {
+        return object_of(change);
+    }
+    let about = if change.object["involvedObject"].is_object() { "involvedObject" } else { "regarding" };
+    let text = |key: &str| change.object[about][key].as_str().unwrap_or_default();
+    format!("{}/{}", text("kind"), text("name"))
 }
 
 /// `Kind/name`.
@@ -95,6 +119,7 @@ fn describe(change: &Change) -> Option<String> {
     let old = change.old.as_deref();
     let new = &*change.object;
     match change.resource.plural.as_str() {
+        "configmaps" if new["metadata"]["name"] == "kube-root-ca.crt" => None,
         "leases" | "endpoints" | "endpointslices" | "replicasets" | "nodes" | "namespaces" | "customresourcedefinitions"
         | "serviceaccounts" => None,
         "events" => Some(describe_event(new)).filter(|_| change.kind == ChangeKind::Added),
@@ -120,9 +145,8 @@ fn created(plural: &str, new: &Value) -> String {
 
 fn describe_event(new: &Value) -> String {
     let text = |key: &str| new[key].as_str().unwrap_or_default();
-    let about = new["involvedObject"]["name"].as_str().or(new["regarding"]["name"].as_str()).unwrap_or_default();
     let message = if text("message").is_empty() { text("note") } else { text("message") };
-    format!("{} {} on {about}: {}", text("type"), text("reason"), one_line(message))
+    format!("event {} {}: {}", text("type"), text("reason"), one_line(message))
 }
 
 fn one_line(text: &str) -> String {

@@ -17,7 +17,7 @@ const CHANGES_SHOWN: usize = 12;
 pub fn render(case: &CaseReport) -> String {
     let mut out = format!("{}\nmode {}, seed {:#x}\n\n", case.title(), case.mode, case.seed);
     let mut last = None;
-    for event in &case.events {
+    for event in case.events.iter().filter(|event| event.detail.get("quiet") != Some(&Value::Bool(true))) {
         let time = duration::format_clock(event.since(case.start));
         // A repeated time is left blank: simultaneous events stand together.
         let shown = if last.as_ref() == Some(&time) { String::new() } else { time.clone() };
@@ -40,13 +40,14 @@ pub fn render(case: &CaseReport) -> String {
 
 fn line(event: &Event, time: &str) -> String {
     let object = event.object.as_deref().map(|o| format!("{o} ")).unwrap_or_default();
-    let cause = event.cause.map(|seq| format!("  <- {seq}")).unwrap_or_default();
     let text = event.text.replace('\n', "\n    ");
-    format!("{time:>12} {:>5} {:<8} {object}{text}{cause}\n", format!("#{}", event.seq), event.lane)
+    // No numbers: one more event would change every line after it.
+    format!("{time:>12} {:<8} {object}{text}\n", event.lane)
 }
 
 fn details(event: &Event, out: &mut String) {
-    if event.kind != Kind::Change {
+    // `summary: true`: the line says all a reader of transcripts needs; the fields are in the JSON lines and pages.
+    if event.kind != Kind::Change || event.detail.get("summary") == Some(&Value::Bool(true)) {
         return;
     }
     let side = |key: &str| event.detail.get(key).filter(|v| !v.is_null());

@@ -24,7 +24,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let vocabulary = vocabulary();
     let found = library::find(&arguments.paths, &vocabulary)?;
     for problems in &found.problems {
-        eprint!("{}", problems.render(Paint::auto()));
+        eprint!("{}", problems.render(Paint::auto(false)));
     }
     let reports = library::play(&found.scenarios, &vocabulary, &Options::usual(arguments.seed), &mut ());
     for report in &reports {
@@ -41,7 +41,7 @@ fn show(report: &CaseReport, verbose: bool) {
     match &report.outcome {
         Outcome::Failed { failures } => {
             for one in failures {
-                println!("{}", failure::render(one, report, Paint::auto()));
+                println!("{}", failure::render(one, report, Paint::auto(false)));
             }
         }
         Outcome::Broken { error } => println!("{error}"),

@@ -101,6 +101,16 @@ impl Process for JobManagerProcess {
         process.cluster.next_due()
     }
 
+    fn receive(&mut self, port: u16, now: Timestamp) -> Reception {
+        let mut process = self.lock();
+        process.advance(now);
+        match (port, process.cluster.listens(), process.cluster.hangs()) {
+            (REST_PORT, true, _) => Reception::Accepted,
+            (REST_PORT, false, true) => Reception::Silent,
+            _ => Reception::Refused,
+        }
+    }
+
     fn http(&mut self, port: u16, request: &http::Request<Bytes>, now: Timestamp) -> Option<http::Response<Bytes>> {
         let mut process = self.lock();
         process.advance(now);
