@@ -271,7 +271,7 @@ fn is_half_done(resource: &FlinkDeployment) -> bool {
         let recorded = &status.reconciliation_status;
         let is_between = matches!(recorded.state, ReconciliationState::Upgrading | ReconciliationState::RollingBack);
         let is_starting = recorded.last_reconciled_spec != recorded.last_stable_spec;
-        let is_saving = status.job_status.savepoint_info.as_ref().is_some_and(|info| info.trigger_id.is_some());
+        let is_saving = status.job_status.savepoint_info.trigger_id.is_some();
         is_between || is_starting || is_saving
     };
     resource.metadata.deletion_timestamp.is_some() || resource.status.as_ref().is_some_and(is_moving)
