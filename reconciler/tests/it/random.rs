@@ -181,7 +181,7 @@ fn history(ops: Vec<Op>, slow: bool, ha: bool, options: u8) -> Result<(), TestCa
 /// `PROPTEST_CASES=5000` for a long look.
 fn config() -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
-    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 4000, ..ProptestConfig::default() }
+    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 600, ..ProptestConfig::default() }
 }
 
 proptest! {

@@ -248,7 +248,11 @@ impl World {
 
     pub fn for_a_while(&mut self, time: SignedDuration) {
         let end = self.now + time;
+        let mut spins = 0;
         while self.now < end && self.exists {
+            spins += 1;
+            let last = || self.trace.iter().rev().take(12).cloned().collect::<Vec<_>>().join("\n");
+            assert!(spins < 5_000, "spins without getting anywhere\n{}\n{}", brief(self), last());
             if !self.step_until(end) {
                 self.now = end;
             }
@@ -307,7 +311,7 @@ impl World {
             && self.jm.is_none()
         {
             self.start_job_manager(&deployment);
-            self.changed = true;
+            self.changed |= self.jm.is_some();
         }
         if self.cancelling_until.is_some_and(|until| until <= self.now) {
             self.cancelling_until = None;
@@ -427,6 +431,12 @@ impl World {
         let plan: Vec<ActionKind> = decision.plan.iter().map(Action::kind).collect();
         let steps: Vec<String> = decision.trace.iter().map(Step::to_string).collect();
         self.trace.push(format!("{} {plan:?} {:?} | {}", self.now, decision.next, steps.join("; ")));
+        // A job recorded as stopped under stateless has given up its state, also if its cluster was gone already.
+        let recorded = |status: &drey_api::FlinkDeploymentStatus| {
+            status.reconciliation_status.last_reconciled_spec.clone()
+        };
+        let stateless = self.resource.spec.job.as_ref().is_some_and(|job| !job.upgrade_mode.is_stateful());
+        self.stateless_asked |= stateless && recorded(&decision.status) != recorded(&self.status());
         self.failure = None;
         self.memo = decision.memo.clone();
         self.events.extend(decision.events.clone());
