@@ -104,6 +104,21 @@ impl Cluster {
         answer
     }
 
+    /// What a connection to this host would meet, without a request: the pod's address and port when it is accepted.
+    /// For carriers that put real sockets in between.
+    pub fn connect(&self, host: &str, port: u16) -> Result<(String, u16), DialError> {
+        let mut guard = self.lock();
+        let engine = &mut *guard;
+        engine.dials = engine.dials.wrapping_add(1);
+        let (key, port) = dial::resolve(&engine.view, host, port, engine.dials)?;
+        let now = engine.now();
+        let met = engine.kubelet.connect(&engine.view, &key, &engine.faults, port, now);
+        engine.wake(Controller::Kubelet, key);
+        drop(guard);
+        self.woken.notify_one();
+        met.map(|address| (address, port))
+    }
+
     pub fn pods(&self) -> PodControl {
         PodControl { cluster: self.clone() }
     }

@@ -29,4 +29,4 @@ pub use dial::DialError;
 pub use faults::{FaultId, PodSelector};
 pub use knobs::{Delay, Knobs, NodeSpec};
 pub use listen::{Identities, ListenOptions, Listening, listen};
-pub use programs::{Process, ProcessEvent, ProcessStart, Programs, Shell, Signal};
+pub use programs::{Process, ProcessEvent, ProcessStart, Programs, Reception, Shell, Signal};

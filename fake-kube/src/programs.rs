@@ -57,6 +57,16 @@ pub enum Signal {
     Kill,
 }
 
+/// What a connection to a port of a process meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reception {
+    Accepted,
+    /// Nothing listens there.
+    Refused,
+    /// The connection is made and nobody ever answers: the process stands still.
+    Silent,
+}
+
 /// A running container. Called with the cluster locked: it must not call back into the [`crate::Cluster`];
 /// the API server's clients are fine.
 pub trait Process: Send {
@@ -64,6 +74,11 @@ pub trait Process: Send {
     fn step(&mut self, now: Timestamp) -> Vec<ProcessEvent>;
 
     fn next_due(&self) -> Option<Timestamp>;
+
+    /// Asked before every request.
+    fn receive(&mut self, _port: u16, _now: Timestamp) -> Reception {
+        Reception::Accepted
+    }
 
     /// `None`: nothing listens there.
     fn http(

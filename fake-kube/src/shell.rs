@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::json::{after, items};
-use crate::programs::{Process, ProcessEvent, ProcessStart, Programs, Signal};
+use crate::programs::{Process, ProcessEvent, ProcessStart, Programs, Reception, Signal};
 
 /// `sleep N`, `exit N`, `echo TEXT`, `true`, `false`, joined by `;`, `&&` or newlines in `sh -c`; anything else idles.
 #[derive(Clone, Copy, Debug, Default)]
@@ -99,6 +99,10 @@ impl Process for Script {
     fn next_due(&self) -> Option<Timestamp> {
         let waits = !self.ended && !matches!(self.words.front(), Some(Word::Idle) | None);
         waits.then_some(self.until)
+    }
+
+    fn receive(&mut self, port: u16, _: Timestamp) -> Reception {
+        if self.ports.contains(&port) { Reception::Accepted } else { Reception::Refused }
     }
 
     fn http(&mut self, port: u16, _: &http::Request<Bytes>, _: Timestamp) -> Option<http::Response<Bytes>> {

@@ -198,6 +198,11 @@ impl Cluster {
         self.phase.listens() && !self.faults.hang
     }
 
+    /// Connections are accepted and nobody answers.
+    pub fn hangs(&self) -> bool {
+        self.phase.listens() && self.faults.hang
+    }
+
     pub fn facts(&self) -> Facts {
         super::facts::of(self)
     }

@@ -16,7 +16,7 @@ use crate::faults::Faults;
 use crate::json::*;
 use crate::knobs::Knobs;
 use crate::logs::Logs;
-use crate::programs::{Process, ProcessEvent, ProcessStart, Programs, Signal};
+use crate::programs::{Process, ProcessEvent, ProcessStart, Programs, Reception, Signal};
 use crate::view::View;
 use crate::write::{EventKind, EventSpec, Step, Write, reference};
 
@@ -558,6 +558,10 @@ impl Container {
             due = earliest(due, Some(self.probers[&purpose].due));
         }
         earliest(due, w.faults.crash(w.pod).map(|(_, delay)| crash_at(since, delay)))
+    }
+
+    pub fn receive(&mut self, port: u16, now: Timestamp) -> Reception {
+        self.process.as_mut().map_or(Reception::Refused, |p| p.receive(port, now))
     }
 
     /// One request to this container's process, and what it reports after it.

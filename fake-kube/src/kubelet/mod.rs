@@ -23,7 +23,7 @@ use crate::faults::{Faults, Once};
 use crate::json::*;
 use crate::knobs::Knobs;
 use crate::logs::Logs;
-use crate::programs::Programs;
+use crate::programs::{Programs, Reception};
 use crate::view::{Key, View};
 use crate::write::Step;
 
@@ -133,6 +133,27 @@ impl Kubelet {
         }
     }
 
+    /// What a connection to a pod's port meets; the pod's address when it is accepted.
+    pub fn connect(
+        &mut self,
+        view: &View,
+        key: &Key,
+        faults: &Faults,
+        port: u16,
+        now: Timestamp,
+    ) -> Result<String, DialError> {
+        let worker = self.reachable(view, key, faults)?;
+        let mut met = DialError::Refused;
+        for container in worker.containers.iter_mut().filter(|c| c.is_running()) {
+            match container.receive(port, now) {
+                Reception::Accepted => return Ok(worker.ip.clone()),
+                Reception::Silent => met = DialError::Unreachable,
+                Reception::Refused => {}
+            }
+        }
+        Err(met)
+    }
+
     /// One request to a pod's port.
     pub fn http(
         &mut self,
@@ -143,18 +164,28 @@ impl Kubelet {
         request: &http::Request<Bytes>,
         now: Timestamp,
     ) -> Result<http::Response<Bytes>, DialError> {
-        let Some(pod) = view.find(key) else { return Err(DialError::Unreachable) };
+        let worker = self.reachable(view, key, faults)?;
+        let mut met = DialError::Refused;
+        for container in worker.containers.iter_mut().filter(|c| c.is_running()) {
+            match container.receive(port, now) {
+                Reception::Accepted => {
+                    if let Some(answer) = container.http(port, request, now) {
+                        return Ok(answer);
+                    }
+                }
+                Reception::Silent => met = DialError::Unreachable,
+                Reception::Refused => {}
+            }
+        }
+        Err(met)
+    }
+
+    fn reachable(&mut self, view: &View, key: &Key, faults: &Faults) -> Result<&mut Worker, DialError> {
+        let pod = view.find(key).ok_or(DialError::Unreachable)?;
         if self.lost.contains(text(pod, "/spec/nodeName")) || faults.hangs(pod) {
             return Err(DialError::Unreachable);
         }
-        let worker = self.workers.get_mut(key).filter(|w| w.sandbox).ok_or(DialError::Unreachable)?;
-        let running = worker.containers.iter_mut().filter(|c| c.is_running());
-        for container in running {
-            if let Some(answer) = container.http(port, request, now) {
-                return Ok(answer);
-            }
-        }
-        Err(DialError::Refused)
+        self.workers.get_mut(key).filter(|w| w.sandbox).ok_or(DialError::Unreachable)
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Vocabulary {
     steps: IndexMap<String, StepSchema>,
     kinds: Vec<String>,
     modes: Vec<String>,
+    /// How many of them, from the first, a scenario means that does not say.
+    usual_modes: usize,
     world: Shape,
     environment: Environment,
 }
@@ -30,6 +32,7 @@ impl Vocabulary {
             steps: IndexMap::new(),
             kinds: Vec::new(),
             modes: vec!["virtual".to_owned()],
+            usual_modes: 1,
             world: Shape::open(),
             environment: Environment::standard(),
         }
@@ -64,9 +67,19 @@ impl Vocabulary {
         self.world = world;
     }
 
-    /// What may stand in `modes:`; the first one is the default.
+    /// What may stand in `modes:`; a scenario that does not say runs in the first one.
     pub fn set_modes<S: AsRef<str>>(&mut self, modes: impl IntoIterator<Item = S>) {
         self.modes = modes.into_iter().map(|m| m.as_ref().to_owned()).collect();
+    }
+
+    /// A scenario that does not say runs in this many of the modes, from the first on.
+    pub fn set_usual_modes(&mut self, count: usize) {
+        self.usual_modes = count;
+    }
+
+    /// The modes of a scenario that does not say.
+    pub fn usual_modes(&self) -> &[String] {
+        &self.modes[..self.usual_modes.min(self.modes.len())]
     }
 
     /// Names and functions of expressions; the harness adds its own.

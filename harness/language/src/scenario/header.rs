@@ -116,7 +116,7 @@ pub(super) fn metadata(checker: &mut Checker<'_, '_>, node: &Node) -> Metadata {
 
 pub(super) fn modes(checker: &mut Checker<'_, '_>, node: Option<&Node>) -> Vec<String> {
     let known = checker.vocabulary.modes().to_vec();
-    let Some(node) = node else { return known.into_iter().take(1).collect() };
+    let Some(node) = node else { return checker.vocabulary.usual_modes().to_vec() };
     let arg = checker.key("modes", |c| c.check(&Type::list(Type::Enum(known)), node));
     arg.map(|a| a.texts().into_iter().map(str::to_owned).collect()).unwrap_or_default()
 }

@@ -2,7 +2,6 @@
 
 mod args;
 mod clock;
-mod connect;
 mod serve;
 
 use std::io::IsTerminal;
@@ -47,7 +46,7 @@ async fn start(args: Args) -> anyhow::Result<()> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    let connection = connect::connect(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
+    let connection = drey_operator::connect(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
     let clock = Arc::new(clock::SystemClock);
     let metrics = Arc::new(Metrics::new(Arc::<clock::SystemClock>::clone(&clock)));
     let flink: Arc<dyn FlinkTransport> = match args.flink_transport {

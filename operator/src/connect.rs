@@ -14,6 +14,8 @@ const FIRST_ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Where a client came from, for messages.
 pub struct Connection {
     pub client: Client,
+    /// What the client was made from, for further ones.
+    pub config: Config,
     pub default_namespace: String,
     pub description: String,
 }
@@ -26,7 +28,7 @@ pub async fn connect(file: Option<&Path>, context: Option<&str>) -> anyhow::Resu
     let address = config.cluster_url.to_string();
     let default_namespace = config.default_namespace.clone();
     let description = format!("{source}, server {address}");
-    let client = Client::try_from(config).with_context(|| format!("use {description}"))?;
+    let client = Client::try_from(config.clone()).with_context(|| format!("use {description}"))?;
     let version = tokio::time::timeout(FIRST_ANSWER_MAX, client.apiserver_version());
     match version.await {
         Ok(Ok(version)) => tracing::info!(server = address, version = version.git_version, "connected"),
@@ -42,7 +44,7 @@ pub async fn connect(file: Option<&Path>, context: Option<&str>) -> anyhow::Resu
         Ok(Err(error)) => bail!("{}", unreachable(&description, &chain(&error))),
         Err(_) => bail!("{}", unreachable(&description, &format!("no answer within {FIRST_ANSWER_MAX:?}"))),
     }
-    Ok(Connection { client, default_namespace, description })
+    Ok(Connection { client, config, default_namespace, description })
 }
 
 fn unreachable(description: &str, why: &str) -> String {
