@@ -36,7 +36,7 @@ pub struct Failure {
 
 /// What is visibly wrong with a JobManager that is not available.
 pub fn failure(facts: &JobManagerFacts, o: &Observation) -> Option<Failure> {
-    replica_failure(facts).or_else(|| container_failure(o)).or_else(|| mount_failure(o))
+    replica_failure(facts).or_else(|| container_failure(o)).or_else(|| mount_failure(facts, o))
 }
 
 /// Pods that may be stuck because a volume cannot be mounted; whether they are, their events say.
@@ -95,9 +95,14 @@ fn container_failure(o: &Observation) -> Option<Failure> {
     None
 }
 
-fn mount_failure(o: &Observation) -> Option<Failure> {
+/// Events outlive what they tell of: one that misses the cluster's ConfigMap is over once that is there, and the
+/// kubelet, which backs off, will see it too.
+fn mount_failure(facts: &JobManagerFacts, o: &Observation) -> Option<Failure> {
     let stuck = pods_to_ask_about(o);
-    let (_, message) = o.mount_failures.known()?.iter().find(|(pod, _)| stuck.contains(pod))?;
+    let missed = format!("configmap \"flink-config-{}\" not found", o.resource.name());
+    let counts = |message: &String| facts.has_config_map && !message.contains(&missed);
+    let all = o.mount_failures.known()?.iter();
+    let (_, message) = all.filter(|(_, message)| counts(message)).find(|(pod, _)| stuck.contains(pod))?;
     Some(Failure { reason: "FailedMount".into(), message: message.clone() })
 }
 

@@ -13,9 +13,6 @@ use drey_api::constants::LAST_STATE_SAVEPOINT_PATH;
 use drey_api::{FlinkJobState, JobManagerDeploymentStatus, JobState, ReconciliationState, UpgradeMode};
 use std::time::Duration;
 
-/// A Deployment younger than this may simply not have the rest of its objects yet.
-const CREATION_TIME: Duration = Duration::from_secs(10);
-
 /// 5.3.1: a FAILED job starts again from its last checkpoint, or from nothing if that is what the mode says.
 pub fn restart_failed(p: &mut Pass) -> Flow {
     if p.job_state() != Some(FlinkJobState::Failed)
@@ -106,14 +103,13 @@ fn say_missing(p: &mut Pass) {
     }
 }
 
-/// Objects of the cluster that a crash kept from being created, or that somebody deleted.
+/// Objects of the cluster that a crash kept from being created, or that somebody deleted. At once: what a pass
+/// creates is known to the next one, and a create that comes too often finds the object there and leaves it.
 fn repair(p: &mut Pass) -> Flow {
     let Cluster::Present(facts) = cluster(p.o) else { return Ok(()) };
-    let age = Duration::try_from(p.now.duration_since(facts.created)).unwrap_or_default();
     let ours = facts.generation.is_some() && !p.job_id().is_empty();
     if !ours
         || (facts.has_rest_service && facts.has_config_map)
-        || age < CREATION_TIME
         || p.recorded_state() != JobState::Running
     {
         return Ok(());

@@ -75,7 +75,8 @@ fn missing(p: &mut Pass) {
 /// Not available: either something is visibly wrong, or it is on its way.
 fn starting(p: &mut Pass, facts: &JobManagerFacts) -> Flow {
     let stuck = pods_to_ask_about(p.o);
-    if !stuck.is_empty() {
+    // Pods that wait for a ConfigMap nobody has created yet get it in this pass.
+    if !stuck.is_empty() && facts.has_config_map {
         let o = p.o;
         p.need(&o.mount_failures, Ask::PodEvents { pods: stuck })?;
     }

@@ -3,7 +3,7 @@
 use super::fixture::{app, no_ha};
 use super::world::World;
 use drey_api::{FlinkJobState, JobState, LifecycleState, UpgradeMode};
-use drey_reconciler::Restore;
+use drey_reconciler::{EventKind, Restore};
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -196,6 +196,17 @@ fn a_crash_at_any_point_of_an_upgrade_converges() {
             }
         }
     }
+}
+
+/// A crash after the Deployment and before its ConfigMap: the pod cannot start, and nobody calls that a failure.
+#[test]
+fn a_half_created_cluster_is_completed_at_once() {
+    let mut world = World::new(app(json!({})));
+    world.create_half = true;
+    world.until(SOON, "created", |w| w.deployment.as_ref().is_some_and(|d| d.parts));
+    running(&mut world);
+    assert_eq!(world.starts.len(), 1);
+    assert!(world.events.iter().all(|e| e.kind == EventKind::Normal), "{:?}", world.events);
 }
 
 /// The reply to a create request is lost, and the user edits the spec before the operator looks again.
