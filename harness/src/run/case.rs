@@ -117,7 +117,8 @@ async fn prepare(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> anyhow:
     let notify = changed.clone();
     world.watcher.on_change(move |_| notify.notify_waiters());
     if let Some(crash) = run.crash {
-        let verdict = if crash.is_committed { Verdict::Pass } else { Verdict::DropBefore };
+        // The dying process takes its wish for an answer with it, so "carried out" must not hang on its waiting.
+        let verdict = if crash.is_committed { Verdict::DropAfterCommit } else { Verdict::DropBefore };
         world.faults.crash_at_write(crash.at_write, verdict);
     }
     world.start_operators();

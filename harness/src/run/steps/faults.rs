@@ -83,7 +83,8 @@ async fn crash(context: &mut Context, args: &Arg) -> Result<(), Failure> {
 fn crash_verdict(args: &Arg) -> Verdict {
     match args.opt_text("at") {
         Some("beforeSend") => Verdict::DropBefore,
-        _ => Verdict::Pass,
+        // At once and not after the network's delay: by then nobody would be there to carry the request.
+        _ => Verdict::DropAfterCommit,
     }
 }
 
