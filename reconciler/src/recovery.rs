@@ -108,10 +108,7 @@ fn say_missing(p: &mut Pass) {
 fn repair(p: &mut Pass) -> Flow {
     let Cluster::Present(facts) = cluster(p.o) else { return Ok(()) };
     let ours = facts.generation.is_some() && !p.job_id().is_empty();
-    if !ours
-        || (facts.has_rest_service && facts.has_config_map)
-        || p.recorded_state() != JobState::Running
-    {
+    if !ours || (facts.has_rest_service && facts.has_config_map) || p.recorded_state() != JobState::Running {
         return Ok(());
     }
     let path = p.status.job_status.upgrade_savepoint_path.clone();
