@@ -158,10 +158,12 @@ fn by_cluster(p: &mut Pass, why: String, others: bool, fallback: bool) -> Flow<C
         return Ok(stop(p, "4.4.1", Suspend::LastState, UpgradeMode::LastState).0);
     }
     let job_manager = cluster(p.o);
+    // Metadata that may not serve as a fallback is not left to be removed with the cluster either: wait for the job.
+    let is_usable = metadata == HaMetadata::Gone || (fallback && metadata.is_available());
     if let Cluster::Present(facts) = job_manager
         && p.jm() != JobManagerDeploymentStatus::Missing
         && never_started(facts)
-        && metadata != HaMetadata::Unknown
+        && is_usable
     {
         return Ok(never_ran(p, metadata));
     }

@@ -22,6 +22,9 @@ use std::collections::BTreeMap;
 
 /// Everything after observation and validation.
 pub fn reconcile(p: &mut Pass, sight: &Sight) -> Flow {
+    if matches!(phase(p), Phase::StoppingWithSavepoint | Phase::Cancelling) && redeploy::is_asked_for(p) {
+        return redeploy::run(p);
+    }
     if phase(p) == Phase::StoppingWithSavepoint {
         stop::follow_savepoint(p, sight)?;
     }

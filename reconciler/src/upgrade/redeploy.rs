@@ -1,9 +1,23 @@
 //! `savepointRedeployNonce`: start over from the savepoint the user names, whatever runs now (reconciler.md 4.6).
 
 use super::restore;
+use crate::blueprint;
 use crate::decision::Action;
 use crate::pass::{Flow, Pass};
 use drey_api::UpgradeMode;
+use drey_blueprint::diff::DiffKind;
+
+/// Also while something else is under way: it is the way out of a stop that hangs, or of a restore that is refused
+/// because the state it was to start from is gone.
+pub fn is_asked_for(p: &mut Pass) -> bool {
+    let Some(recorded) = &p.recorded else { return false };
+    let diff = blueprint::diff(&recorded.spec, &p.spec);
+    let is_asked_for = diff.kind == DiffKind::SavepointRedeploy;
+    if is_asked_for {
+        super::spec_changed_event(p, &diff.event_text());
+    }
+    is_asked_for
+}
 
 pub fn run(p: &mut Pass) -> Flow {
     p.note("4.6", "redeploy from initialSavepointPath");

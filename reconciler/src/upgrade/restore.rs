@@ -4,7 +4,7 @@
 //! job that will not be restored from it removed, cluster created, recorded "deployed".
 
 use super::choose::{Refusal, UNKNOWN_CHECKPOINT, known_path};
-use super::refuse;
+use super::{redeploy, refuse};
 use crate::blueprint;
 use crate::cluster::{Cluster, cluster};
 use crate::decision::{Action, Component, EventKind, NewCluster, Restore};
@@ -56,6 +56,9 @@ pub fn run(p: &mut Pass) -> Flow {
     }
     if continues_old_attempt(p) {
         return bring_up(p);
+    }
+    if redeploy::is_asked_for(p) {
+        return redeploy::run(p);
     }
     if p.recorded.as_ref().is_some_and(|recorded| recorded.is_first_deployment()) {
         p.note("3.3.4", "the first deployment never came about: it starts over");

@@ -106,15 +106,19 @@ fn t44_b03_an_ended_job_whose_path_is_the_dummy_refuses() {
 
 #[test]
 fn t45_without_fallback_the_old_spec_is_recovered_first_then_upgraded_with_a_savepoint() {
-    let mut world = stable(
-        json!({"flinkConfiguration": {"kubernetes.operator.job.upgrade.last-state-fallback.enabled": "false"}}),
-    );
-    world.checkpoint();
-    world.kill_deployment();
-    world.edit(|spec| spec.image = Some("new".into()));
-    world.until(SOON, "recovered and upgraded", |w| w.starts.len() == 3);
-    assert_eq!(world.starts[1].1, Restore::HaMetadata { guarded: true });
-    assert!(matches!(&world.starts[2].1, Restore::From(path) if path.contains("savepoint-")));
+    // Soon, and so late that passes see a recovered JobManager that never ran: its metadata is no fallback either.
+    for start in [2, 45] {
+        let mut world = stable(
+            json!({"flinkConfiguration": {"kubernetes.operator.job.upgrade.last-state-fallback.enabled": "false"}}),
+        );
+        world.checkpoint();
+        world.delays.start = secs(start);
+        world.kill_deployment();
+        world.edit(|spec| spec.image = Some("new".into()));
+        world.until(secs(300), "recovered and upgraded", |w| w.starts.len() == 3);
+        assert_eq!(world.starts[1].1, Restore::HaMetadata { guarded: true });
+        assert!(matches!(&world.starts[2].1, Restore::From(path) if path.contains("savepoint-")));
+    }
 }
 
 #[test]
@@ -316,6 +320,39 @@ fn t58_savepoint_redeploy_starts_from_the_named_path_whatever_runs() {
             "{state:?} {desired:?}"
         );
     }
+}
+
+/// Once the state a restore was to begin from is gone, and while a stop hangs, nothing else brings the job back.
+#[test]
+fn t58_savepoint_redeploy_is_the_way_out_of_what_is_stuck() {
+    let redeploy = |world: &mut World| {
+        world.snapshots.insert("sp-t1".into(), 100);
+        world.edit(|spec| {
+            let job = spec.job.as_mut().unwrap();
+            job.initial_savepoint_path = Some("sp-t1".into());
+            job.savepoint_redeploy_nonce = Some(1);
+        });
+        world.until(secs(30), "redeployed", |w| w.starts.len() == 2);
+        assert_eq!(world.starts[1].1, Restore::From("sp-t1".into()));
+        running(world);
+    };
+
+    let mut refused = stable(json!({"job": {"upgradeMode": "last-state"}}));
+    refused.checkpoint();
+    suspend(&mut refused, JobState::Suspended);
+    refused.until(SOON, "SUSPENDED", |w| w.lifecycle() == Some(LifecycleState::Suspended));
+    refused.ha = None;
+    suspend(&mut refused, JobState::Running);
+    refused.for_a_while(secs(100));
+    assert_eq!((count(&refused, "RestoreFailed"), refused.starts.len()), (1, 1));
+    redeploy(&mut refused);
+
+    let mut stopping = stable(json!({}));
+    stopping.delays.savepoint = secs(3600);
+    bump(&mut stopping);
+    stopping.for_a_while(secs(100));
+    assert_eq!((stopping.lifecycle(), stopping.starts.len()), (Some(LifecycleState::Upgrading), 1));
+    redeploy(&mut stopping);
 }
 
 #[test]
