@@ -158,7 +158,7 @@ fn by_cluster(p: &mut Pass, why: String, others: bool, fallback: bool) -> Flow<C
         return Ok(stop(p, "4.4.1", Suspend::LastState, UpgradeMode::LastState).0);
     }
     let job_manager = cluster(p.o);
-    // Metadata that may not serve as a fallback is not left to be removed with the cluster either: wait for the job.
+    // Where metadata may not serve as a fallback, a recovered JobManager that is not up yet is waited for (T45).
     let is_usable = metadata == HaMetadata::Gone || (fallback && metadata.is_available());
     if let Cluster::Present(facts) = job_manager
         && p.jm() != JobManagerDeploymentStatus::Missing
