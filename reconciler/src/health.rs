@@ -1,7 +1,9 @@
 //! Cluster health: restart count and checkpoint progress (reconciler.md 5.4).
 //!
-//! The record is a JSON text in `clusterInfo`, in Apache's format. It is written back only when a count or an
-//! auxiliary timestamp moved, or the verdict changed: a healthy job that makes no checkpoint costs no write.
+//! The record is a JSON text in `clusterInfo`, in Apache's format. QUIRK left behind: there it is written in every pass,
+//! since the count of checkpoints moves all the time. Here the newest one is kept in memory, and the stored one follows
+//! when the verdict or the restart count changes, or after a while: an operator that starts anew knows at most that
+//! much less, and takes what it then sees for progress.
 
 use crate::ask::Ask;
 use crate::observation::{JobFact, MetricFacts, Seen};
@@ -50,15 +52,30 @@ pub fn observe(p: &mut Pass, job: &JobFact) -> Flow {
         return Ok(());
     };
     let stored = stored(p);
-    let next = evaluate(stored.as_ref(), restarts, metrics, &settings, p.now_ms());
+    let latest = p.memo.health.take().filter(|latest| is_newer(latest, stored.as_ref())).or(stored.clone());
+    let next = evaluate(latest.as_ref(), restarts, metrics, &settings, p.now_ms());
     if !next.health_result.healthy {
         p.note("5.4", format!("unhealthy: {}", next.health_result.error.as_deref().unwrap_or_default()));
     }
-    let same = stored.is_some_and(|stored| HealthRecord { time_stamp: next.time_stamp, ..stored } == next);
-    if !same {
+    if stored.is_none_or(|stored| is_outdated(&stored, &next)) {
         p.status.cluster_info.insert(RECORD.into(), text(&next));
     }
+    p.memo.health = Some(next);
     Ok(())
+}
+
+/// Of the same cluster: a deployment drops the stored record.
+fn is_newer(latest: &HealthRecord, stored: Option<&HealthRecord>) -> bool {
+    stored.is_some_and(|stored| latest.time_stamp >= stored.time_stamp)
+}
+
+/// How far the stored record may lag behind. The shortest window of checkpoints is 20 minutes by default.
+const LAG_MAX: Duration = Duration::from_secs(10 * 60);
+
+fn is_outdated(stored: &HealthRecord, next: &HealthRecord) -> bool {
+    stored.health_result != next.health_result
+        || stored.num_restarts != next.num_restarts
+        || stored.time_stamp.saturating_add(millis(LAG_MAX)) <= next.time_stamp
 }
 
 /// What the last look said, if anything.
@@ -67,6 +84,7 @@ pub fn stored(p: &Pass) -> Option<HealthRecord> {
 }
 
 pub fn forget(p: &mut Pass) {
+    p.memo.health = None;
     p.status.cluster_info.remove(RECORD);
 }
 

@@ -58,6 +58,7 @@ pub use ask::Ask;
 pub use decision::{
     Action, ActionKind, Component, Decision, Event, EventKind, NewCluster, Next, Restore, Step,
 };
+pub use health::{HealthRecord, HealthResult};
 pub use observation::{
     ActionError, ActionFailure, Cause, CheckpointFacts, ClusterFact, CompletedCheckpoint, ConditionFacts,
     ContainerFacts, ExceptionFact, FlinkFacts, HaConfigMap, HaFacts, HistoryEntry, JobFact, JobManagerFacts,

@@ -5,6 +5,7 @@
 //! Left out on purpose: clients, clocks, raw Kubernetes objects. "Could not ask" and "asked, and it is absent"
 //! are different values everywhere, because most data-loss bugs of Flink operators live between the two.
 
+use crate::health::HealthRecord;
 use drey_api::{FlinkDeployment, FlinkJobState};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -348,4 +349,6 @@ pub struct Memo {
     pub snapshot_retry: Option<Timestamp>,
     /// Generation whose cluster the API server refused to create: that request will never take effect.
     pub rejected: Option<i64>,
+    /// The health record as of the last look; the stored one lags behind.
+    pub health: Option<HealthRecord>,
 }

@@ -96,6 +96,23 @@ fn t69_no_completed_checkpoints_replace_the_cluster() {
 }
 
 #[test]
+fn quirk_a_healthy_job_does_not_cost_a_write_per_pass() {
+    let mut world = World::new(app(health(json!({"execution.checkpointing.interval": "10 s"}))));
+    world.metrics = MetricFacts { num_restarts: Some(0), ..MetricFacts::default() };
+    running(&mut world);
+    let (writes, passes) = (world.status_writes, world.passes);
+    for minute in 1..=60 {
+        world.metrics.completed_checkpoints = Some(6 * minute);
+        world.for_a_while(secs(60));
+    }
+    assert!(world.passes - passes >= 59, "looked at every minute");
+    let writes = world.status_writes - writes;
+    assert!((5..=8).contains(&writes), "{writes} writes in an hour: the stored record follows now and then");
+    assert!(world.status().cluster_info["ClusterHealthInfo"].contains("\"healthy\":true"));
+    assert_eq!(world.starts.len(), 1);
+}
+
+#[test]
 fn t70_b35_unhealthy_without_metadata_is_left_running() {
     let mut world = World::new(app(health(json!({}))));
     world.metrics = MetricFacts { num_restarts: Some(0), ..MetricFacts::default() };
