@@ -42,7 +42,7 @@ impl Cluster {
         if pause_left > 0 {
             return self.job_after(job, pause_left, JobTimer::CheckpointTick);
         }
-        if !busy {
+        if !busy && !c.is_stopping() {
             let _rejected = self.trigger(job, Kind::Checkpoint, None, None, None, false);
         }
         // Fixed rate; a checkpoint longer than the interval only delays the next one.
@@ -61,6 +61,10 @@ impl Cluster {
     pub(crate) fn ask_savepoint(&mut self, job: &str, waiting: Waiting) {
         let what = if waiting.kind == Kind::Savepoint { "savepoint" } else { "stop-with-savepoint" };
         self.log("JobMaster", format!("Triggering {what} for job {job}."));
+        if waiting.ends_job() {
+            // `stopCheckpointScheduler`: nothing but the final savepoint may be committed any more.
+            self.abort_snapshots(job, "Checkpoint Coordinator is suspending.");
+        }
         if let Some(c) = self.jobs.get_mut(job).and_then(|j| j.coordinator.as_mut()) {
             c.waiting.push_back(waiting);
             self.next_savepoint(job);

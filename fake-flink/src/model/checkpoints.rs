@@ -143,6 +143,13 @@ pub struct Waiting {
     pub cancel_job: bool,
 }
 
+impl Waiting {
+    /// Stop-with-savepoint, or the older cancel-with-savepoint.
+    pub fn ends_job(&self) -> bool {
+        self.cancel_job || matches!(self.kind, Kind::Stop { .. })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pending {
     pub id: u64,
@@ -201,6 +208,11 @@ impl Summary {
 }
 
 impl Coordinator {
+    /// The savepoint under way ends the job: no checkpoint is triggered until it has failed.
+    pub fn is_stopping(&self) -> bool {
+        self.pending.iter().any(|p| p.cancel_job || matches!(p.kind, Kind::Stop { .. }))
+    }
+
     pub fn new(config: CheckpointConfig, history_max: usize) -> Coordinator {
         Coordinator {
             config,

@@ -302,6 +302,20 @@ fn a_snapshot_error_of_a_stop_restarts_the_job() {
 }
 
 #[test]
+fn checkpoints_rest_while_a_stop_is_under_way_and_go_on_when_it_fails() {
+    let mut d = running(plain(Version::V1_20));
+    checkpoints(&mut d, 1);
+    let taken = |d: &Driver| d.job_facts().iter().filter(|f| matches!(f, JobFact::Checkpoint { .. })).count();
+    d.event(Event::Command(Command::NextSavepoint(SavepointFault::Hangs)));
+    d.post(&format!("/jobs/{JOB}/stop"), json!({"targetDirectory": "file:///sp"}));
+    let before = taken(&d);
+    d.pass(seconds(590));
+    assert_eq!(taken(&d), before, "nothing may be committed beside the final savepoint");
+    d.pass(seconds(300));
+    assert!(taken(&d) > before, "the stop has timed out and the job goes on");
+}
+
+#[test]
 fn a_lost_reply_still_took_the_savepoint() {
     let mut d = running(plain(Version::V1_20));
     d.event(Event::Command(Command::NextSavepoint(SavepointFault::ReplyLost)));
