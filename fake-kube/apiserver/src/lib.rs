@@ -28,6 +28,7 @@ mod pods;
 mod registry;
 mod request;
 mod resource;
+mod rules;
 mod seeded;
 mod selector;
 mod server;
@@ -39,7 +40,6 @@ mod strategy;
 mod subresource;
 mod table;
 mod validate;
-mod validate_apps;
 mod watch;
 mod write;
 

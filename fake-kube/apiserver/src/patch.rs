@@ -53,7 +53,10 @@ impl State {
         let live = self.live(call)?;
         let current = self.view(&call.def, &live.value);
         let patched = self.patched(call, kind, &current, body)?;
-        let new = self.accept_patched(call, patched, &current)?;
+        let strategic = if kind == PatchKind::Strategic { codec::parse(body).ok() } else { None };
+        // Strategic merge works on Go maps and quotes the patch as one (case smp-unknown-field).
+        let quoted = strategic.map(|d| Value::String(go_value(&d.value)));
+        let new = self.accept_patched(call, patched, &current, quoted.as_ref())?;
         let version = meta::text(&new, "resourceVersion");
         if !version.is_empty() && version != "0" && version != meta::text(&current, "resourceVersion") {
             check_version(call, version, &live)?;
@@ -69,8 +72,12 @@ impl State {
         current: &Value,
         body: &[u8],
     ) -> Result<Value> {
-        let patch =
-            codec::parse(body).map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?.value;
+        let patch = codec::parse(body)
+            .map_err(|e| match kind {
+                PatchKind::Strategic => Status::bad_request(e),
+                _ => Status::bad_request(format!("error decoding patch: {e}")),
+            })?
+            .value;
         match kind {
             PatchKind::Json => patch::json(current, &patch).map_err(patch_failed),
             PatchKind::Merge if patch.is_null() => Err(Status::bad_request("Invalid JSON Patch")),
@@ -93,7 +100,13 @@ impl State {
     }
 
     /// What decoding the patched object would say: kind, names, unknown fields.
-    fn accept_patched(&mut self, call: &mut Call, mut new: Value, current: &Value) -> Result<Value> {
+    fn accept_patched(
+        &mut self,
+        call: &mut Call,
+        mut new: Value,
+        current: &Value,
+        quoted: Option<&Value>,
+    ) -> Result<Value> {
         if !new.is_object() || !matches!(new.get("metadata"), Some(Value::Object(_))) {
             let what = new.get("metadata").cloned().unwrap_or(Value::Null);
             if !what.is_null() || !new.is_object() {
@@ -105,6 +118,11 @@ impl State {
             meta::of(&mut new);
         }
         let def = call.def.clone();
+        if !def.is_custom()
+            && let Some(why) = self.other_kind(&def, &new)
+        {
+            return Err(invalid_patch(&new, &why));
+        }
         for (key, want) in [("apiVersion", def.api_version()), ("kind", def.kind.clone())] {
             if let Some(other) = new.get(key).and_then(Value::as_str).filter(|v| *v != want) {
                 return Err(wrong_type(&def, key, other));
@@ -119,7 +137,8 @@ impl State {
         let unknown: Vec<String> =
             def.schema().prune(&mut new).iter().map(|p| format!("unknown field {}", go_quote(p))).collect();
         if !unknown.is_empty() && call.options.validation == FieldValidation::Strict {
-            return Err(invalid_patch(&new, &format!("strict decoding error: {}", unknown.join(", "))));
+            let why = format!("strict decoding error: {}", unknown.join(", "));
+            return Err(invalid_patch(quoted.unwrap_or(&new), &why));
         }
         call.report_strict(unknown)?;
         if meta::name(&new) != meta::name(current) {
@@ -140,6 +159,17 @@ impl State {
             meta::set(&mut new, "managedFields", owned);
         }
         Ok(new)
+    }
+
+    /// A patch that turns the object into another kind is decoded as that kind first (case upd-json-fail).
+    fn other_kind(&self, def: &Definition, new: &Value) -> Option<String> {
+        let (api_version, kind) = (new["apiVersion"].as_str()?, new["kind"].as_str()?);
+        if kind == def.kind && api_version == def.api_version() {
+            return None;
+        }
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let known = self.registry.all().any(|d| !d.is_custom() && d.group == group && d.kind == kind);
+        if known { decode::mismatch(group, version, kind, new) } else { None }
     }
 
     /// Server-side apply.
@@ -163,12 +193,13 @@ impl State {
         // to an object that is not there.
         meta::remove(&mut applied, "namespace");
         meta::remove(&mut applied, "resourceVersion");
-        crate::strategy::convert(&def, &mut applied);
         let current = live.as_ref().map(|l| self.view(&def, &l.value));
         let force = call.options.force.unwrap_or(false);
-        let merged =
+        let mut merged =
             managed::apply(def.schema(), current.as_ref(), &applied, &call.record(&api_version), force)
                 .map_err(apply_failed)?;
+        // After ownership is settled: it names the fields as they were sent (case ssa-secret).
+        crate::strategy::convert(&def, &mut merged);
         match live {
             Some(live) => self.apply_update(call, &live, merged),
             None => self.apply_create(call, merged, &applied),

@@ -25,6 +25,9 @@ impl Allocated {
             service["spec"] = json!({});
         }
         let kind = service["spec"]["type"].as_str().unwrap_or("ClusterIP").to_owned();
+        if let Some(old) = old {
+            drop_dependent(&mut service["spec"], &old["spec"], &kind);
+        }
         defaults(&mut service["spec"], &kind);
         if old.is_none() {
             // A new Service gets its addresses once it is found valid.
@@ -37,10 +40,13 @@ impl Allocated {
     pub(crate) fn allocate(&mut self, call: &Call, service: &mut Value, old: Option<&Value>) -> Result<()> {
         let kind = service["spec"]["type"].as_str().unwrap_or("ClusterIP").to_owned();
         if kind == "ExternalName" {
+            if let Some(old) = old.filter(|_| !call.options.dry_run) {
+                self.release(old);
+            }
             return Ok(());
         }
         self.cluster_ip(call, service, old)?;
-        self.node_ports(call, service, &kind)
+        self.node_ports(call, service, &kind, old)
     }
 
     fn cluster_ip(&mut self, call: &Call, service: &mut Value, old: Option<&Value>) -> Result<()> {
@@ -60,9 +66,11 @@ impl Allocated {
             return Err(Status::invalid(&call.def, &call.name, vec![cause]));
         }
         let ip = if asked.is_empty() { self.next_ip() } else { asked };
-        if ip != "None" {
-            if self.ips.contains(&ip) {
-                let why = format!("failed to allocate IP {ip}: provided IP is already allocated");
+        if ip != "None" && ip.parse::<std::net::IpAddr>().is_ok() {
+            let taken = self.ips.contains(&ip).then_some("provided IP is already allocated");
+            let foreign = (!in_range(&ip)).then_some("the provided network does not match the current range");
+            if let Some(why) = foreign.or(taken) {
+                let why = format!("failed to allocate IP {ip}: {why}");
                 let cause = Cause::invalid("spec.clusterIPs", &json!([ip]), &why);
                 return Err(Status::invalid(&call.def, meta::name(service), vec![cause]));
             }
@@ -90,12 +98,32 @@ impl Allocated {
         Ok(())
     }
 
-    fn node_ports(&mut self, call: &Call, service: &mut Value, kind: &str) -> Result<()> {
+    fn node_ports(
+        &mut self,
+        call: &Call,
+        service: &mut Value,
+        kind: &str,
+        old: Option<&Value>,
+    ) -> Result<()> {
         if kind != "NodePort" && kind != "LoadBalancer" {
             return Ok(());
         }
-        for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
-            if port["nodePort"].as_i64().unwrap_or(0) == 0 {
+        let held: BTreeSet<i64> = old.map(ports_of).unwrap_or_default();
+        let mut refused = None;
+        for (i, port) in service["spec"]["ports"].as_array_mut().into_iter().flatten().enumerate() {
+            let asked = port["nodePort"].as_i64().unwrap_or(0);
+            if asked != 0 && !held.contains(&asked) {
+                let range =
+                    "provided port is not in the valid range. The range of valid ports is 30000-32767";
+                let foreign = (!(30_000..=32_767).contains(&asked)).then_some(range);
+                let taken = self.ports.contains(&asked).then_some("provided port is already allocated");
+                if let Some(why) = foreign.or(taken) {
+                    let at = format!("spec.ports[{i}].nodePort");
+                    refused = Some(Cause::invalid(at, &json!(asked), why));
+                    break;
+                }
+            }
+            if asked == 0 {
                 port["nodePort"] = json!(self.next_port());
             }
             if !call.options.dry_run
@@ -104,7 +132,10 @@ impl Allocated {
                 self.ports.insert(n);
             }
         }
-        Ok(())
+        match refused {
+            Some(cause) => Err(Status::invalid(&call.def, meta::name(service), vec![cause])),
+            None => Ok(()),
+        }
     }
 
     fn next_ip(&mut self) -> String {
@@ -137,6 +168,52 @@ impl Allocated {
             if let Some(n) = port["nodePort"].as_i64() {
                 self.ports.remove(&n);
             }
+        }
+    }
+}
+
+fn ports_of(service: &Value) -> BTreeSet<i64> {
+    let ports = service["spec"]["ports"].as_array().into_iter().flatten();
+    ports.filter_map(|p| p["nodePort"].as_i64()).collect()
+}
+
+/// 10.96.0.0/12, the range of kubeadm.
+fn in_range(ip: &str) -> bool {
+    ip.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| u32::from(ip) & 0xfff0_0000 == 0x0a60_0000)
+}
+
+/// What the old type needed and the new one has no use for goes, unless the client changed it too
+/// (dropTypeDependentFields in pkg/registry/core/service/strategy.go; case val-service-ip).
+fn drop_dependent(spec: &mut Value, old: &Value, kind: &str) {
+    let was = old["type"].as_str().unwrap_or("ClusterIP");
+    let node = |k: &str| matches!(k, "NodePort" | "LoadBalancer");
+    let unchanged = |spec: &Value, key: &str| spec[key] == old[key];
+    let remove = |spec: &mut Value, key: &str| {
+        if let Some(map) = spec.as_object_mut() {
+            map.shift_remove(key);
+        }
+    };
+    if was != "ExternalName" && kind == "ExternalName" {
+        for key in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
+            if unchanged(spec, key) {
+                remove(spec, key);
+            }
+        }
+    }
+    if !node(was) || node(kind) {
+        return;
+    }
+    let ports = |s: &Value| ports_of(&json!({"spec": {"ports": s["ports"]}}));
+    if ports(spec) == ports(old) {
+        for port in spec["ports"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            port.shift_remove("nodePort");
+        }
+    }
+    for key in
+        ["externalTrafficPolicy", "healthCheckNodePort", "allocateLoadBalancerNodePorts", "loadBalancerClass"]
+    {
+        if unchanged(spec, key) {
+            remove(spec, key);
         }
     }
 }

@@ -74,6 +74,10 @@ pub(crate) fn prepare_create(def: &Definition, object: &mut Value, uid: &str) {
         ("", "namespaces") => namespace(object),
         ("", "pods") => {
             object["status"] = json!({"phase": "Pending", "qosClass": qos(object)});
+            // Negative grace is read as the shortest there is (case val-pod-policies).
+            if object["spec"]["terminationGracePeriodSeconds"].as_i64().is_some_and(|n| n < 0) {
+                object["spec"]["terminationGracePeriodSeconds"] = json!(1);
+            }
         }
         ("batch", "jobs") => job_labels(object, uid),
         _ => {}

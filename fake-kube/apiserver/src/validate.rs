@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use crate::meta;
 use crate::names;
 use crate::resource::Definition;
-use crate::validate_apps;
 
 const ANNOTATIONS_MAX: usize = 256 * 1024;
 
@@ -194,78 +193,8 @@ fn finalizers(object: &Value, out: &mut Vec<Cause>) {
     }
 }
 
-/// Rules of a kind beyond its schema.
-pub(crate) fn of_kind(def: &Definition, object: &Value, old: Option<&Value>) -> Vec<Cause> {
-    match (def.group.as_str(), def.plural.as_str()) {
-        ("", "configmaps") => config_data(object, old, &["data", "binaryData"]),
-        ("", "secrets") => config_data(object, old, &["data"]),
-        ("" | "events.k8s.io", "events") => event(def, object, old),
-        ("coordination.k8s.io", "leases") => lease(object),
-        ("", "namespaces") => namespace(object),
-        ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets") => {
-            validate_apps::workload(def, object, old)
-        }
-        ("", "services") => validate_apps::service(object),
-        _ => Vec::new(),
-    }
-}
-
-const DATA_MAX: usize = 1024 * 1024;
-
-fn config_data(object: &Value, old: Option<&Value>, maps: &[&str]) -> Vec<Cause> {
-    let mut out = Vec::new();
-    if let Some(old) = old
-        && old.get("immutable") == Some(&Value::Bool(true))
-    {
-        if object.get("immutable") != Some(&Value::Bool(true)) {
-            out.push(Cause::forbidden("immutable", "field is immutable when `immutable` is set"));
-        }
-        for key in maps {
-            if object.get(*key) != old.get(*key) {
-                out.push(Cause::forbidden(*key, "field is immutable when `immutable` is set"));
-            }
-        }
-    }
-    let mut total = 0;
-    for map in maps {
-        for (k, v) in object.get(*map).and_then(Value::as_object).into_iter().flatten() {
-            let encoded = *map != "data" || maps.len() == 1;
-            let size = v.as_str().map_or(0, |s| if encoded { s.len() / 4 * 3 } else { s.len() });
-            total += size;
-            if let Some(why) = config_key(k) {
-                out.push(Cause::invalid(format!("{map}[{k}]"), &json!(k), &why));
-            }
-        }
-    }
-    if total > DATA_MAX {
-        out.push(Cause::too_long("[]", DATA_MAX as u64));
-    }
-    out
-}
-
-fn config_key(key: &str) -> Option<String> {
-    if key.len() > 253 {
-        return Some("must be no more than 253 characters".to_owned());
-    }
-    let ok =
-        !key.is_empty() && key.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'));
-    if !ok {
-        return Some(
-            "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or \
-             'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
-                .to_owned(),
-        );
-    }
-    match key {
-        "." => Some("must not be '.'".to_owned()),
-        ".." => Some("must not be '..'".to_owned()),
-        k if k.starts_with("..") => Some("must not start with '..'".to_owned()),
-        _ => None,
-    }
-}
-
 /// Events in stored (core) form; new-style ones carry eventTime (kube-api.md 2.13, cases ev-*).
-fn event(def: &Definition, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+pub(crate) fn event(def: &Definition, object: &Value, old: Option<&Value>) -> Vec<Cause> {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or("");
     let involved = object["involvedObject"]["namespace"].as_str().unwrap_or("");
     let namespace = meta::namespace(object);
@@ -337,7 +266,7 @@ fn event(def: &Definition, object: &Value, old: Option<&Value>) -> Vec<Cause> {
     out
 }
 
-fn lease(object: &Value) -> Vec<Cause> {
+pub(crate) fn lease(object: &Value) -> Vec<Cause> {
     let mut out = Vec::new();
     let spec = &object["spec"];
     if let Some(n) = spec["leaseDurationSeconds"].as_i64().filter(|n| *n <= 0) {
@@ -350,7 +279,7 @@ fn lease(object: &Value) -> Vec<Cause> {
 }
 
 /// The phase of a namespace follows its deletion.
-fn namespace(object: &Value) -> Vec<Cause> {
+pub(crate) fn namespace(object: &Value) -> Vec<Cause> {
     let phase = object["status"]["phase"].as_str().unwrap_or("");
     let deleting = meta::is_deleting(object);
     let wanted = if deleting { "Terminating" } else { "Active" };

@@ -16,7 +16,7 @@ use crate::resource::Definition;
 use crate::server::State;
 use crate::status::{Result, Status};
 use crate::store::{self, Key, Stored};
-use crate::{decode, strategy, validate};
+use crate::{decode, rules, strategy, validate};
 
 /// One request to a resource, name and namespace resolved.
 pub(crate) struct Call {
@@ -224,7 +224,7 @@ impl State {
         causes.extend(validate::create(&def, &object));
         call.check_schema(&object, None, &mut causes);
         let stored_form = events::to_storage(&def, object.clone());
-        causes.extend(validate::of_kind(&def, &stored_form, None));
+        causes.extend(rules::of_kind(&def, &call.subresource, &stored_form, None));
         self.refuse_invalid(call, &object, causes)?;
         if !sent_version.is_empty() && sent_version != "0" {
             return Err(Status::bare("resourceVersion should not be set on objects to be created"));
@@ -264,7 +264,10 @@ impl State {
     /// Defaults and allocations of single kinds that need more than the object itself.
     fn prepare_special(&mut self, call: &mut Call, object: &mut Value, old: Option<&Value>) -> Result<()> {
         if call.def.is("", "pods") && old.is_none() {
-            self.pod_admission(object);
+            self.pod_admission(call, object)?;
+        }
+        if call.def.is("", "pods") && call.subresource.is_empty() && object["spec"].is_object() {
+            strategy::default_tolerations(object);
         }
         if call.def.is("", "services") {
             return self.services.prepare(call, object, old);
@@ -276,9 +279,9 @@ impl State {
     }
 
     /// DefaultTolerationSeconds and Priority: what admission adds to every pod.
-    fn pod_admission(&self, pod: &mut Value) {
+    fn pod_admission(&self, call: &Call, pod: &mut Value) -> Result<()> {
         if !pod["spec"].is_object() {
-            return;
+            return Ok(());
         }
         let class = pod["spec"]["priorityClassName"].as_str().unwrap_or("").to_owned();
         let classes = self.registry.get("scheduling.k8s.io", "v1", "priorityclasses");
@@ -288,13 +291,29 @@ impl State {
             .unwrap_or_default()
             .into_iter()
             .find(|c| if class.is_empty() { c["globalDefault"] == true } else { meta::name(c) == class });
+        let builtin = class.starts_with("system-");
+        if found.is_none() && !class.is_empty() && !builtin {
+            let why = format!("no PriorityClass with name {class} was found");
+            return Err(Status::forbidden(&call.def, meta::name(pod), &why));
+        }
         let (value, policy) = match &found {
             Some(c) => (
                 c["value"].clone(),
                 c["preemptionPolicy"].as_str().unwrap_or("PreemptLowerPriority").to_owned(),
             ),
+            None if class == "system-node-critical" => {
+                (json!(2_000_001_000), "PreemptLowerPriority".to_owned())
+            }
+            None if builtin => (json!(2_000_000_000), "PreemptLowerPriority".to_owned()),
             None => (json!(0), "PreemptLowerPriority".to_owned()),
         };
+        if let Some(given) = pod["spec"]["priority"].as_i64().filter(|g| Some(*g) != value.as_i64()) {
+            let why = format!(
+                "the integer value of priority ({given}) must not be provided in pod spec; priority admission \
+                 controller computed {value} from the given PriorityClass name"
+            );
+            return Err(Status::forbidden(&call.def, meta::name(pod), &why));
+        }
         strategy::default_tolerations(pod);
         let spec = &mut pod["spec"];
         if spec["priority"].is_null() {
@@ -306,6 +325,7 @@ impl State {
         if let Some(c) = found.filter(|_| class.is_empty()) {
             spec["priorityClassName"] = json!(meta::name(&c));
         }
+        Ok(())
     }
 
     fn refuse_invalid(&self, call: &Call, object: &Value, mut causes: Vec<Cause>) -> Result<()> {
@@ -408,7 +428,7 @@ impl State {
         causes.extend(validate::update(&new, &old));
         call.check_schema(&new, Some(&old), &mut causes);
         let (new_stored, old_stored) = (events::to_storage(&def, new.clone()), &*live.value);
-        causes.extend(validate::of_kind(&def, &new_stored, Some(old_stored)));
+        causes.extend(rules::of_kind(&def, &call.subresource, &new_stored, Some(old_stored)));
         self.refuse_invalid(call, &new, causes)?;
         let new = storage_version(self, &def, new_stored);
         if same(&new, &live.value) {

@@ -26,7 +26,7 @@ mod schema;
 pub mod table;
 pub mod text;
 
-pub use builtins::Builtins;
+pub use builtins::{Builtins, quantity_nanos};
 pub use cause::{Cause, Reason, summary};
 pub use schema::{Schema, Validation};
 

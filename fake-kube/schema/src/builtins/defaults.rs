@@ -211,6 +211,7 @@ fn by_code(name: &str, map: &mut Map<String, Value>) {
                 map.insert("targetPort".into(), port);
             }
         }
+        "core.v1.EndpointPort" => drop(map.entry("protocol").or_insert_with(|| json!("TCP"))),
         "core.v1.PodSpec" => mirror_service_account(map),
         "core.v1.Pod" => pod(map),
         "core.v1.LimitRangeItem" => limit_range_item(map),

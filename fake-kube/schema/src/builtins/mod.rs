@@ -13,6 +13,8 @@ use std::sync::{Mutex, OnceLock};
 
 use serde_json::{Value, json};
 
+pub use quantity::quantity_nanos;
+
 use crate::schema::Schema;
 
 const SCHEMAS: &str = include_str!("../../data/schemas.tsv");

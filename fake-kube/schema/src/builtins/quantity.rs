@@ -35,6 +35,21 @@ pub(crate) fn canonical(text: &str) -> Option<String> {
     })
 }
 
+/// The amount in units of 1e-9, or `None` if it is no amount, or none that fits.
+pub fn quantity_nanos(text: &str) -> Option<i128> {
+    let (sign, rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+    let (number, suffix) = rest.split_at(end);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    nanos(whole, fraction, Form::of(suffix)?).map(|n| sign * n)
+}
+
 const GIGA: i128 = 1_000_000_000;
 
 /// How an amount was written; it is printed the same way.

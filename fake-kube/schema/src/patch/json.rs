@@ -12,7 +12,7 @@ const OPERATIONS_MAX: usize = 10_000;
 pub fn json(doc: &Value, patch: &Value) -> Result<Value, PatchError> {
     let Value::Array(operations) = patch else {
         let text = format!(
-            "error decoding patch: json: cannot unmarshal {} into Go value of type jsonpatch.Patch",
+            "error decoding patch: json: cannot unmarshal {} into Go value of type []handlers.jsonPatchOp",
             json_kind(patch)
         );
         return Err(PatchError::BadRequest(text));
@@ -28,7 +28,7 @@ pub fn json(doc: &Value, patch: &Value) -> Result<Value, PatchError> {
     for operation in operations {
         let Value::Object(operation) = operation else {
             let text = format!(
-                "error decoding patch: json: cannot unmarshal {} into Go value of type jsonpatch.Operation",
+                "error decoding patch: json: cannot unmarshal {} into Go value of type handlers.jsonPatchOp",
                 json_kind(operation)
             );
             return Err(PatchError::BadRequest(text));

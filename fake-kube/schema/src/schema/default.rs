@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::node::{Additional, Arena, Node, NodeId};
+use super::node::{Additional, Arena, Node, NodeId, Type};
 use crate::DEPTH_MAX;
 
 /// Puts defaults in place of missing members and of nulls of non-nullable ones, top down, so that the members of a
@@ -85,6 +85,36 @@ fn drop_below(arena: &Arena, id: NodeId, value: &mut Value, depth: usize) {
             for item in items {
                 drop_below(arena, child, item, depth + 1);
             }
+        }
+        _ => {}
+    }
+}
+
+/// Nulls among the values of maps of strings become empty strings, as Go decodes them.
+pub(crate) fn empty_null_texts(arena: &Arena, object: &mut Value) {
+    empty_below(arena, arena.root, object, 0);
+}
+
+fn empty_below(arena: &Arena, id: NodeId, value: &mut Value, depth: usize) {
+    if depth > DEPTH_MAX {
+        return;
+    }
+    let node = arena.node(id);
+    match value {
+        Value::Object(map) => {
+            let texts = node.properties.is_empty()
+                && matches!(node.additional, Additional::Schema(id) if arena.node(id).kind == Type::String);
+            for (key, member) in map.iter_mut() {
+                if texts && member.is_null() {
+                    *member = Value::from("");
+                } else if let Some(child) = node.member(key) {
+                    empty_below(arena, child, member, depth + 1);
+                }
+            }
+        }
+        Value::Array(items) => {
+            let Some(child) = node.items else { return };
+            items.iter_mut().for_each(|item| empty_below(arena, child, item, depth + 1));
         }
         _ => {}
     }

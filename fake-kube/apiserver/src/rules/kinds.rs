@@ -1,0 +1,252 @@
+//! Which rules hold for which kind. Leaves out: kinds nobody writes against this server; they are checked by type only.
+
+use fake_kube_schema::{Cause, Reason, quantity_nanos};
+use serde_json::{Value, json};
+
+use super::Rule::{Code, Each, In, NotNegative, OneOf, Positive, Required};
+use super::{
+    Rule, Walk, config, is_empty, join, networking, pod, pod_update, present, service, text, update, workload,
+};
+use crate::resource::Definition;
+use crate::validate;
+
+/// A change between two states of an object.
+type Change = fn(&Value, &Value) -> Vec<Cause>;
+
+/// Rules for the object, and for the step from the old one.
+struct Kind {
+    group: &'static str,
+    plural: &'static str,
+    rules: &'static [Rule],
+    update: Option<Change>,
+}
+
+const fn kind(group: &'static str, plural: &'static str, rules: &'static [Rule]) -> Kind {
+    Kind { group, plural, rules, update: None }
+}
+
+const KINDS: &[Kind] = &[
+    Kind { update: Some(pod_update::causes), ..kind("", "pods", &[Code(pod_spec)]) },
+    kind("", "services", &[In("spec", service::SERVICE)]),
+    Kind { update: Some(update::claim), ..kind("", "persistentvolumeclaims", &[Code(claim)]) },
+    Kind { update: Some(update::job), ..kind("batch", "jobs", &[Code(job)]) },
+    kind("batch", "cronjobs", &[In("spec", CRON_JOB)]),
+    kind(
+        "networking.k8s.io",
+        "ingresses",
+        &[Code(|w, o, _| w.apply(networking::INGRESS, &o["spec"], "spec"))],
+    ),
+    kind("rbac.authorization.k8s.io", "roles", &[Each("rules", POLICY)]),
+    kind("rbac.authorization.k8s.io", "clusterroles", &[Each("rules", POLICY)]),
+    Kind { update: Some(update::role_ref), ..kind("rbac.authorization.k8s.io", "rolebindings", BINDING) },
+    Kind {
+        update: Some(update::role_ref),
+        ..kind("rbac.authorization.k8s.io", "clusterrolebindings", CLUSTER_BINDING)
+    },
+    kind("policy", "poddisruptionbudgets", &[In("spec", &[Code(budget)])]),
+    kind("autoscaling", "horizontalpodautoscalers", &[In("spec", &[Code(autoscaler)])]),
+];
+
+/// Rules of a kind beyond its schema; `old` is there for an update. Subresources have rules of their own about changes.
+pub(crate) fn of_kind(
+    def: &Definition,
+    subresource: &str,
+    object: &Value,
+    old: Option<&Value>,
+) -> Vec<Cause> {
+    if def.is_custom() {
+        return Vec::new();
+    }
+    let status = subresource == "status";
+    match (def.group.as_str(), def.plural.as_str()) {
+        ("", "configmaps") => config::config_map(object, old),
+        ("", "secrets") => config::secret(object, old),
+        ("" | "events.k8s.io", "events") => validate::event(def, object, old),
+        ("coordination.k8s.io", "leases") => validate::lease(object),
+        ("", "namespaces") => validate::namespace(object),
+        ("apps", "deployments" | "replicasets") if status => workload::status(def, object),
+        _ if status => Vec::new(),
+        ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets") => {
+            workload::workload(def, object, old)
+        }
+        (group, plural) => KINDS
+            .iter()
+            .find(|k| (k.group, k.plural) == (group, plural))
+            .map_or_else(Vec::new, |kind| table(kind, object, old.filter(|_| subresource.is_empty()))),
+    }
+}
+
+fn table(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+    let mut walk = Walk::new(object);
+    walk.apply(kind.rules, object, "");
+    if let (Some(change), Some(old)) = (kind.update, old) {
+        walk.out.extend(change(object, old));
+    }
+    walk.out
+}
+
+fn pod_spec(w: &mut Walk<'_>, pod: &Value, _: &str) {
+    w.apply(pod::POD, &pod["spec"], "spec");
+}
+
+fn job(w: &mut Walk<'_>, job: &Value, _: &str) {
+    w.apply(JOB, &job["spec"], "spec");
+}
+
+const JOB: &[Rule] = &[
+    NotNegative("parallelism"),
+    NotNegative("completions"),
+    NotNegative("activeDeadlineSeconds"),
+    NotNegative("backoffLimit"),
+    NotNegative("ttlSecondsAfterFinished"),
+    OneOf("completionMode", &["NonIndexed", "Indexed"]),
+    Code(job_template),
+];
+
+/// Pods of a Job end; a missing policy was defaulted to one that restarts them.
+fn job_template(w: &mut Walk<'_>, spec: &Value, path: &str) {
+    let (template, at) = (&spec["template"]["spec"], format!("{path}.template.spec"));
+    w.apply(pod::POD, template, &at);
+    let at = join(&at, "restartPolicy");
+    match text(template, "restartPolicy") {
+        "OnFailure" | "Never" => {}
+        "Always" | "" => w.out.push(Cause::required(at, "valid values: \"OnFailure\", \"Never\"")),
+        other => w.out.push(Cause::not_supported(at, &json!(other), &["OnFailure", "Never"])),
+    }
+}
+
+const CRON_JOB: &[Rule] = &[
+    Required("schedule", ""),
+    Code(schedule),
+    OneOf("concurrencyPolicy", &["Allow", "Forbid", "Replace"]),
+    NotNegative("startingDeadlineSeconds"),
+    In("jobTemplate", &[In("spec", JOB)]),
+    NotNegative("successfulJobsHistoryLimit"),
+    NotNegative("failedJobsHistoryLimit"),
+];
+
+fn schedule(w: &mut Walk<'_>, spec: &Value, path: &str) {
+    let schedule = text(spec, "schedule");
+    let fields: Vec<&str> = schedule.split_whitespace().collect();
+    if !schedule.is_empty() && !schedule.starts_with('@') && fields.len() != 5 {
+        let why = format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" "));
+        w.invalid(join(path, "schedule"), &json!(schedule), &why);
+    }
+}
+
+fn claim(w: &mut Walk<'_>, claim: &Value, _: &str) {
+    const MODES: &[&str] = &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+    let spec = &claim["spec"];
+    w.apply(const { &[Required("accessModes", "at least 1 access mode is required")] }, spec, "spec");
+    for mode in spec["accessModes"].as_array().into_iter().flatten() {
+        if !mode.as_str().is_some_and(|m| MODES.contains(&m)) {
+            w.out.push(Cause::not_supported("spec.accessModes", mode, MODES));
+        }
+    }
+    let storage = &spec["resources"]["requests"]["storage"];
+    let at = "spec.resources[storage]".to_owned();
+    match storage.as_str() {
+        None => w.out.push(Cause::required(at, "")),
+        Some(amount) if quantity_nanos(amount).is_some_and(|n| n <= 0) => {
+            w.invalid(at, storage, "must be greater than zero");
+        }
+        Some(_) => {}
+    }
+}
+
+const POLICY: &[Rule] = &[Required("verbs", "verbs must contain at least one value"), Code(policy)];
+
+fn policy(w: &mut Walk<'_>, rule: &Value, path: &str) {
+    let urls = &rule["nonResourceURLs"];
+    if is_empty(urls) {
+        let needed = const {
+            &[
+                Required("apiGroups", "resource rules must supply at least one api group"),
+                Required("resources", "resource rules must supply at least one resource"),
+            ]
+        };
+        return w.apply(needed, rule, path);
+    }
+    let at = join(path, "nonResourceURLs");
+    if w.object["kind"] == "Role" {
+        w.invalid(at.clone(), urls, "namespaced rules cannot apply to non-resource URLs");
+    }
+    if ["apiGroups", "resources", "resourceNames"].iter().any(|k| !is_empty(&rule[*k])) {
+        w.invalid(at, urls, "rules cannot apply to both regular resources and non-resource URLs");
+    }
+}
+
+const BINDING: &[Rule] =
+    &[In("roleRef", &[Code(role_kind), Required("name", "")]), Each("subjects", SUBJECT)];
+const CLUSTER_BINDING: &[Rule] = BINDING;
+const SUBJECT: &[Rule] = &[Required("name", ""), Code(subject)];
+
+fn role_kind(w: &mut Walk<'_>, role: &Value, path: &str) {
+    let cluster = w.object["kind"] == "ClusterRoleBinding";
+    let allowed: &[&str] = if cluster { &["ClusterRole"] } else { &["Role", "ClusterRole"] };
+    let kind = text(role, "kind");
+    if !allowed.contains(&kind) {
+        w.out.push(Cause::not_supported(join(path, "kind"), &json!(kind), allowed));
+    }
+}
+
+fn subject(w: &mut Walk<'_>, subject: &Value, path: &str) {
+    match text(subject, "kind") {
+        "ServiceAccount" => w.apply(const { &[Required("namespace", "")] }, subject, path),
+        "User" | "Group" => {}
+        other => {
+            let allowed = ["ServiceAccount", "User", "Group"];
+            w.out.push(Cause::not_supported(join(path, "kind"), &json!(other), &allowed));
+        }
+    }
+}
+
+fn budget(w: &mut Walk<'_>, spec: &Value, path: &str) {
+    let (low, high) = (present(spec, "minAvailable"), present(spec, "maxUnavailable"));
+    if let (Some(low), Some(high)) = (low, high) {
+        // Printed as the Go struct, whose fields keep their order.
+        let message = format!(
+            "Invalid value: {{\"MinAvailable\":{low},\"Selector\":{},\"MaxUnavailable\":{high},\
+             \"UnhealthyPodEvictionPolicy\":{}}}: minAvailable and maxUnavailable cannot be both set",
+            spec["selector"], spec["unhealthyPodEvictionPolicy"]
+        );
+        w.out.push(Cause { field: path.to_owned(), reason: Reason::Invalid, message });
+    }
+    for key in ["minAvailable", "maxUnavailable"] {
+        int_or_percent(w, spec, key, path);
+    }
+}
+
+fn int_or_percent(w: &mut Walk<'_>, spec: &Value, key: &'static str, path: &str) {
+    let value = &spec[key];
+    if let Some(n) = value.as_i64().filter(|n| *n < 0) {
+        w.invalid(join(path, key), &json!(n), "must be greater than or equal to 0");
+    }
+    let Some(text) = value.as_str() else { return };
+    let digits = text.strip_suffix('%').filter(|d| !d.is_empty() && d.bytes().all(|c| c.is_ascii_digit()));
+    match digits {
+        None => {
+            let why = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or \
+                       '93%', regex used for validation is '[0-9]+%')";
+            w.invalid(join(path, key), value, why);
+        }
+        Some(d) if d.parse::<u32>().is_ok_and(|n| n <= 100) => {}
+        Some(_) => w.invalid(join(path, key), value, "must not be greater than 100%"),
+    }
+}
+
+fn autoscaler(w: &mut Walk<'_>, spec: &Value, path: &str) {
+    let (low, high) = (spec["minReplicas"].as_i64(), spec["maxReplicas"].as_i64().unwrap_or(0));
+    if let Some(n) = low.filter(|n| *n < 1) {
+        w.invalid(join(path, "minReplicas"), &json!(n), "must be greater than or equal to 1");
+    }
+    w.apply(const { &[Positive("maxReplicas")] }, spec, path);
+    if low.is_some_and(|low| high < low) {
+        w.invalid(join(path, "maxReplicas"), &json!(high), "must be greater than or equal to `minReplicas`");
+    }
+    let (target, at) = (&spec["scaleTargetRef"], join(path, "scaleTargetRef"));
+    w.apply(const { &[Required("kind", ""), Required("name", "")] }, target, &at);
+    if text(target, "apiVersion").is_empty() {
+        w.invalid(join(&at, "apiVersion"), &json!(""), "apiVersion must specify API group");
+    }
+}

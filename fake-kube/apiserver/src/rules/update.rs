@@ -1,0 +1,77 @@
+//! What an update may not change: immutable members, comparisons that leave members out.
+
+use fake_kube_schema::Cause;
+use serde_json::{Map, Value, json};
+
+use super::{present, text};
+
+/// `object[path]` is as it was; `path` is dotted.
+pub(crate) fn immutable(object: &Value, old: &Value, path: &str) -> Option<Cause> {
+    let pointer = format!("/{}", path.replace('.', "/"));
+    let (new, was) = (object.pointer(&pointer), old.pointer(&pointer));
+    (new != was).then(|| Cause::invalid(path, new.unwrap_or(&Value::Null), "field is immutable"))
+}
+
+/// Whether two objects differ in any member but those named.
+pub(crate) fn differ_except(a: &Value, b: &Value, names: &[&str]) -> bool {
+    let empty = Map::new();
+    let (a, b) = (a.as_object().unwrap_or(&empty), b.as_object().unwrap_or(&empty));
+    let counts = |k: &&String| !names.contains(&k.as_str());
+    a.keys().chain(b.keys()).filter(counts).any(|k| a.get(k) != b.get(k))
+}
+
+/// What a suspended Job may still change of its template: where its pods go.
+const DIRECTIVES: [&str; 3] = ["nodeSelector", "tolerations", "affinity"];
+
+/// Jobs (ValidateJobUpdate, case val-job).
+pub(crate) fn job(object: &Value, old: &Value) -> Vec<Cause> {
+    let (spec, was) = (&object["spec"], &old["spec"]);
+    let elastic = spec["completionMode"] == "Indexed" && spec["completions"] == spec["parallelism"];
+    let mut out: Vec<Cause> = Vec::new();
+    if !elastic {
+        out.extend(immutable(object, old, "spec.completions"));
+    }
+    out.extend(immutable(object, old, "spec.selector"));
+    let (template, before) = (&spec["template"], &was["template"]);
+    let movable = was["suspend"] == true && present(&old["status"], "startTime").is_none();
+    let changed = if movable {
+        let labels = |t: &Value| t["metadata"]["labels"].is_null();
+        labels(template) != labels(before) || differ_except(&template["spec"], &before["spec"], &DIRECTIVES)
+    } else {
+        template != before
+    };
+    if changed {
+        out.push(Cause::invalid("spec.template", template, "field is immutable"));
+    }
+    out.extend(immutable(object, old, "spec.completionMode"));
+    out
+}
+
+/// PersistentVolumeClaims: binding sets the volume, a bound claim may ask for more. The message of a real server goes
+/// on with a diff of the Go structs.
+pub(crate) fn claim(object: &Value, old: &Value) -> Vec<Cause> {
+    let (spec, was) = (&object["spec"], &old["spec"]);
+    let mut free = vec!["volumeAttributesClassName"];
+    if text(&old["status"], "phase") == "Bound" {
+        free.push("resources");
+    }
+    free.extend(["volumeName", "storageClassName"].into_iter().filter(|k| text(was, k).is_empty()));
+    let why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound \
+               claims";
+    if differ_except(spec, was, &free) { vec![Cause::forbidden("spec", why)] } else { Vec::new() }
+}
+
+/// The role of a binding stays; shown as the Go struct.
+pub(crate) fn role_ref(object: &Value, old: &Value) -> Vec<Cause> {
+    let role = &object["roleRef"];
+    if *role == old["roleRef"] {
+        return Vec::new();
+    }
+    let shown = json!({"APIGroup": role["apiGroup"], "Kind": role["kind"], "Name": role["name"]});
+    vec![Cause::invalid("roleRef", &shown, "cannot change roleRef")]
+}
+
+/// `object[key]` becomes what it was.
+pub(crate) fn put_back(object: &mut Value, old: &Value, key: &str) {
+    crate::strategy::keep(object, old, key);
+}

@@ -1,0 +1,141 @@
+//! Deployments, ReplicaSets, StatefulSets and DaemonSets (pkg/apis/apps/validation; cases val-deployment,
+//! val-statefulset, val-deployment-status).
+
+use fake_kube_schema::Cause;
+use serde_json::{Value, json};
+
+use super::Rule::NotNegative;
+use super::{Rule, Walk, is_empty, pod};
+use crate::resource::Definition;
+use crate::selector::LabelSelector;
+
+/// The spec and what an update may not change.
+pub(crate) fn workload(def: &Definition, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+    let spec = &object["spec"];
+    let mut walk = Walk::new(object);
+    walk.apply(const { &[NotNegative("replicas")] }, spec, "spec");
+    let selector = &spec["selector"];
+    let empty = selector.as_object().is_some_and(|s| s.values().all(is_empty));
+    if selector.is_null() {
+        walk.out.push(Cause::required("spec.selector", ""));
+    } else if empty {
+        let why = format!("empty selector is invalid for {}", def.kind.to_lowercase());
+        walk.invalid("spec.selector".to_owned(), selector, &why);
+    }
+    let template = &spec["template"];
+    if selector.is_null() || !LabelSelector::from_object(selector).matches(template) {
+        let why = "`selector` does not match template `labels`";
+        walk.invalid("spec.template.metadata.labels".to_owned(), &template["metadata"]["labels"], why);
+    }
+    walk.apply(pod::POD, &template["spec"], "spec.template.spec");
+    if let Some(other) = template["spec"]["restartPolicy"].as_str().filter(|p| *p != "Always") {
+        walk.out.push(Cause::not_supported("spec.template.spec.restartPolicy", &json!(other), &["Always"]));
+    }
+    walk.apply(
+        const { &[NotNegative("minReadySeconds"), NotNegative("revisionHistoryLimit")] },
+        spec,
+        "spec",
+    );
+    let mut out = walk.out;
+    if def.plural == "deployments" {
+        deployment(spec, &mut out);
+    }
+    let Some(old) = old else { return out };
+    if def.plural == "statefulsets" {
+        out.extend(stateful_set_update(spec, &old["spec"]));
+    } else if old["spec"]["selector"] != *selector {
+        out.push(Cause::invalid("spec.selector", selector, "field is immutable"));
+    }
+    out
+}
+
+const STATEFUL_SET_MUTABLE: [&str; 7] = [
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+];
+
+fn stateful_set_update(spec: &Value, old: &Value) -> Option<Cause> {
+    let [first @ .., last] = STATEFUL_SET_MUTABLE;
+    let why = format!(
+        "updates to statefulset spec for fields other than '{}' and '{last}' are forbidden",
+        first.join("', '")
+    );
+    super::update::differ_except(spec, old, &STATEFUL_SET_MUTABLE).then(|| Cause::forbidden("spec", &why))
+}
+
+const COUNTS: &[Rule] = &[
+    NotNegative("replicas"),
+    NotNegative("updatedReplicas"),
+    NotNegative("fullyLabeledReplicas"),
+    NotNegative("readyReplicas"),
+    NotNegative("availableReplicas"),
+    NotNegative("unavailableReplicas"),
+    NotNegative("collisionCount"),
+];
+
+/// `/status` of a Deployment or ReplicaSet: counts that fit together.
+pub(crate) fn status(def: &Definition, object: &Value) -> Vec<Cause> {
+    let status = &object["status"];
+    let mut walk = Walk::new(object);
+    walk.apply(COUNTS, status, "status");
+    let count = |key: &str| status[key].as_i64().unwrap_or(0);
+    let parts: &[&str] = match def.plural.as_str() {
+        "deployments" => &["updatedReplicas", "readyReplicas", "availableReplicas"],
+        _ => &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"],
+    };
+    for key in parts.iter().filter(|k| count(k) > count("replicas")) {
+        walk.invalid(format!("status.{key}"), &json!(count(key)), "cannot be greater than status.replicas");
+    }
+    let available = count("availableReplicas");
+    if available > count("readyReplicas") {
+        let why = "cannot be greater than readyReplicas";
+        walk.invalid("status.availableReplicas".to_owned(), &json!(available), why);
+    }
+    walk.out
+}
+
+fn deployment(spec: &Value, out: &mut Vec<Cause>) {
+    let (kind, rolling) =
+        (spec["strategy"]["type"].as_str().unwrap_or("RollingUpdate"), &spec["strategy"]["rollingUpdate"]);
+    match kind {
+        "Recreate" if !rolling.is_null() => {
+            let why = "may not be specified when strategy `type` is 'Recreate'";
+            out.push(Cause::forbidden("spec.strategy.rollingUpdate", why));
+        }
+        "RollingUpdate" if is_zero(&rolling["maxSurge"]) && is_zero(&rolling["maxUnavailable"]) => {
+            let why = "may not be 0 when `maxSurge` is 0";
+            out.push(Cause::invalid(
+                "spec.strategy.rollingUpdate.maxUnavailable",
+                &rolling["maxUnavailable"],
+                why,
+            ));
+        }
+        "Recreate" | "RollingUpdate" => {}
+        // Printed as the Go struct, whose fields keep their order.
+        other => {
+            let message = format!(
+                "Unsupported value: {{\"Type\":{},\"RollingUpdate\":null}}: supported values: \"Recreate\", \"RollingUpdate\"",
+                json!(other)
+            );
+            let reason = fake_kube_schema::Reason::NotSupported;
+            out.push(Cause { field: "spec.strategy".to_owned(), reason, message });
+        }
+    }
+    let ready = spec["minReadySeconds"].as_i64().unwrap_or(0);
+    if let Some(n) = spec["progressDeadlineSeconds"].as_i64().filter(|n| *n <= ready) {
+        out.push(Cause::invalid(
+            "spec.progressDeadlineSeconds",
+            &json!(n),
+            "must be greater than minReadySeconds",
+        ));
+    }
+}
+
+fn is_zero(v: &Value) -> bool {
+    v.as_i64() == Some(0) || v.as_str() == Some("0%")
+}
