@@ -22,14 +22,18 @@ pub fn on_seeded_thread<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> thread::Result<T> {
-    // Deep JSON and deep futures: the default 2 MiB are tight in an unoptimised build.
-    let builder = thread::Builder::new().name(name.to_owned()).stack_size(16 << 20);
-    let spawned = builder.spawn(move || {
+    on_thread(name, move || {
         STREAM.set(Some(seed ^ HASH_STREAM));
         fastrand::seed(seed ^ JITTER_STREAM);
         work()
-    });
-    spawned.expect("the system can start a thread").join()
+    })
+}
+
+/// As [`on_seeded_thread`], with the system's own chance: for worlds in real time, which nobody replays exactly.
+pub fn on_thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> thread::Result<T> {
+    // Deep JSON and deep futures: the default 2 MiB are tight in an unoptimised build.
+    let builder = thread::Builder::new().name(name.to_owned()).stack_size(16 << 20);
+    builder.spawn(work).expect("the system can start a thread").join()
 }
 
 /// Keeps the streams apart: the same seed must not give hash keys and jitter the same numbers.

@@ -2,5 +2,7 @@
 
 pub mod determinism;
 pub mod library;
+pub mod modes;
 pub mod run;
+pub mod testing;
 pub mod world;

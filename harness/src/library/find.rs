@@ -1,27 +1,41 @@
 //! From paths to scenarios: folders are searched, fragments and object files are passed over.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+use drey_language::files::normalise;
 use drey_language::{Diagnostics, Scenario, Vocabulary, parse};
+
+use super::manifests::Manifests;
 
 /// What lies below the paths.
 #[derive(Default)]
 pub struct Found {
     /// Sorted by path.
     pub scenarios: Vec<Scenario>,
-    /// Files that are scenarios and cannot be read as such.
+    /// Files that are scenarios and cannot be read as such, and manifests they apply that cannot be meant so.
     pub problems: Vec<Diagnostics>,
 }
 
 /// Reads every scenario below the paths. A path that does not exist is an error with the nearest name there.
 pub fn find(paths: &[PathBuf], vocabulary: &Vocabulary) -> anyhow::Result<Found> {
     let mut found = Found::default();
+    let mut seen = BTreeSet::new();
+    let mut manifests = Manifests::default();
     for path in paths {
         anyhow::ensure!(path.exists(), "{}", missing(path));
         let files = if path.is_dir() { scenario_files(path)? } else { vec![path.clone()] };
         for file in files {
+            if !seen.insert(normalise(&file)) {
+                continue;
+            }
             match parse(&file, vocabulary) {
-                Ok(scenario) => found.scenarios.push(scenario),
+                Ok(scenario) => {
+                    found.problems.extend(Some(manifests.check(&scenario)).filter(|problems| !problems.is_empty()));
+                    found.scenarios.push(scenario);
+                }
                 Err(problems) => found.problems.push(problems),
             }
         }
@@ -44,15 +58,26 @@ fn missing(path: &Path) -> String {
 
 /// `*.yaml` files of kind Scenario, sorted. A file that cannot even be read is kept: parsing will say why.
 fn scenario_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = files_below(folder).with_context(|| format!("read {}", folder.display()))?;
+    files.retain(|path| is_scenario(path));
+    Ok(files)
+}
+
+/// Every file below the folder, sorted. Hidden folders are passed over.
+pub(super) fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut open = vec![folder.to_path_buf()];
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(&folder)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                open.push(path);
-            } else if is_scenario(&path) {
-                files.push(path);
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            // A link to a folder is not followed: it may lead back here.
+            if entry.file_type()?.is_dir() {
+                open.push(entry.path());
+            } else {
+                files.push(entry.path());
             }
         }
     }
@@ -60,9 +85,12 @@ fn scenario_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn is_scenario(path: &Path) -> bool {
+/// Says at the top that it is one of ours and not that it is a fragment. A misspelt kind is not passed over in silence.
+pub fn is_scenario(path: &Path) -> bool {
     let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
     is_yaml
-        && std::fs::read_to_string(path)
-            .is_ok_and(|text| text.lines().any(|line| line.trim_end() == "kind: Scenario"))
+        && std::fs::read_to_string(path).map_or(true, |text| {
+            let says = |key: &str, word: &str| text.lines().any(|line| line.starts_with(key) && line.contains(word));
+            says("kind:", "Scenario") || (says("apiVersion:", "drey/") && !says("kind:", "Fragment"))
+        })
 }

@@ -1,9 +1,22 @@
-//! A library of scenarios: finds the files, expands them into runs, plays them on several threads, reports.
+//! A library of scenarios: finds the files, expands them into runs, plays them on several threads, holds them against
+//! their golden transcripts, writes the report. The `drey` command and the test harness of other crates stand on it.
 
+mod filter;
 mod find;
 mod golden;
+mod manifests;
+mod mode;
 mod play;
+mod runs;
+mod tally;
+mod written;
 
-pub use find::{Found, find};
-pub use golden::{Verdict, check as check_golden, path_of as golden_path};
-pub use play::{Options, Progress, play};
+pub use filter::{Filter, FilterError};
+pub use find::{Found, find, is_scenario};
+pub use golden::{GOLDEN_SEED, Goldens, path_of as golden_path, stale as stale_goldens, transcript_of};
+pub use manifests::check_file as check_manifest;
+pub use mode::Mode;
+pub use play::{Options, Progress, play, play_in_its_world};
+pub use runs::{Run, cells, cells_of, find_run};
+pub use tally::Tally;
+pub use written::ReportFolder;

@@ -1,166 +1,151 @@
-//! Plays scenarios on several threads and collects their reports in the order of the files.
+//! Plays runs on several threads and collects their reports in the order of the files.
 
-use std::collections::VecDeque;
 use std::num::NonZero;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drey_language::report::{CaseReport, Outcome};
-use drey_language::scenario::{Case, Scenario};
 use drey_language::vocabulary::Vocabulary;
 
-use crate::run::{CaseRun, Crash, Played, run_case};
+use super::golden::{self, Goldens};
+use super::mode::Mode;
+use super::runs::Run;
+use crate::modes::{ListenerOptions, Place, RemoteCluster, usual_scale};
+use crate::run::{CaseRun, Played, run_case};
 
 /// How to play.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub seed: u64,
     pub jobs: usize,
-    pub mode: String,
-    pub scale: f64,
+    pub mode: Mode,
+    /// Scenario seconds per real second, where time is real; the mode's usual one unless said.
+    pub scale: Option<f64>,
+    pub goldens: Goldens,
+    /// The cluster of mode cluster.
+    pub cluster: Option<Arc<RemoteCluster>>,
 }
 
 impl Options {
-    /// Virtual time, one job per core.
+    /// Virtual time, one job per core, goldens compared where they apply.
     pub fn usual(seed: u64) -> Options {
         let jobs = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Options { seed, jobs, mode: "virtual".to_owned(), scale: 1.0 }
+        Options { seed, jobs, mode: Mode::Virtual, scale: None, goldens: Goldens::Compare, cluster: None }
     }
 }
 
-/// Told as cases begin and end, from one thread at a time.
+/// Told as runs begin and end, from one thread at a time.
 pub trait Progress: Send {
+    /// How many runs there will be, as far as is known. Told again when writes to crash at have been counted.
+    fn expected(&mut self, runs: usize);
     fn started(&mut self, title: &str);
     fn finished(&mut self, report: &CaseReport);
 }
 
 impl Progress for () {
+    fn expected(&mut self, _runs: usize) {}
     fn started(&mut self, _title: &str) {}
     fn finished(&mut self, _report: &CaseReport) {}
 }
 
-/// One thing to run: a cell of a scenario.
-struct Job<'a> {
-    scenario: &'a Scenario,
-    case: &'a Case,
+/// Plays every run, and after them the runs that crash the operator at each write counted in the first. Answers the
+/// reports in the given order, crashes behind the cell they belong to.
+pub fn play(runs: &[Run<'_>], vocabulary: &Vocabulary, options: &Options, progress: &mut dyn Progress) -> Vec<CaseReport> {
+    let player = Player { vocabulary, options, progress: Mutex::new(progress) };
+    player.progress().expected(runs.len());
+    let cells = in_parallel(runs, options.jobs, |run| player.play(run));
+    let crashes: Vec<(usize, Run<'_>)> = cells
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| runs[*index].crashes_at_every_write())
+        .flat_map(|(index, (_, writes))| runs[index].crashed_at_each(*writes).into_iter().map(move |run| (index, run)))
+        .collect();
+    if !crashes.is_empty() {
+        player.progress().expected(runs.len() + crashes.len());
+    }
+    let crashed = in_parallel(&crashes, options.jobs, |(_, run)| player.play(run).0);
+    let mut reports: Vec<(usize, CaseReport)> = cells.into_iter().map(|(report, _)| report).enumerate().collect();
+    reports.extend(crashes.iter().map(|(index, _)| *index).zip(crashed));
+    // Stable: a cell stays before its crashes, and those in their order.
+    reports.sort_by_key(|(index, _)| *index);
+    reports.into_iter().map(|(_, report)| report).collect()
 }
 
-/// Plays every case of every scenario; answers the reports in file order.
-pub fn play(
-    scenarios: &[Scenario],
-    vocabulary: &Vocabulary,
-    options: &Options,
-    progress: &mut dyn Progress,
-) -> Vec<CaseReport> {
-    let jobs = scenarios.iter().flat_map(|scenario| scenario.cases.iter().map(move |case| Job { scenario, case }));
-    let queue: Mutex<VecDeque<(usize, Job<'_>)>> = Mutex::new(jobs.enumerate().collect());
-    let done: Mutex<(Vec<(usize, Vec<CaseReport>)>, &mut dyn Progress)> = Mutex::new((Vec::new(), progress));
+struct Player<'p> {
+    vocabulary: &'p Vocabulary,
+    options: &'p Options,
+    progress: Mutex<&'p mut dyn Progress>,
+}
+
+impl<'p> Player<'p> {
+    fn progress(&self) -> MutexGuard<'_, &'p mut dyn Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The report, and how many deciding writes the operator made: none where the run itself went wrong, since
+    /// crashing it at every write would only say that again.
+    fn play(&self, run: &Run<'_>) -> (CaseReport, u32) {
+        let modes = &run.scenario.modes;
+        if !modes.iter().any(|mode| mode == self.options.mode.name()) {
+            let reason = format!("runs in {} only", modes.join(", "));
+            let report = run.report(self.options, Outcome::Skipped { reason });
+            self.progress().finished(&report);
+            return (report, 0);
+        }
+        self.progress().started(&run.report(self.options, Outcome::Passed).title());
+        let played = play_in_its_world(run, self.vocabulary, self.options);
+        let is_sound = played.failure.is_none() && played.broken.is_none();
+        let writes = if is_sound { played.writes } else { 0 };
+        let report = run.report_played(self.options, played);
+        // What a crash changes is told by outcome and invariants; a transcript for each of them would be read by nobody.
+        let report = if run.crash.is_none() { golden::judge(report, self.options.goldens) } else { report };
+        self.progress().finished(&report);
+        (report, writes)
+    }
+}
+
+/// One run, in the world of its mode.
+pub fn play_in_its_world(run: &Run<'_>, vocabulary: &Vocabulary, options: &Options) -> Played {
+    let place = match (options.mode, &options.cluster) {
+        (Mode::Virtual, _) => Place::Virtual,
+        (Mode::Loopback, _) => Place::Loopback(ListenerOptions::default()),
+        (Mode::Cluster, Some(cluster)) => Place::Cluster(cluster.clone()),
+        (Mode::Cluster, None) => return Played::broken("mode cluster needs a cluster: give --kubeconfig FILE".to_owned()),
+    };
+    let scale = options.scale.unwrap_or(usual_scale(options.mode));
+    run_case(run.case, vocabulary, &CaseRun { seed: options.seed, scale, crash: run.crash, place })
+}
+
+/// `work` over all items on `jobs` threads; the results in the order of the items.
+fn in_parallel<T: Sync, R: Send>(items: &[T], jobs: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::with_capacity(items.len()));
     std::thread::scope(|scope| {
-        for _ in 0..options.jobs.max(1) {
+        for _ in 0..jobs.clamp(1, items.len().max(1)) {
             scope.spawn(|| {
-                loop {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                    let Some((index, job)) = next else { return };
-                    let reports = job.run(vocabulary, options, &done);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).0.push((index, reports));
+                while let Some((index, item)) = {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    items.get(index).map(|item| (index, item))
+                } {
+                    let result = work(item);
+                    results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
                 }
             });
         }
     });
-    let (mut reports, _) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    reports.sort_by_key(|(index, _)| *index);
-    reports.into_iter().flat_map(|(_, reports)| reports).collect()
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
-type Done<'a> = Mutex<(Vec<(usize, Vec<CaseReport>)>, &'a mut dyn Progress)>;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Job<'_> {
-    fn run(&self, vocabulary: &Vocabulary, options: &Options, done: &Done<'_>) -> Vec<CaseReport> {
-        if !self.scenario.modes.iter().any(|mode| *mode == options.mode) {
-            let reason = format!("runs in {} only", self.scenario.modes.join(", "));
-            return vec![self.tell(done, self.report(&self.case.name, options, Outcome::Skipped { reason }))];
-        }
-        let run = CaseRun { seed: options.seed, scale: options.scale, crash: None };
-        let first = self.play_one(&self.case.name, vocabulary, options, &run, done);
-        let writes = first.1;
-        let mut reports = vec![first.0];
-        if crashes_at_every_write(self.case) && matches!(reports[0].outcome, Outcome::Passed) {
-            for (at_write, is_committed) in (1..=writes).flat_map(|n| [(n, false), (n, true)]) {
-                let side = if is_committed { "reply-lost" } else { "not-sent" };
-                let name = format!("{},crash={at_write}-{side}", self.case.name);
-                let run = CaseRun { crash: Some(Crash { at_write, is_committed }), ..run.clone() };
-                reports.push(self.play_one(&name, vocabulary, options, &run, done).0);
-            }
-        }
-        reports
+    #[test]
+    fn results_come_in_the_order_of_the_items() {
+        let items: Vec<u32> = (0..100).collect();
+        assert_eq!(in_parallel(&items, 4, |n| n * 2), items.iter().map(|n| n * 2).collect::<Vec<_>>());
+        assert!(in_parallel(&[] as &[u32], 4, |n| *n).is_empty());
     }
-
-    fn play_one(
-        &self,
-        name: &str,
-        vocabulary: &Vocabulary,
-        options: &Options,
-        run: &CaseRun,
-        done: &Done<'_>,
-    ) -> (CaseReport, u32) {
-        let title = self.report(name, options, Outcome::Passed).title();
-        done.lock().unwrap_or_else(PoisonError::into_inner).1.started(&title);
-        let played = run_case(self.case, vocabulary, run);
-        let writes = played.writes;
-        let report = self.fill(self.report(name, options, outcome(&played)), played);
-        (self.tell(done, report), writes)
-    }
-
-    fn tell(&self, done: &Done<'_>, report: CaseReport) -> CaseReport {
-        done.lock().unwrap_or_else(PoisonError::into_inner).1.finished(&report);
-        report
-    }
-
-    fn report(&self, name: &str, options: &Options, outcome: Outcome) -> CaseReport {
-        let metadata = &self.scenario.metadata;
-        let file = self.scenario.path.display().to_string();
-        let case = if name == "default" { String::new() } else { format!(" --case {name}") };
-        CaseReport {
-            scenario: metadata.name.clone(),
-            case: name.to_owned(),
-            replay: format!("drey replay {file}{case} --seed {:#x} --mode {}", options.seed, options.mode),
-            file,
-            description: metadata.description.clone(),
-            tags: metadata.tags.clone(),
-            bugs: metadata.bugs.clone(),
-            mode: options.mode.clone(),
-            seed: options.seed,
-            start: self.case.clock.start,
-            elapsed: Duration::ZERO,
-            wall: Duration::ZERO,
-            outcome,
-            skipped_steps: Vec::new(),
-            events: Vec::new(),
-            events_dropped: 0,
-        }
-    }
-
-    fn fill(&self, report: CaseReport, played: Played) -> CaseReport {
-        CaseReport {
-            elapsed: played.scenario_time,
-            wall: played.real_time,
-            events: played.events,
-            events_dropped: played.events_dropped,
-            ..report
-        }
-    }
-}
-
-fn outcome(played: &Played) -> Outcome {
-    match (&played.broken, &played.failure) {
-        (Some(error), _) => Outcome::Broken { error: error.clone() },
-        (None, Some(failure)) => Outcome::Failed { failures: vec![failure.clone()] },
-        (None, None) => Outcome::Passed,
-    }
-}
-
-/// `crashOperator: {everyWrite: true}` stands for one run per write and side.
-fn crashes_at_every_write(case: &Case) -> bool {
-    let is_one = |step: &&drey_language::Step| step.name == "crashOperator" && step.args.opt_flag("everyWrite") == Some(true);
-    case.all_steps().iter().any(is_one)
 }

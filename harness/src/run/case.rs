@@ -17,6 +17,7 @@ use super::monitors::Monitors;
 use super::passes::{PassRecord, Passes};
 use super::steps;
 use crate::determinism;
+use crate::modes::Place;
 use crate::world::{World, WorldSettings};
 
 /// Which run of the case this is.
@@ -26,6 +27,7 @@ pub struct CaseRun {
     /// Scenario seconds per second of the clock the runtime has.
     pub scale: f64,
     pub crash: Option<Crash>,
+    pub place: Place,
 }
 
 /// Of a scenario with `crashOperator: {everyWrite: true}`: the write at which this run's operator dies.
@@ -51,14 +53,23 @@ pub struct Played {
     pub writes: u32,
 }
 
-/// Runs a case in virtual time on a thread of its own. The same seed gives the same report.
+/// Runs a case on a thread of its own. In virtual time the same seed gives the same report.
 pub fn run_case(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
     let (case, vocabulary, run) = (case.clone(), vocabulary.clone(), run.clone());
     let seed = run.seed;
-    let outcome = determinism::on_seeded_thread(seed, "scenario", move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-        runtime.expect("a runtime without IO needs nothing from the system").block_on(play(&case, &vocabulary, &run))
-    });
+    let is_virtual = matches!(run.place, Place::Virtual);
+    let work = move || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let builder = if is_virtual { builder.enable_time().start_paused(true) } else { builder.enable_all() };
+        match builder.build() {
+            Ok(runtime) => runtime.block_on(play(&case, &vocabulary, &run)),
+            Err(error) => Played::broken(format!("the system gives no runtime: {error}")),
+        }
+    };
+    let outcome = match is_virtual {
+        true => determinism::on_seeded_thread(seed, "scenario", work),
+        false => determinism::on_thread("scenario", work),
+    };
     outcome.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
@@ -67,7 +78,8 @@ pub fn run_case(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
 }
 
 impl Played {
-    fn broken(text: String) -> Played {
+    /// A run that gave no verdict.
+    pub fn broken(text: String) -> Played {
         Played {
             failure: None,
             broken: Some(text),
@@ -103,11 +115,11 @@ async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
     }
 }
 
-async fn prepare(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> anyhow::Result<Context> {
+pub(super) async fn prepare(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> anyhow::Result<Context> {
     let passes = Passes::default();
     let settings = WorldSettings::from_scenario(&case.world, run.seed);
     let observer = Arc::new(passes.clone());
-    let world = World::boot(settings, run.seed, case.clock.start, run.scale, observer).await?;
+    let world = World::boot_in(&run.place, settings, run.seed, case.clock.start, run.scale, observer).await?;
     passes.write_to(world.journal.clone());
     let invariants = Invariants::default();
     invariants.watch(&world);

@@ -7,7 +7,8 @@
 //! 5. No write in a converged pass, no plan the linter objects to (`passes`).
 //!
 //! A start is judged when it is the first one of its Deployment: that one the operator decided. A JobManager that
-//! restarts inside the same Deployment does what Flink does, which is Flink's affair.
+//! restarts inside the same Deployment does what Flink does, which is Flink's affair: state it went back behind (its HA
+//! metadata was deleted under it) is given up from then on, and what runs now is what later starts are measured by.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +43,8 @@ struct Cluster {
     jobs: BTreeSet<String>,
     /// Deployments whose first start was judged.
     judged: BTreeSet<String>,
+    /// Snapshots Flink itself went back behind. A job that counts anew from 1 writes the same paths again, hence progress.
+    given_up: BTreeSet<(String, u64)>,
     starts: Vec<Start>,
     redeploy_nonce: Value,
     /// `spec.job.upgradeMode` was stateless at some moment since the last start: the user's word holds for the start
@@ -111,6 +114,7 @@ impl Invariants {
         let newest = cluster.newest(flink);
         cluster.jobs.insert(job.clone());
         if !cluster.judged.insert(started.deployment.clone()) {
+            cluster.give_up_beyond(*progress, flink);
             return;
         }
         let start = Start { restored_from: restored_from.clone(), progress: *progress, newest };
@@ -155,7 +159,18 @@ impl Cluster {
     fn newest(&self, flink: &FlinkWorld) -> Option<(String, u64)> {
         let snapshots = flink.storage.snapshots();
         let own = snapshots.iter().filter(|(_, snapshot)| self.jobs.contains(&snapshot.job));
-        own.max_by_key(|(_, snapshot)| snapshot.progress).map(|(path, snapshot)| (path.clone(), snapshot.progress))
+        own.map(|(path, snapshot)| (path.clone(), snapshot.progress))
+            .filter(|found| !self.given_up.contains(found))
+            .max_by_key(|(_, progress)| *progress)
+    }
+
+    /// The job goes on from here, by Flink's own doing.
+    fn give_up_beyond(&mut self, progress: u64, flink: &FlinkWorld) {
+        let snapshots = flink.storage.snapshots();
+        let beyond = snapshots.iter().filter(|(_, snapshot)| snapshot.progress > progress);
+        let own = beyond.filter(|(_, snapshot)| self.jobs.contains(&snapshot.job));
+        let given_up: Vec<_> = own.map(|(path, snapshot)| (path.clone(), snapshot.progress)).collect();
+        self.given_up.extend(given_up);
     }
 
     fn judge(&self, start: &Start) -> Option<String> {

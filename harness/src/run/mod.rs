@@ -5,10 +5,12 @@ mod context;
 mod failure;
 pub mod invariants;
 mod monitors;
+mod open;
 pub mod passes;
 mod steps;
 pub mod vocabulary;
 
 pub use case::{CaseRun, Crash, Played, run_case};
 pub use failure::Failure;
+pub use open::OpenCase;
 pub use vocabulary::vocabulary;

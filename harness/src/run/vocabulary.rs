@@ -2,6 +2,7 @@
 
 use drey_language::vocabulary::{Shape, StepKind, StepSchema, Type, Vocabulary};
 
+use crate::modes::Mode;
 use crate::world::{kinds, settings};
 
 /// Everything a scenario may say to this harness.
@@ -9,7 +10,10 @@ pub fn vocabulary() -> Vocabulary {
     let mut vocabulary = Vocabulary::core();
     vocabulary.add_kinds(kinds::flink_kinds());
     vocabulary.set_world(settings::shape());
-    faults().into_iter().chain(checks()).for_each(|step| vocabulary.add(step));
+    vocabulary.set_modes(Mode::ALL.map(Mode::name));
+    // A real cluster takes few faults and much time: a scenario is played there only if it says so.
+    vocabulary.set_usual_modes(2);
+    actions().into_iter().chain(faults()).chain(checks()).for_each(|step| vocabulary.add(step));
     vocabulary
 }
 
@@ -21,6 +25,17 @@ fn named() -> Shape {
 
 fn fault(name: &str, args: Shape, doc: &str, example: &str) -> StepSchema {
     StepSchema::new(StepKind::Fault, name, args, doc, example)
+}
+
+fn actions() -> Vec<StepSchema> {
+    vec![StepSchema::new(
+        StepKind::Action,
+        "redeploy",
+        named().required("from", Type::words(&["newest", "oldest"]), "which of the snapshots that can be read"),
+        "The user looks into the storage and redeploys from a snapshot there: `initialSavepointPath` and a new \
+         `savepointRedeployNonce`.",
+        "redeploy: {name: app, from: newest}",
+    )]
 }
 
 fn faults() -> Vec<StepSchema> {

@@ -1,9 +1,10 @@
 //! Puts a world together and starts it. Everything runs as tasks of the current runtime and ends with the world.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use drey_blueprint::config::OperatorConfig;
-use drey_operator::{LeaseConfig, PassObserver};
+use drey_operator::{LeaseConfig, PassObserver, configured_concurrency};
 use fake_kube::Cluster;
 use fake_kube_apiserver::{ApiServer, Options, User};
 use jiff::Timestamp;
@@ -16,12 +17,16 @@ use super::gate::Faults;
 use super::hands::Hands;
 use super::journal::Journal;
 use super::network::Network;
-use super::operator::{Blueprint, OperatorProcess};
+use super::operator::{ApiAccess, Blueprint, OperatorProcess};
 use super::settings::WorldSettings;
 use super::watcher::Watcher;
+use crate::modes::{FlinkSockets, Mode, Place, Sockets};
 
 /// The namespace scenarios work in unless an object says otherwise.
 pub const NAMESPACE: &str = "default";
+
+/// How long operators may take to finish what they are doing.
+const CLOSING_MAX: Duration = Duration::from_secs(2);
 
 /// A running world. Dropping it stops everything in it.
 pub struct World {
@@ -35,15 +40,32 @@ pub struct World {
     pub watcher: Watcher,
     pub hands: Hands,
     pub settings: WorldSettings,
+    /// How requests travel here, and what can be broken.
+    pub mode: Mode,
+    /// Open while the world is, outside of virtual mode.
+    pub sockets: Option<Sockets>,
     blueprint: Blueprint,
     operators: Arc<Mutex<Vec<OperatorProcess>>>,
     tasks: JoinSet<()>,
 }
 
 impl World {
-    /// Boots everything except the operator, which [`World::start_operators`] starts once listeners are in place.
+    /// Boots a world in memory, except the operator, which [`World::start_operators`] starts once listeners are in
+    /// place.
     pub async fn boot(
         settings: WorldSettings,
+        seed: u64,
+        epoch: Timestamp,
+        scale: f64,
+        observer: Arc<dyn PassObserver>,
+    ) -> anyhow::Result<World> {
+        World::boot_in(&Place::Virtual, settings, seed, epoch, scale, observer).await
+    }
+
+    /// As [`World::boot`], with requests travelling as the place says.
+    pub async fn boot_in(
+        place: &Place,
+        mut settings: WorldSettings,
         seed: u64,
         epoch: Timestamp,
         scale: f64,
@@ -53,7 +75,19 @@ impl World {
         let journal = Journal::new(clock);
         let api = ApiServer::new(Options { seed, ..Options::new(Arc::new(ApiClock(clock))) });
         let watcher = Watcher::new(journal.clone());
-        let hands = Hands::new(kube::Client::new(api.service(User::new("user", &["system:masters"])), NAMESPACE), NAMESPACE);
+        let sockets = match place {
+            Place::Loopback(options) => Some(Sockets::open(&api, options).await?),
+            Place::Virtual | Place::Cluster(_) => None,
+        };
+        if sockets.is_some() {
+            settings.api_latency = clock.lasting(settings.api_latency);
+            settings.flink_latency = clock.lasting(settings.flink_latency);
+        }
+        let client = match &sockets {
+            Some(sockets) => sockets.user()?,
+            None => kube::Client::new(api.service(User::new("user", &["system:masters"])), NAMESPACE),
+        };
+        let hands = Hands::new(client, NAMESPACE);
         prepare(&hands).await?;
         api.set_observer(Arc::new(watcher.clone()));
         let flink = FlinkWorld::new(journal.clone(), settings.flink.clone(), seed);
@@ -63,15 +97,26 @@ impl World {
             task_manager_startup: settings.task_manager_startup(),
         };
         let cluster = Cluster::new(api.clone(), Arc::new(ApiClock(clock)), settings.kubelet.clone(), Arc::new(programs));
-        let network = Network::new(cluster.clone(), clock, journal.clone(), settings.flink_latency);
+        let mut network = Network::new(cluster.clone(), clock, journal.clone(), settings.flink_latency);
+        if sockets.is_some() {
+            network = network.through(Arc::new(FlinkSockets::open(cluster.clone(), clock)?));
+        }
         let faults = Faults::new(journal.clone(), clock, seed, settings.api_latency);
         api.set_gate(Arc::new(faults.clone()));
+        let dying = faults.clone();
+        watcher.on_request(move |record| dying.carried_out(&record.info));
+        let config = operator_config(&settings)?;
+        let access = match &sockets {
+            Some(sockets) => ApiAccess::Sockets(Box::new(sockets.operator())),
+            None => ApiAccess::InMemory(api.clone()),
+        };
         let blueprint = Blueprint {
-            api: api.clone(),
+            api: access,
             flink: Arc::new(network.clone()),
             clock,
             journal: journal.clone(),
-            config: operator_config(&settings)?,
+            concurrency: if sockets.is_some() { configured_concurrency(&config) } else { 1 },
+            config,
             observer,
             leader_election: settings.operator.has_leader_election.then(lease),
         };
@@ -86,6 +131,8 @@ impl World {
             watcher,
             hands,
             settings,
+            mode: place.mode(),
+            sockets,
             blueprint,
             operators: Arc::default(),
             tasks: JoinSet::new(),
@@ -143,33 +190,58 @@ impl World {
         operators.retain(|other| other.identity != identity);
         operators.push(process);
         let killers: Vec<_> = operators.iter().map(OperatorProcess::killer).collect();
-        // A fault rule cannot tell which of two operators sent a request; scenarios that crash one run one.
         self.faults.on_crash(move || killers.iter().for_each(|kill| kill()));
     }
 
-    /// Every operator process dies; answers their names.
-    pub fn crash_operators(&self) -> Vec<String> {
-        let operators = self.operators();
-        operators.iter().for_each(OperatorProcess::crash);
-        operators.iter().map(|process| process.identity.clone()).collect()
+    /// The operator dies; of several that elect a leader, that one.
+    pub fn crash_operators(&self) {
+        struck(&self.operators()).for_each(OperatorProcess::crash);
     }
 
     /// Names of processes that are dead and have no successor yet.
     pub fn dead_operators(&self) -> Vec<String> {
-        self.operators().iter().filter(|process| process.is_dead()).map(|process| process.identity.clone()).collect()
+        let has_died = |process: &&OperatorProcess| process.is_dead() && !process.is_retired();
+        self.operators().iter().filter(has_died).map(|process| process.identity.clone()).collect()
     }
 
-    pub fn pause_operators(&self) {
-        self.operators().iter().for_each(OperatorProcess::pause);
+    /// The operator stands still for a while, the world and the scenario go on; of several, the leader.
+    pub fn pause_operators(&self, span: std::time::Duration) {
+        let operators = self.operators();
+        let identities: Vec<String> = struck(&operators).map(|process| process.identity.clone()).collect();
+        struck(&operators).for_each(OperatorProcess::pause);
+        self.later(span, move |operators| {
+            let mine = operators.iter().filter(|process| identities.contains(&process.identity));
+            mine.for_each(OperatorProcess::resume);
+        });
     }
 
-    pub fn resume_operators(&self) {
-        self.operators().iter().for_each(OperatorProcess::resume);
+    /// Stops one process cleanly after a while.
+    pub fn stop_operator_after(&self, identity: &str, span: std::time::Duration) {
+        let identity = identity.to_owned();
+        self.later(span, move |operators| {
+            let mine = operators.iter_mut().filter(|process| process.identity == identity);
+            mine.for_each(OperatorProcess::terminate);
+        });
     }
 
-    /// Stops one process cleanly.
-    pub fn stop_operator(&self, identity: &str) {
-        self.operators().iter_mut().filter(|process| process.identity == identity).for_each(OperatorProcess::terminate);
+    fn later(&self, span: std::time::Duration, deed: impl FnOnce(&mut Vec<OperatorProcess>) + Send + 'static) {
+        let (clock, operators) = (self.clock, self.operators.clone());
+        tokio::spawn(async move {
+            clock.sleep(span).await;
+            deed(&mut operators.lock().unwrap_or_else(PoisonError::into_inner));
+        });
+    }
+
+    /// Stops the operators as SIGTERM does, then the listener; what is left ends with the world.
+    pub async fn close(mut self) {
+        self.operators().iter_mut().for_each(OperatorProcess::terminate);
+        let deadline = tokio::time::Instant::now() + CLOSING_MAX;
+        while !self.operators().iter().all(OperatorProcess::is_dead) && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if let Some(sockets) = self.sockets.take() {
+            sockets.listening.shutdown().await;
+        }
     }
 
     /// Hands a command to a cluster's JobManagers and lets them act on it.
@@ -178,6 +250,12 @@ impl World {
         self.cluster.wake_processes();
         reached
     }
+}
+
+/// Whom a fault of "the operator" strikes: those that work. Before any of them does, all.
+fn struck(operators: &[OperatorProcess]) -> impl Iterator<Item = &OperatorProcess> {
+    let is_any_leading = operators.iter().any(OperatorProcess::leads);
+    operators.iter().filter(move |process| process.leads() || !is_any_leading)
 }
 
 /// Wakes the processes from inside an observer's call, where the cluster itself may be at work.

@@ -38,6 +38,11 @@ impl ScenarioClock {
         if self.scale == 1.0 { span } else { span.div_f64(self.scale) }
     }
 
+    /// Simulated latencies shorter than a timer can sleep are left to the real ones.
+    pub fn lasting(&self, latency: Duration) -> Duration {
+        if self.runtime(latency) < Duration::from_millis(1) { Duration::ZERO } else { latency }
+    }
+
     fn scenario(&self, span: Duration) -> Duration {
         if self.scale == 1.0 { span } else { span.mul_f64(self.scale) }
     }

@@ -85,6 +85,8 @@ struct Inner {
     /// Writes of the operator so far, watched by the crash-at-every-write expansion.
     writes: u32,
     crash_at_write: Option<(u32, Verdict)>,
+    /// Method and path of the request after which the operator dies: the server carries it out first.
+    dies_after: Option<(String, String)>,
 }
 
 /// Who the operator is to the API server.
@@ -109,6 +111,7 @@ impl Faults {
             crash: None,
             writes: 0,
             crash_at_write: None,
+            dies_after: None,
         };
         Faults { inner: Arc::new(Mutex::new(inner)), journal, clock, latency }
     }
@@ -147,18 +150,14 @@ impl Faults {
             inner.writes += 1;
             if inner.crash_at_write.as_ref().is_some_and(|(nth, _)| *nth == inner.writes) {
                 let (nth, verdict) = inner.crash_at_write.take().expect("just looked at it");
-                let crash = inner.crash.clone();
                 drop(inner);
                 let text = format!("operator dies at write {nth}: {} {}", request.method, request.path);
                 self.journal.push(self.journal.event(Lane::Fault, Kind::FaultHit, text));
-                if let Some(crash) = crash {
-                    crash();
-                }
+                self.crash(request, &verdict);
                 return verdict;
             }
         }
         let Some((response, seq, name)) = inner.strike(request, now) else { return Verdict::Pass };
-        let crash = inner.crash.clone();
         drop(inner);
         let text = format!("{name}: {} {}", request.method, request.path);
         let event = self.journal.event(Lane::Fault, Kind::FaultHit, text).because(Some(seq));
@@ -166,11 +165,38 @@ impl Faults {
         match response {
             Response::Verdict(verdict) => verdict,
             Response::Crash(verdict) => {
-                if let Some(crash) = crash {
-                    crash();
-                }
+                self.crash(request, &verdict);
                 verdict
             }
+        }
+    }
+
+    /// A request that must still be carried out kills its sender only afterwards: a connection that closes earlier
+    /// would take the request along.
+    fn crash(&self, request: &RequestInfo, verdict: &Verdict) {
+        let mut inner = self.lock();
+        if matches!(verdict, Verdict::Pass | Verdict::DropAfterCommit) {
+            inner.dies_after = Some((request.method.clone(), request.path.clone()));
+            return;
+        }
+        let crash = inner.crash.clone();
+        drop(inner);
+        if let Some(crash) = crash {
+            crash();
+        }
+    }
+
+    /// To be told of every request that was carried out, before its answer leaves.
+    pub fn carried_out(&self, request: &RequestInfo) {
+        let mut inner = self.lock();
+        let is_last = |(method, path): &mut (String, String)| *method == request.method && *path == request.path;
+        if !request.user.starts_with(OPERATOR_USER) || inner.dies_after.take_if(is_last).is_none() {
+            return;
+        }
+        let crash = inner.crash.clone();
+        drop(inner);
+        if let Some(crash) = crash {
+            crash();
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use drey_language::events::{Kind, Lane};
 use drey_operator::flink::{FlinkTransport, Target, TransportError, Unanswered};
+use fake_flink::Pace;
 use fake_kube::{Cluster, DialError};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -58,6 +59,8 @@ pub struct Network {
     clock: ScenarioClock,
     journal: Journal,
     latency: Duration,
+    /// Carries requests instead of the straight call into the simulated process.
+    carrier: Option<Arc<dyn FlinkTransport>>,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -69,7 +72,12 @@ struct Inner {
 
 impl Network {
     pub fn new(cluster: Cluster, clock: ScenarioClock, journal: Journal, latency: Duration) -> Network {
-        Network { cluster, clock, journal, latency, inner: Arc::default() }
+        Network { cluster, clock, journal, latency, carrier: None, inner: Arc::default() }
+    }
+
+    /// Requests travel this way, past the same faults and into the same record.
+    pub fn through(self, carrier: Arc<dyn FlinkTransport>) -> Network {
+        Network { carrier: Some(carrier), ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -104,7 +112,12 @@ impl Network {
         Some(rule.clone())
     }
 
-    async fn carry(&self, target: Target, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, TransportError> {
+    async fn carry(
+        &self,
+        target: Target,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+    ) -> Result<http::Response<Bytes>, TransportError> {
         let cluster = cluster_of(&target);
         let fault = self.fault(&cluster, &request);
         if let Some(rule) = &fault {
@@ -114,10 +127,10 @@ impl Network {
         }
         self.clock.sleep(self.latency).await;
         match fault.map(|rule| rule.effect) {
-            None => self.dial(&target, request).await,
+            None => self.dial(&target, request, timeout).await,
             Some(Effect::Slow(by)) => {
                 self.clock.sleep(by).await;
-                self.dial(&target, request).await
+                self.dial(&target, request, timeout).await
             }
             Some(Effect::Refuse) => Err(TransportError::new(Unanswered::Refused, &target, "injected by the scenario")),
             Some(Effect::Hang) => std::future::pending().await,
@@ -126,19 +139,36 @@ impl Network {
                 Ok(response.expect("the vocabulary lets only valid status codes pass"))
             }
             Some(Effect::LoseReply) => {
-                let _ = self.dial(&target, request).await;
+                let _ = self.dial(&target, request, timeout).await;
                 std::future::pending().await
             }
         }
     }
 
-    async fn dial(&self, target: &Target, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, TransportError> {
-        match self.cluster.dial(&target.host(), target.port, request) {
-            Ok(response) => Ok(response),
-            Err(DialError::NoSuchHost) => Err(TransportError::new(Unanswered::Dns, target, "no such service")),
-            Err(DialError::Refused) => Err(TransportError::new(Unanswered::Refused, target, "connection refused")),
+    async fn dial(
+        &self,
+        target: &Target,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        if let Some(carrier) = &self.carrier {
+            return carrier.call(target, request, timeout).await;
+        }
+        let failed = |why, detail| Err(TransportError::new(why, target, detail));
+        let response = match self.cluster.dial(&target.host(), target.port, request) {
+            Ok(response) => response,
+            Err(DialError::NoSuchHost) => return failed(Unanswered::Dns, "no such service"),
+            Err(DialError::Refused) => return failed(Unanswered::Refused, "connection refused"),
             // Packets go nowhere: only the caller's timeout ends this.
-            Err(DialError::Unreachable) => std::future::pending().await,
+            Err(DialError::Unreachable) => return std::future::pending().await,
+        };
+        match response.extensions().get::<Pace>().copied() {
+            Some(Pace::Lost) => failed(Unanswered::Reset, "connection closed before the answer"),
+            Some(Pace::Delayed(by)) => {
+                self.clock.sleep(by).await;
+                Ok(response)
+            }
+            None => Ok(response),
         }
     }
 
@@ -165,7 +195,7 @@ impl FlinkTransport for Network {
         let (network, target) = (self.clone(), target.clone());
         Box::pin(async move {
             let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
-            let answer = tokio::time::timeout(timeout, network.carry(target.clone(), request)).await;
+            let answer = tokio::time::timeout(timeout, network.carry(target.clone(), request, timeout)).await;
             let answer = answer.unwrap_or_else(|_| Err(TransportError::new(Unanswered::Timeout, &target, "no answer in time")));
             network.record(&target, &method, &path, answer.as_ref().map_or(0, |response| response.status().as_u16()));
             answer

@@ -10,12 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use drey_language::events::{Kind, Lane};
-use drey_operator::{Deps, FlinkTransport, LeaseConfig, PassObserver};
-use fake_kube_apiserver::{ApiServer, ApiService, User};
+use drey_operator::{Deps, FlinkTransport, LeaseConfig, Lifecycle, Pass, PassObserver};
+use fake_kube_apiserver::{ApiServer, User};
 use futures::future::BoxFuture;
+use kube::client::ClientBuilder;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
-use tower::Service;
+use tower::{Layer, Service};
 
 use super::clock::{OperatorClock, ScenarioClock};
 use super::gate::OPERATOR_USER;
@@ -24,13 +25,40 @@ use super::journal::Journal;
 /// How to make an operator; the same for every start.
 #[derive(Clone)]
 pub struct Blueprint {
-    pub api: ApiServer,
+    pub api: ApiAccess,
     pub flink: Arc<dyn FlinkTransport>,
     pub clock: ScenarioClock,
     pub journal: Journal,
     pub config: drey_blueprint::config::OperatorConfig,
     pub observer: Arc<dyn PassObserver>,
     pub leader_election: Option<LeaseConfig>,
+    /// Resources looked at at the same time; 1 in virtual time.
+    pub concurrency: u16,
+}
+
+/// The operator's way to the API server.
+#[derive(Clone)]
+pub enum ApiAccess {
+    /// Straight into the simulated server, as the operator's service account.
+    InMemory(ApiServer),
+    /// Over sockets, as the configuration says. A client was made from it before: it is known to be usable.
+    Sockets(Box<kube::Config>),
+}
+
+impl ApiAccess {
+    fn client(&self, life: &Arc<Life>) -> kube::Client {
+        let connection = ConnectionLayer { life: life.clone() };
+        match self {
+            ApiAccess::InMemory(api) => {
+                let user = User::new(OPERATOR_USER, &["system:serviceaccounts"]);
+                kube::Client::new(connection.layer(api.service(user)), "default")
+            }
+            ApiAccess::Sockets(config) => {
+                let builder = ClientBuilder::try_from(config.as_ref().clone());
+                builder.expect("this configuration has made a client before").with_layer(&connection).build()
+            }
+        }
+    }
 }
 
 /// One operator process. Dropping it is a crash.
@@ -45,6 +73,8 @@ pub struct OperatorProcess {
 #[derive(Default)]
 pub struct Life {
     is_dead: AtomicBool,
+    /// It watches and writes, rather than wait for the lease. A paused leader goes on believing so.
+    leads: AtomicBool,
     pause: Mutex<Pause>,
 }
 
@@ -63,17 +93,15 @@ impl Life {
 impl OperatorProcess {
     pub fn start(blueprint: &Blueprint, identity: &str) -> OperatorProcess {
         let life = Arc::new(Life::default());
-        let user = User::new(OPERATOR_USER, &["system:serviceaccounts"]);
-        let service = Connection { inner: blueprint.api.service(user), life: life.clone() };
         let deps = Deps {
-            client: kube::Client::new(service, "default"),
+            client: blueprint.api.client(&life),
             flink: blueprint.flink.clone(),
             clock: Arc::new(OperatorClock(blueprint.clock)),
             config: blueprint.config.clone(),
             identity: identity.to_owned(),
-            observer: blueprint.observer.clone(),
+            observer: Arc::new(Ear { life: life.clone(), inner: blueprint.observer.clone() }),
             leader_election: blueprint.leader_election.clone(),
-            concurrency: 1,
+            concurrency: blueprint.concurrency,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let running = drey_operator::run(deps, async move {
@@ -100,10 +128,23 @@ impl OperatorProcess {
         self.life.is_dead.load(Ordering::SeqCst) || self.task.is_finished()
     }
 
-    /// A handle that kills this process, for fault rules.
+    /// It was asked to stop and has no successor to come.
+    pub fn is_retired(&self) -> bool {
+        self.stop.is_none()
+    }
+
+    /// Whether it works or waits for the lease.
+    pub fn leads(&self) -> bool {
+        self.life.leads.load(Ordering::SeqCst)
+    }
+
+    /// A handle that kills this process if it leads, for fault rules: who waits for the lease sends no other write.
     pub fn killer(&self) -> impl Fn() + Send + Sync + 'static {
         let (life, task) = (self.life.clone(), self.task.clone());
         move || {
+            if !life.leads.load(Ordering::SeqCst) {
+                return;
+            }
             life.is_dead.store(true, Ordering::SeqCst);
             task.abort();
         }
@@ -139,6 +180,27 @@ impl Drop for OperatorProcess {
     }
 }
 
+/// Hears from the operator itself whether it leads, and passes on what it hears.
+struct Ear {
+    life: Arc<Life>,
+    inner: Arc<dyn PassObserver>,
+}
+
+impl PassObserver for Ear {
+    fn pass(&self, pass: &Pass<'_>) {
+        self.inner.pass(pass);
+    }
+
+    fn lifecycle(&self, event: &Lifecycle) {
+        match event {
+            Lifecycle::Started => self.life.leads.store(true, Ordering::SeqCst),
+            Lifecycle::LostLease { .. } | Lifecycle::Stopped => self.life.leads.store(false, Ordering::SeqCst),
+            Lifecycle::WatchSynced { .. } | Lifecycle::WatchFailed { .. } | Lifecycle::Forgotten { .. } => {}
+        }
+        self.inner.lifecycle(event);
+    }
+}
+
 /// A future that can be stopped from outside, as a process by SIGSTOP.
 struct Pausable {
     life: Arc<Life>,
@@ -162,22 +224,38 @@ impl Future for Pausable {
 
 /// The operator's connection to the API server: a dead process hears nothing any more.
 #[derive(Clone)]
-struct Connection {
-    inner: ApiService,
+struct Connection<S> {
+    inner: S,
     life: Arc<Life>,
 }
 
+struct ConnectionLayer {
+    life: Arc<Life>,
+}
+
+impl<S> Layer<S> for ConnectionLayer {
+    type Service = Connection<S>;
+
+    fn layer(&self, inner: S) -> Connection<S> {
+        Connection { inner, life: self.life.clone() }
+    }
+}
+
 type Request = http::Request<kube::client::Body>;
-type Answer = <ApiService as Service<Request>>::Response;
-type Failure = <ApiService as Service<Request>>::Error;
 
-impl Service<Request> for Connection {
-    type Response = Answer;
-    type Error = Failure;
-    type Future = BoxFuture<'static, Result<Answer, Failure>>;
+impl<S> Service<Request> for Connection<S>
+where
+    S: Service<Request>,
+    S::Future: Send + 'static,
+    S::Response: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Service::<Request>::poll_ready(&mut self.inner, cx)
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request) -> Self::Future {

@@ -1,1 +1,5 @@
 //! Integration tests of the harness.
+
+mod loopback;
+mod play;
+mod support;

@@ -1,25 +1,93 @@
-//! The `drey` command.
+//! The `drey` command: reads the command line, hands over to one file per word, turns the result into an exit code.
 
-use clap::Parser;
+use std::io::{self, Write};
+use std::process::ExitCode;
 
+use clap::{Parser, Subcommand};
+
+mod arguments;
+mod explain;
+mod lint;
+mod list;
+mod place;
+mod play;
+mod replay;
 mod run;
+mod schema;
+mod show;
 
+/// Runs Flink deployments through failures, upgrades and crashes against the real reconciler, without a cluster:
+/// scenarios in YAML, virtual time, the same run for the same seed.
 #[derive(Parser)]
-#[command(name = "drey", version, about = "Runs Flink operator scenarios against a simulated cluster.")]
-enum Command {
-    /// Play scenarios and report.
-    Run(run::Arguments),
+#[command(name = "drey", version, max_term_width = 110, after_long_help = EXAMPLES, after_help = SHORT_EXAMPLES)]
+struct Command {
+    #[command(subcommand)]
+    word: Word,
 }
 
-fn main() -> std::process::ExitCode {
-    let result = match Command::parse() {
-        Command::Run(arguments) => run::run(&arguments),
+#[derive(Subcommand)]
+enum Word {
+    Run(run::Arguments),
+    Play(play::Arguments),
+    List(list::Arguments),
+    Lint(lint::Arguments),
+    Explain(explain::Arguments),
+    Replay(replay::Arguments),
+    Schema(schema::Arguments),
+    ExplainStep(schema::StepArguments),
+}
+
+const SHORT_EXAMPLES: &str = "`drey --help` shows examples, `drey run --help` all about running.";
+
+const EXAMPLES: &str = "\
+Examples:
+  drey run                                     the whole library below scenarios/
+  drey run scenarios/upgrade --report out      one theme, with a report to open in a browser: out/index.html
+  drey run --filter 'tag:upgrade !loopback'    by tag, name or text
+  drey play                                    a cluster on a port, for kubectl
+  drey list                                    what there is
+  drey explain scenarios/upgrade/x.yaml        why the reconciler did what it did, pass by pass
+  drey replay scenarios/upgrade/x.yaml --seed 7   one run again, told in full
+  drey explain-step savepoint                  a word of the scenario language with all its keys
+  drey schema > scenario.schema.json           for completion in editors
+
+Exit codes: 0 all passed; 1 something failed; 2 nothing ran, because of the command line, a file, or an empty choice.";
+
+fn main() -> ExitCode {
+    let result = match Command::parse().word {
+        Word::Run(arguments) => run::run(&arguments),
+        Word::Play(arguments) => play::run(&arguments),
+        Word::List(arguments) => list::run(&arguments),
+        Word::Lint(arguments) => lint::run(&arguments),
+        Word::Explain(arguments) => explain::run(&arguments),
+        Word::Replay(arguments) => replay::run(&arguments),
+        Word::Schema(arguments) => schema::run(&arguments),
+        Word::ExplainStep(arguments) => schema::explain_step(&arguments),
     };
     match result {
-        Ok(code) => std::process::ExitCode::from(code),
+        Ok(code) => ExitCode::from(code),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: failed to {error:#}");
-            std::process::ExitCode::from(2)
+            // Where standard error is gone too, nobody is left to tell.
+            let _ = writeln!(io::stderr(), "error: failed to {error:#}");
+            ExitCode::from(2)
         }
+    }
+}
+
+/// `drey list | head`: whoever read the output has had enough, which is no failure.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.into_iter().any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Command::command().debug_assert();
     }
 }

@@ -17,8 +17,8 @@ pub async fn run(context: &mut Context, step: &Step) -> Result<(), Failure> {
     let args = &step.args;
     match step.name.as_str() {
         "crashOperator" => crash(context, args).await,
-        "pauseOperator" => pause(context, args).await,
-        "secondOperator" => second(context, args).await,
+        "pauseOperator" => pause(context, args),
+        "secondOperator" => second(context, args),
         "watch" => watch(context, args),
         "api" => api(context, args),
         "pod" => pod(context, args).await,
@@ -49,23 +49,21 @@ async fn crash(context: &mut Context, args: &Arg) -> Result<(), Failure> {
         context.restart_after = Some(after);
         return Ok(());
     }
+    context.restart_after = Some(after);
     let Some(on) = args.get("on") else {
         context.world.crash_operators();
-        super::time::advance(context, after).await?;
-        return restart(context);
+        return Ok(());
     };
     let request = on.get("write").or(on.get("call")).map(request_match).transpose()?;
     let Some(mut request) = request else {
         let wait = on.opt_duration("after").ok_or_else(|| Failure::new("this runner crashes at a write, a call or a time"))?;
         super::time::advance(context, wait).await?;
         context.world.crash_operators();
-        super::time::advance(context, after).await?;
-        return restart(context);
+        return Ok(());
     };
     if on.has("write") && request.verbs.is_empty() {
         request.verbs = ["create", "update", "patch", "delete", "deletecollection"].map(str::to_owned).to_vec();
     }
-    context.restart_after = Some(after);
     context.world.faults.add(Rule {
         name: "crashOperator".to_owned(),
         request,
@@ -95,19 +93,17 @@ fn restart(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn pause(context: &Context, args: &Arg) -> Result<(), Failure> {
+fn pause(context: &Context, args: &Arg) -> Result<(), Failure> {
     if args.has("on") {
         return Err(Failure::new("this runner pauses the operator at once only; leave `on` out"));
     }
-    context.world.pause_operators();
-    super::time::advance(context, args.duration("for")?).await?;
-    context.world.resume_operators();
+    context.world.pause_operators(args.duration("for")?);
     Ok(())
 }
 
 const SECOND: &str = "operator-second";
 
-async fn second(context: &Context, args: &Arg) -> Result<(), Failure> {
+fn second(context: &Context, args: &Arg) -> Result<(), Failure> {
     match args.opt_text("lease") {
         Some("ignored") => context.world.start_operator_without_lease(SECOND),
         Some("expired") => {
@@ -117,8 +113,7 @@ async fn second(context: &Context, args: &Arg) -> Result<(), Failure> {
         }
         _ => context.world.start_operator(SECOND),
     }
-    super::time::advance(context, args.duration("for")?).await?;
-    context.world.stop_operator(SECOND);
+    context.world.stop_operator_after(SECOND, args.duration("for")?);
     Ok(())
 }
 

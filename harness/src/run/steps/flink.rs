@@ -33,6 +33,28 @@ pub async fn fault(context: &Context, step: &Step) -> Result<(), Failure> {
     }
 }
 
+/// What is left to a user whose deployment refuses to start: the newest snapshot they can find, by name.
+pub async fn redeploy(context: &Context, args: &Arg) -> Result<(), Failure> {
+    let key = context.cluster(args.text("name")?);
+    let snapshots = context.world.flink.storage.snapshots();
+    let found = match args.text("from")? {
+        "oldest" => snapshots.iter().min_by_key(|(_, snapshot)| snapshot.progress),
+        _ => snapshots.iter().max_by_key(|(_, snapshot)| snapshot.progress),
+    };
+    let Some((path, _)) = found else {
+        return Err(Failure::new("the storage holds no snapshot that can be read"));
+    };
+    let info = kinds::find("FlinkDeployment").ok_or_else(|| Failure::new("unknown kind FlinkDeployment"))?;
+    let object = context.world.hands.get(info, &key.namespace, &key.name).await?.unwrap_or_default();
+    let nonce = object["spec"]["job"]["savepointRedeployNonce"].as_i64().unwrap_or_default() + 1;
+    let patch = json!({"spec": {"job": {"initialSavepointPath": path, "savepointRedeployNonce": nonce}}});
+    let reply = context.world.hands.patch(info, &key.namespace, &key.name, None, PatchStyle::Merge, &patch).await?;
+    match reply.is_success() {
+        true => Ok(()),
+        false => Err(Failure::new(format!("redeploy {key} from {path}")).line(reply.refusal())),
+    }
+}
+
 fn command(context: &Context, args: &Arg, command: Command) -> Result<(), Failure> {
     let key = context.cluster(args.text("name")?);
     match context.world.command(&key, &command) {

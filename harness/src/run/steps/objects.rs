@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::context::Context;
 use super::super::failure::Failure;
-use super::unknown;
+use super::{flink, unknown};
 use crate::world::hands::{PatchStyle, Reply};
 
 pub async fn run(context: &mut Context, step: &Step) -> Result<(), Failure> {
@@ -24,6 +24,7 @@ pub async fn run(context: &mut Context, step: &Step) -> Result<(), Failure> {
         "externalWrite" => external_write(context, args).await,
         "removeFinalizer" => remove_finalizer(context, args).await,
         "snapshot" => snapshot(context, step).await,
+        "redeploy" => flink::redeploy(context, args).await,
         _ => Err(unknown(step)),
     }
 }

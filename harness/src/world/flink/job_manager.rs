@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use drey_language::events::{Kind, Lane};
 use fake_flink::{Cluster, Effect, Event, HaState, JobFact, StartOptions};
-use fake_kube::{Process, ProcessEvent, ProcessStart, Signal};
+use fake_kube::{Process, ProcessEvent, ProcessStart, Reception, Signal};
 use fake_kube_apiserver::{LocalClient, Resource};
 use jiff::Timestamp;
 use serde_json::json;

@@ -1,0 +1,247 @@
+//! `drey play`: a world on a port, for kubectl. The time of day is read here and nowhere else in this command.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use drey_harness::determinism::on_thread;
+use drey_harness::library::{self, GOLDEN_SEED};
+use drey_harness::modes::playground::{PlayOptions, Playground, step_index};
+use drey_harness::modes::{Mode, check_scale};
+use drey_harness::run::vocabulary;
+use drey_language::Scenario;
+use drey_language::duration;
+use drey_language::failure::Failure;
+use drey_language::vocabulary::Vocabulary;
+use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::arguments::{seed, show_problems};
+
+/// Open a simulated cluster for kubectl: API server, kubelet, Flink and the operator in this process.
+///
+/// Writes a kubeconfig, tells what to try, shows what happens, and serves until Ctrl-C. With a scenario it plays its
+/// steps first, all of them or those before --pause-at, and leaves the world open as it is then.
+#[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Arguments {
+    /// Play this scenario file first.
+    scenario: Option<PathBuf>,
+    /// One case of its matrix, as `drey list` names it. Default: the first.
+    #[arg(long, value_name = "NAME", requires = "scenario")]
+    case: Option<String>,
+    /// Stop before this step: its number from 1, its `name:`, or its word.
+    #[arg(long, value_name = "STEP", requires = "scenario")]
+    pause_at: Option<String>,
+    /// Seconds in the world per real second. Above 1, ages that kubectl computes itself run behind.
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    time_scale: f64,
+    /// Address to listen on, on this machine; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Where to write the kubeconfig, removed at the end. Default: a file in the folder for temporary files.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Start no operator: to run one of your own against the world.
+    #[arg(long, conflicts_with = "scenario")]
+    no_operator: bool,
+    /// Decides every choice left open.
+    #[arg(long, value_name = "N", default_value_t = GOLDEN_SEED, value_parser = seed)]
+    seed: u64,
+    /// Do not show what happens.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  drey play                                            a cluster with the operator; try what it prints
+  drey play --listen 127.0.0.1:6443 --time-scale 10    on a port of your choice, ten times as fast
+  drey play scenarios/upgrade/x.yaml --pause-at patch  stop before the first `patch` and look around
+  drey play --no-operator --kubeconfig k.yaml          then: drey-operator --kubeconfig k.yaml --transport proxy
+
+Exit codes: 0 closed by Ctrl-C; 1 the scenario failed; 2 it did not start.";
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    check_scale(Mode::Loopback, arguments.time_scale).map_err(anyhow::Error::msg)?;
+    let vocabulary = vocabulary();
+    let scenario = match &arguments.scenario {
+        None => None,
+        Some(file) => {
+            anyhow::ensure!(!file.is_dir(), "play {}: it is a folder; name one scenario file", file.display());
+            let found = library::find(std::slice::from_ref(file), &vocabulary)?;
+            if show_problems(&found)? {
+                return Ok(2);
+            }
+            found.scenarios.into_iter().next()
+        }
+    };
+    let plan = scenario.map(|scenario| arguments.plan(scenario)).transpose()?;
+    let options = arguments.options();
+    let is_quiet = arguments.quiet;
+    // The depth of unoptimised futures wants the stack of a scenario's thread.
+    let played = on_thread("play", move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(play(&options, plan, &vocabulary, is_quiet))
+    });
+    played.map_err(|_| anyhow::anyhow!("keep the world open: a task of it panicked, see above"))?
+}
+
+/// Which steps of which case.
+struct Plan {
+    scenario: Scenario,
+    case: usize,
+    pause_before: Option<usize>,
+}
+
+impl Arguments {
+    fn options(&self) -> PlayOptions {
+        let default = || std::env::temp_dir().join(format!("drey-play-{}.kubeconfig", std::process::id()));
+        PlayOptions {
+            seed: self.seed,
+            now: time_of_day(),
+            scale: self.time_scale,
+            listen: self.listen,
+            kubeconfig: self.kubeconfig.clone().unwrap_or_else(default),
+            has_operator: !self.no_operator,
+        }
+    }
+
+    fn plan(&self, scenario: Scenario) -> anyhow::Result<Plan> {
+        let case = match &self.case {
+            None => 0,
+            Some(name) => {
+                let run = library::find_run(&scenario, name).map_err(anyhow::Error::msg)?;
+                scenario.cases.iter().position(|case| case.name == run.case.name).unwrap_or_default()
+            }
+        };
+        let step = self.pause_at.as_deref().map(|step| step_index(&scenario, &scenario.cases[case], step));
+        let pause_before = step.transpose().map_err(anyhow::Error::msg)?;
+        Ok(Plan { scenario, case, pause_before })
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a world that people look at shows the time of day")]
+fn time_of_day() -> Timestamp {
+    Timestamp::now()
+}
+
+/// How often the world is looked at.
+const GLANCE: Duration = Duration::from_millis(100);
+
+async fn play(options: &PlayOptions, plan: Option<Plan>, vocabulary: &Vocabulary, is_quiet: bool) -> anyhow::Result<u8> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let case = plan.as_ref().map(|plan| &plan.scenario.cases[plan.case]);
+    let mut ground = Playground::open(options, case, vocabulary).await?;
+    greet(&ground, options, plan.is_some())?;
+    let mut teller = Teller { is_quiet, start: options.now };
+    let mut code = 0;
+    let mut is_told = false;
+    if let Some(plan) = &plan {
+        let result = tokio::select! {
+            result = ground.play(plan.pause_before) => Some(result),
+            _ = interrupt.recv() => None,
+            _ = terminate.recv() => None,
+        };
+        teller.tell(&mut ground)?;
+        match result {
+            None => return close(ground, code).await,
+            Some(Ok(())) => say(&state_after(plan))?,
+            Some(Err(failure)) => {
+                (code, is_told) = (1, true);
+                say(&told(&failure))?;
+            }
+        }
+    }
+    loop {
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            () = tokio::time::sleep(GLANCE) => {}
+        }
+        if let (Err(failure), false) = (ground.tick().await, is_told) {
+            is_told = true;
+            say(&told(&failure))?;
+        }
+        teller.tell(&mut ground)?;
+    }
+    close(ground, code).await
+}
+
+async fn close(ground: Playground, code: u8) -> anyhow::Result<u8> {
+    let file = ground.kubeconfig().display().to_string();
+    ground.close().await?;
+    say(&format!("closed; {file} is removed"))?;
+    Ok(code)
+}
+
+fn state_after(plan: &Plan) -> String {
+    let name = &plan.scenario.metadata.name;
+    match plan.pause_before {
+        Some(index) => {
+            let step = &plan.scenario.cases[plan.case].steps[index];
+            format!("{name} stands before step {}: {}. The world is open; Ctrl-C closes it.", index + 1, step.title())
+        }
+        None => format!("{name} passed. The world stays open; Ctrl-C closes it."),
+    }
+}
+
+fn told(failure: &Failure) -> String {
+    let at = failure.at.as_ref().map(|at| format!(" at {at}")).unwrap_or_default();
+    let note = failure.note.lines().map(|line| format!("\n  {line}")).collect::<String>();
+    format!("{} failed{at}: {}{note}\nThe world stays open as it is; Ctrl-C closes it.", failure.check, failure.expected)
+}
+
+fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+fn greet(ground: &Playground, options: &PlayOptions, has_scenario: bool) -> anyhow::Result<()> {
+    let mut text = format!("A cluster listens on {}. For kubectl:\n\n  export KUBECONFIG={}\n", ground.url(), ground.kubeconfig().display());
+    if !has_scenario && options.has_operator {
+        text.push_str(TRY);
+    }
+    text.push_str("\nCtrl-C ends it.\n");
+    say(&text).context("write to the terminal")
+}
+
+const TRY: &str = "
+Then try:
+
+  kubectl apply -f scenarios/manifests/basic-example.yaml
+  kubectl wait flinkdeployment/basic-example --for=jsonpath='{.status.lifecycleState}'=STABLE --timeout=2m
+  kubectl get flinkdeployments,pods
+  kubectl describe flinkdeployment basic-example
+  kubectl logs deployment/basic-example
+  kubectl patch flinkdeployment basic-example --type=merge -p '{\"spec\":{\"job\":{\"parallelism\":4}}}'
+  kubectl delete pod -l component=jobmanager
+  kubectl get events
+  kubectl delete flinkdeployment basic-example
+";
+
+/// Prints what happens.
+struct Teller {
+    is_quiet: bool,
+    start: Timestamp,
+}
+
+impl Teller {
+    fn tell(&mut self, ground: &mut Playground) -> io::Result<()> {
+        let news = ground.news();
+        if self.is_quiet {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        for event in news {
+            let time = duration::format_clock(event.since(self.start));
+            let object = event.object.map(|object| format!("{object} ")).unwrap_or_default();
+            writeln!(out, "{time:>12} {:<8} {object}{}", event.lane, event.text)?;
+        }
+        out.flush()
+    }
+}

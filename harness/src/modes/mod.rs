@@ -1,0 +1,73 @@
+//! Where a scenario is played: in memory and virtual time, behind real sockets of this machine, or on a cluster that
+//! somebody else runs. Steps, judges and reports are the same in all three; what differs is how requests travel, which
+//! clock runs, and what can be broken.
+
+pub mod cluster;
+mod flink_sockets;
+mod loopback;
+pub mod playground;
+
+use std::sync::Arc;
+
+pub use crate::library::Mode;
+pub use cluster::RemoteCluster;
+pub use flink_sockets::FlinkSockets;
+pub use loopback::{ListenerOptions, Sockets};
+
+/// A mode with what it needs to begin.
+#[derive(Clone, Debug, Default)]
+pub enum Place {
+    #[default]
+    Virtual,
+    Loopback(ListenerOptions),
+    Cluster(Arc<RemoteCluster>),
+}
+
+impl Place {
+    pub fn mode(&self) -> Mode {
+        match self {
+            Place::Virtual => Mode::Virtual,
+            Place::Loopback(_) => Mode::Loopback,
+            Place::Cluster(_) => Mode::Cluster,
+        }
+    }
+}
+
+/// Scenario seconds per real second, unless somebody chooses. In loopback mode real latencies are a few milliseconds;
+/// at 30 they stay below what scenarios wait for.
+pub fn usual_scale(mode: Mode) -> f64 {
+    match mode {
+        Mode::Virtual | Mode::Cluster => 1.0,
+        Mode::Loopback => 30.0,
+    }
+}
+
+/// Why a mode cannot be played at a scale.
+pub fn check_scale(mode: Mode, scale: f64) -> Result<(), String> {
+    if !(scale.is_finite() && scale > 0.0) {
+        return Err(format!("--time-scale {scale}: give a positive number, such as 1 or 30"));
+    }
+    match mode {
+        Mode::Virtual if scale != 1.0 => {
+            Err("--time-scale: virtual time jumps and has no scale; leave it out, or add --mode loopback".to_owned())
+        }
+        Mode::Cluster if scale != 1.0 => Err("--time-scale: a real cluster's time runs as it does; leave it out".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_has_a_scale() {
+        let check = |mode, scale: f64, is_fine: bool| assert_eq!(check_scale(mode, scale).is_ok(), is_fine, "{mode} {scale}");
+        for mode in Mode::ALL {
+            check(mode, usual_scale(mode), true);
+            check(mode, 0.0, false);
+            check(mode, f64::NAN, false);
+            check(mode, 10.0, mode == Mode::Loopback);
+        }
+    }
+}

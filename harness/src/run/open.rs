@@ -1,0 +1,60 @@
+//! A case that is played up to a step and then left open for somebody to look around in. The judges go on watching.
+
+use std::time::Duration;
+
+use drey_language::failure::Failure as Reported;
+use drey_language::scenario::Case;
+use drey_language::vocabulary::Vocabulary;
+
+use super::case::{CaseRun, prepare};
+use super::context::Context;
+use super::failure::Failure;
+use super::steps;
+use crate::world::World;
+
+/// A case in a world of its own, its steps still to be played.
+pub struct OpenCase {
+    context: Context,
+    case: Case,
+    next: usize,
+}
+
+impl OpenCase {
+    /// Boots the world and starts the operator; plays nothing yet. The case has no limit of time: a person decides.
+    pub async fn open(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> anyhow::Result<OpenCase> {
+        let mut context = prepare(case, vocabulary, run).await?;
+        context.limit = Duration::MAX;
+        case.monitors.iter().for_each(|step| context.monitors.add(step));
+        Ok(OpenCase { context, case: case.clone(), next: 0 })
+    }
+
+    pub fn world(&self) -> &World {
+        &self.context.world
+    }
+
+    /// Plays the steps before the one of this index (from 0); all of them without one.
+    pub async fn play(&mut self, before: Option<usize>) -> Result<(), Reported> {
+        let end = before.unwrap_or(self.case.steps.len()).min(self.case.steps.len());
+        while self.next < end {
+            let step = std::slice::from_ref(&self.case.steps[self.next]);
+            self.next += 1;
+            let result = steps::run_all(&mut self.context, step).await;
+            result.map_err(|failure| self.report(&failure))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the world alive: revives crashed operators, asks the judges. Call it a few times per second.
+    pub async fn tick(&self) -> Result<(), Reported> {
+        steps::settle(&self.context).await.map_err(|failure| self.report(&failure))
+    }
+
+    /// Ends what runs, the operator first.
+    pub async fn close(self) {
+        self.context.world.close().await;
+    }
+
+    fn report(&self, failure: &Failure) -> Reported {
+        failure.report(self.context.world.clock.now())
+    }
+}

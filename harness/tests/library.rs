@@ -1,0 +1,4 @@
+//! The scenario library of this repository: every case of every file below scenarios/ is a test of its own, held
+//! against its golden transcript. `DREY_BLESS=1 cargo test -p drey-harness --test library` keeps what passes.
+
+drey_harness::scenarios!("../scenarios");
