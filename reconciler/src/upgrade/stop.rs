@@ -51,8 +51,8 @@ fn with_savepoint(p: &mut Pass) -> Flow {
         && p.now < at
     {
         p.note("4.1", "the last attempt to stop failed: the next one waits");
-        // Still true, although the job itself is healthy.
-        p.status.error = p.before.error.clone();
+        // Still true, although the job itself is healthy; said by this pass or by an earlier one.
+        p.status.error = p.status.error.take().or_else(|| p.before.error.clone());
         let wait = Duration::try_from(at.duration_since(p.now)).unwrap_or_default();
         return p.after(wait.max(pace::SOONEST), "the next attempt to stop with a savepoint");
     }
@@ -99,7 +99,7 @@ pub enum Stopped {
     Done,
     /// It failed and the job goes on.
     Failed,
-    /// It never began, and the HA metadata still holds the job.
+    /// It never began, and the job is still there: in a JobManager, or in the HA metadata.
     NotBegun,
     /// The job has ended and nobody knows the savepoint.
     Lost,
@@ -152,6 +152,15 @@ pub fn look(p: &mut Pass, sight: &Sight) -> Flow<Stopped> {
         }
         Seen::Absent if sight.job.as_ref().is_some_and(|job| job.state.is_terminal()) => {
             unknown_location(p, since)
+        }
+        Seen::Absent if sight.job.as_ref().is_some_and(|job| job.state != FlinkJobState::Running) => {
+            // Sent again it could only fail. How to stop the job is chosen anew.
+            p.note(
+                "4.1",
+                "the JobManager does not know the trigger and the job does not run: the stop never began",
+            );
+            p.status.job_status.savepoint_info.clear_trigger();
+            Ok(Stopped::NotBegun)
         }
         Seen::Absent if sight.job.is_some() => {
             p.note(

@@ -287,7 +287,36 @@ fn t56_a_stop_that_fails_leaves_the_job_running_and_is_tried_again() {
     world.for_a_while(secs(1));
     assert_eq!((count(&world, "SavepointError"), world.starts.len()), (1, 1));
     assert_eq!(world.job().unwrap().state, FlinkJobState::Running);
+    assert!(error(&world).contains("Savepoint Error"), "said until the next attempt: {}", error(&world));
     world.until(secs(120), "second attempt", |w| w.starts.len() == 2);
+    assert_eq!(error(&world), "");
+}
+
+/// The trigger went with the JobManager that took it. Sent to a job that does not run it could only fail.
+#[test]
+fn a_stop_forgotten_while_the_job_restarts_is_chosen_anew() {
+    for (fallback, after) in [("true", 2), ("false", 1)] {
+        let mut world = stable(
+            json!({"flinkConfiguration": {"kubernetes.operator.job.upgrade.last-state-fallback.enabled": fallback}}),
+        );
+        world.checkpoint();
+        world.delays.savepoint = secs(60);
+        bump(&mut world);
+        world.for_a_while(secs(1));
+        world.jm.as_mut().unwrap().triggers.clear();
+        world.set_job_state(FlinkJobState::Restarting);
+        world.for_a_while(secs(20));
+        assert_eq!(
+            (world.starts.len(), count(&world, "SavepointError")),
+            (after, 0),
+            "{}",
+            world.trace.join("\n")
+        );
+        world.set_job_state(FlinkJobState::Running);
+        world.until(secs(180), "upgraded", |w| w.starts.len() == 2);
+        let by_savepoint = matches!(&world.starts[1].1, Restore::From(path) if path.contains("savepoint-"));
+        assert_eq!(by_savepoint, fallback == "false");
+    }
 }
 
 #[test]
