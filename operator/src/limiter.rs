@@ -2,7 +2,7 @@
 //!
 //! Differs from the Java operator on purpose (reconciler.md 2.4): a pass over the limit waits only for what
 //! remains of the window, and the second half of something begun is not held up, because the job stands still
-//! meanwhile.
+//! meanwhile; nor does it use up what changes may cost, or a JobManager lost right after an upgrade would be seen late.
 
 use std::time::Duration;
 
@@ -27,10 +27,13 @@ impl Default for RateLimit {
     }
 }
 
-/// The window of one resource.
+/// The window of one resource; urgent passes and others are counted apart.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Limiter {
-    window: Option<(Timestamp, u32)>,
+    since: Option<Timestamp>,
+    calm: u32,
+    urgent: u32,
+    last_was_urgent: bool,
 }
 
 impl Limiter {
@@ -39,24 +42,32 @@ impl Limiter {
         if limit.limit == 0 || limit.period.is_zero() {
             return Ok(());
         }
-        let (since, count) = match self.window {
-            Some((since, count)) if now < after(since, limit.period) => (since, count),
-            Some(_) | None => (now, 0),
+        let since = match self.since {
+            Some(since) if now < after(since, limit.period) => since,
+            Some(_) | None => {
+                *self = Limiter { since: Some(now), ..Limiter::default() };
+                now
+            }
         };
         let allowed = if urgent { limit.limit.saturating_mul(URGENT_FACTOR) } else { limit.limit };
-        if count >= allowed {
+        let count = self.count(urgent);
+        if *count >= allowed {
             return Err(until(now, after(since, limit.period)));
         }
-        self.window = Some((since, count + 1));
+        *count += 1;
+        self.last_was_urgent = urgent;
         Ok(())
+    }
+
+    fn count(&mut self, urgent: bool) -> &mut u32 {
+        if urgent { &mut self.urgent } else { &mut self.calm }
     }
 
     /// Takes the last pass back: it sent no request, and the limit is there to spare the servers. Without this, the
     /// steps of a starting pod would use up the window, and its readiness be seen seconds late.
     pub(crate) fn refund(&mut self) {
-        if let Some((_, count)) = &mut self.window {
-            *count = count.saturating_sub(1);
-        }
+        let count = self.count(self.last_was_urgent);
+        *count = count.saturating_sub(1);
     }
 }
 
@@ -136,8 +147,9 @@ mod tests {
     }
 
     #[test]
-    fn the_second_half_is_not_held_up_but_counts() {
+    fn the_second_half_is_not_held_up_and_holds_nothing_up() {
         check(2, &["0", "1", "1!", "2!", "3"], "ok ok ok ok 12");
+        check(2, &["0!", "0!", "0!", "1", "2", "3"], "ok ok ok ok ok 12");
     }
 
     #[test]

@@ -88,6 +88,8 @@ struct Record {
     conflicts: u32,
     /// The last pass asked for this one.
     urgent: bool,
+    /// Of the object the last pass was about: a newer one is the user's word, and they wait for the answer.
+    generation: i64,
 }
 
 /// Watches and reconciles until `shutdown`.
@@ -190,12 +192,18 @@ impl Desk<'_> {
             if resource.uid != record.uid {
                 *record = Record { uid: resource.uid.clone(), ..Record::default() };
             }
-            // What a decision paced itself, and what stands half done, is not for the limiter to delay.
-            let urgent =
-                record.urgent || !matches!(cause, Cause::Changed(_)) || is_half_done(&resource.value);
+            // What a decision paced itself, what stands half done and what the user wants is not for the limiter to delay.
+            let generation = resource.value.metadata.generation.unwrap_or_default();
+            let urgent = record.urgent
+                || !matches!(cause, Cause::Changed(_))
+                || is_half_done(&resource.value)
+                || generation != record.generation;
             let (limit, clock) = (self.context.settings.rate_limit, &self.context.clock);
             match record.limiter.admit(limit, clock.now(), urgent) {
-                Ok(()) => return Some((key, cause, record.memory.clone())),
+                Ok(()) => {
+                    record.generation = generation;
+                    return Some((key, cause, record.memory.clone()));
+                }
                 Err(wait) => {
                     tracing::debug!(%key, ?wait, "over the rate limit");
                     self.queue.postpone(&key, now + clock.runtime(wait), cause);
@@ -269,7 +277,8 @@ impl Desk<'_> {
 fn is_half_done(resource: &FlinkDeployment) -> bool {
     let is_moving = |status: &FlinkDeploymentStatus| {
         let recorded = &status.reconciliation_status;
-        let is_between = matches!(recorded.state, ReconciliationState::Upgrading | ReconciliationState::RollingBack);
+        let is_between =
+            matches!(recorded.state, ReconciliationState::Upgrading | ReconciliationState::RollingBack);
         let is_starting = recorded.last_reconciled_spec != recorded.last_stable_spec;
         let is_saving = status.job_status.savepoint_info.trigger_id.is_some();
         is_between || is_starting || is_saving
