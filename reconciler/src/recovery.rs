@@ -8,6 +8,7 @@ use crate::health;
 use crate::observe::Sight;
 use crate::pace;
 use crate::pass::{End, Flow, Pass};
+use crate::rollback;
 use crate::upgrade::{choose, restore};
 use drey_api::constants::LAST_STATE_SAVEPOINT_PATH;
 use drey_api::{FlinkJobState, JobManagerDeploymentStatus, JobState, ReconciliationState, UpgradeMode};
@@ -173,7 +174,11 @@ fn remaining_ttl(p: &Pass) -> Option<Duration> {
 
 /// Nothing (more) to do in this pass: when to look again.
 pub fn idle(p: &mut Pass, sight: &Sight) -> Flow {
-    Err(End::Next(next(p, sight)))
+    let next = next(p, sight);
+    Err(End::Next(match (next, rollback::due_in(p)) {
+        (Next::After(wait, _), Some(due)) if due < wait => Next::After(due, "the readiness timeout".to_owned()),
+        (next, _) => next,
+    }))
 }
 
 fn next(p: &Pass, sight: &Sight) -> Next {

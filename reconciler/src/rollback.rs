@@ -6,20 +6,12 @@ use crate::pass::{Flow, Pass};
 use crate::upgrade::choose::{self, Choice};
 use crate::upgrade::{refuse, restore};
 use drey_api::{FlinkDeploymentSpec, JobState, ReconciliationState, UpgradeMode};
+use jiff::Timestamp;
+use std::time::Duration;
 
 /// Whether to begin one. `spec_changed`: the user has already sent another spec.
 pub fn is_due(p: &mut Pass, spec_changed: bool) -> bool {
-    if spec_changed
-        || !p.configs.observe.rollback
-        || p.recon() != ReconciliationState::Deployed
-        || p.status.reconciliation_status.is_stable()
-        || p.recorded_state() == JobState::Suspended
-    {
-        return false;
-    }
-    let Some(stable) = p.stable_spec() else { return false };
-    let stable_runs = stable.job.as_ref().is_none_or(|job| job.state == JobState::Running);
-    if !stable_runs || stable.flink_version != p.spec.flink_version || !is_overdue(p) {
+    if spec_changed || !is_possible(p) || deadline(p) > p.now {
         return false;
     }
     let fresh = matches!(cluster(p.o), Cluster::Present(facts) if never_started(facts));
@@ -33,9 +25,32 @@ pub fn is_due(p: &mut Pass, spec_changed: bool) -> bool {
     false
 }
 
-fn is_overdue(p: &Pass) -> bool {
+/// Not stable yet, and there is a stable spec of the same Flink version that ran.
+fn is_possible(p: &Pass) -> bool {
+    if !p.configs.observe.rollback
+        || p.recon() != ReconciliationState::Deployed
+        || p.status.reconciliation_status.is_stable()
+        || p.recorded_state() == JobState::Suspended
+    {
+        return false;
+    }
+    let Some(stable) = p.stable_spec() else { return false };
+    let stable_runs = stable.job.as_ref().is_none_or(|job| job.state == JobState::Running);
+    stable_runs && stable.flink_version == p.spec.flink_version
+}
+
+/// The first moment after the readiness timeout.
+fn deadline(p: &Pass) -> Timestamp {
     let timeout = i64::try_from(p.configs.observe.readiness_timeout.as_millis()).unwrap_or(i64::MAX);
-    p.status.reconciliation_status.reconciliation_timestamp < p.now_ms().saturating_sub(timeout)
+    let deployed = p.status.reconciliation_status.reconciliation_timestamp;
+    let ms = deployed.saturating_add(timeout).saturating_add(1);
+    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
+}
+
+/// How long until one may be due, so that nothing else is waited for beyond that.
+pub fn due_in(p: &Pass) -> Option<Duration> {
+    let left = is_possible(p).then(|| Duration::try_from(deadline(p).duration_since(p.now)).ok()).flatten()?;
+    (!left.is_zero()).then_some(left)
 }
 
 pub fn begin(p: &mut Pass) -> Flow {

@@ -164,6 +164,22 @@ fn t74_t78_an_upgrade_that_never_runs_is_rolled_back_and_a_fixed_spec_goes_on() 
     world.until_stable(SOON);
 }
 
+/// QUIRK left behind: there it began with whatever pass came next, up to a minute later.
+#[test]
+fn t74_a_rollback_begins_when_the_readiness_timeout_is_over() {
+    let mut world = stable(json!({"job": {"upgradeMode": "last-state"}, "flinkConfiguration": {
+        "kubernetes.operator.deployment.rollback.enabled": "true",
+        "kubernetes.operator.deployment.readiness.timeout": "195 s",
+    }}));
+    world.checkpoint();
+    world.edit(|spec| spec.image = Some("bad".into()));
+    world.until(SOON, "deployed", |w| w.starts.len() == 1 && w.lifecycle() == Some(LifecycleState::Deployed));
+    world.for_a_while(secs(194));
+    assert_eq!(count(&world, "Rollback"), 0);
+    world.for_a_while(secs(2));
+    assert_eq!(count(&world, "Rollback"), 1);
+}
+
 #[test]
 fn t75_b37_savepoint_mode_rolls_back_to_the_savepoint_when_the_new_job_manager_never_ran() {
     let mut world = rollback("savepoint");
