@@ -176,7 +176,9 @@ fn remaining_ttl(p: &Pass) -> Option<Duration> {
 pub fn idle(p: &mut Pass, sight: &Sight) -> Flow {
     let next = next(p, sight);
     Err(End::Next(match (next, rollback::due_in(p)) {
-        (Next::After(wait, _), Some(due)) if due < wait => Next::After(due, "the readiness timeout".to_owned()),
+        (Next::After(wait, _), Some(due)) if due < wait => {
+            Next::After(due, "the readiness timeout".to_owned())
+        }
         (next, _) => next,
     }))
 }

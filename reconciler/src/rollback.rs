@@ -49,7 +49,8 @@ fn deadline(p: &Pass) -> Timestamp {
 
 /// How long until one may be due, so that nothing else is waited for beyond that.
 pub fn due_in(p: &Pass) -> Option<Duration> {
-    let left = is_possible(p).then(|| Duration::try_from(deadline(p).duration_since(p.now)).ok()).flatten()?;
+    let left =
+        is_possible(p).then(|| Duration::try_from(deadline(p).duration_since(p.now)).ok()).flatten()?;
     (!left.is_zero()).then_some(left)
 }
 
