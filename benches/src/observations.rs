@@ -1,0 +1,101 @@
+//! Real inputs of `decide`, taken out of a run: what a benchmark of the pure part is fed with.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use drey_harness::world::flink::ClusterKey;
+use drey_operator::{Pass, PassObserver};
+use drey_reconciler::{ActionKind, Observation, Policy, decide};
+use fake_flink::{Command, Throwable};
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::fleet::{Fleet, Until, instant, manifest, names, simulate};
+
+/// One input of `decide`, complete: nothing is left to be asked.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    pub name: &'static str,
+    pub observation: Observation,
+    pub now: Timestamp,
+    pub plan: Vec<ActionKind>,
+}
+
+impl Sample {
+    /// The decision as a number: how much was planned, explained and written. Differs when `decide` works differently.
+    pub fn decide(&self, policy: &Policy) -> u64 {
+        let decision = decide(&self.observation, policy, self.now);
+        let text: usize = decision.trace.iter().map(|step| step.to_string().len()).sum();
+        (decision.plan.len() * 1_000_000 + decision.events.len() * 10_000 + text) as u64
+    }
+
+    /// Allocations of one decision, on this thread alone.
+    pub fn allocations(&self, policy: &Policy) -> u64 {
+        // Tables that are made once and kept would count for whoever comes first.
+        let _ = decide(&self.observation, policy, self.now);
+        allocation_counter::measure(|| drop(decide(&self.observation, policy, self.now))).count_total
+    }
+}
+
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<Vec<(Observation, Timestamp, Vec<ActionKind>)>>>);
+
+impl Recorder {
+    fn take(&self) -> Vec<(Observation, Timestamp, Vec<ActionKind>)> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl PassObserver for Recorder {
+    fn pass(&self, pass: &Pass<'_>) {
+        let plan = pass.decision.plan.iter().map(drey_reconciler::Action::kind).collect();
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push((pass.observation.clone(), pass.started, plan));
+    }
+}
+
+const WITHIN: Duration = Duration::from_secs(120);
+const CALM: Duration = Duration::from_secs(120);
+
+/// Converged, stopping and starting in an upgrade, and failing.
+pub fn samples(seed: u64) -> anyhow::Result<Vec<Sample>> {
+    simulate(seed, async move || {
+        let recorder = Recorder::default();
+        let mut fleet = Fleet::boot_watched(instant(seed), seed, recorder.clone()).await?;
+        let names = names(1);
+        let app = names[0].clone();
+        fleet.apply(&manifest(&app, "savepoint")).await?;
+        fleet.wait(&names, Until::Stable, WITHIN).await?;
+        fleet.run(CALM).await?;
+        let mut samples = vec![pick("converged", recorder.take().into_iter().rev(), |plan| plan.is_empty())?];
+
+        fleet.patch(&app, &json!({"spec": {"job": {"parallelism": 4}}})).await?;
+        fleet.wait(&names, Until::Stable, WITHIN).await?;
+        fleet.run(CALM).await?;
+        let passes = recorder.take();
+        let has = |kind: ActionKind| move |plan: &[ActionKind]| plan.contains(&kind);
+        samples.push(pick("upgrading, stop", passes.iter().cloned(), has(ActionKind::StopWithSavepoint))?);
+        samples.push(pick("upgrading, start", passes.into_iter(), has(ActionKind::CreateCluster))?);
+
+        let key = ClusterKey::new(&fleet.world.hands.namespace, &app);
+        let cause = Throwable::new("java.lang.RuntimeException", "injected by the benchmark");
+        fleet.world.command(&key, &Command::FailJob { job: None, cause, times: None });
+        fleet.run(CALM).await?;
+        let is_failed = |(observation, ..): &(Observation, Timestamp, Vec<ActionKind>)| {
+            format!("{:?}", observation.flink.jobs).contains("Failed")
+        };
+        samples.push(pick("failing", recorder.take().into_iter().filter(is_failed), |_| true)?);
+        Ok(samples)
+    })
+}
+
+fn pick(
+    name: &'static str,
+    mut passes: impl Iterator<Item = (Observation, Timestamp, Vec<ActionKind>)>,
+    is_wanted: impl Fn(&[ActionKind]) -> bool,
+) -> anyhow::Result<Sample> {
+    let (observation, now, plan) =
+        passes.find(|(_, _, plan)| is_wanted(plan)).with_context(|| format!("no pass was {name}"))?;
+    Ok(Sample { name, observation, now, plan })
+}
