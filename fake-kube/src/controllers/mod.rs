@@ -100,7 +100,7 @@ impl Controller {
     /// The keys this change concerns. Kubelet and scheduler keys are pods, the node lifecycle's are nodes.
     pub fn wakes(self, h: &Happened, view: &View) -> BTreeSet<Key> {
         match self {
-            Controller::Namespace => namespace::wakes(h),
+            Controller::Namespace => namespace::wakes(h, view),
             Controller::ServiceAccount => service_account::wakes(h),
             Controller::Deployment => deployment::wakes(h, view),
             Controller::ReplicaSet => owner_or_self(h, r::REPLICA_SETS, r::PODS, "ReplicaSet"),

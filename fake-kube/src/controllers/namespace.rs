@@ -12,10 +12,12 @@ use crate::json::*;
 use crate::view::{Key, View, resource as r};
 use crate::write::{Step, Write};
 
-pub fn wakes(h: &Happened) -> BTreeSet<Key> {
+pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
     let mut keys = only(h, r::NAMESPACES);
-    // Something went: the namespace may be empty now. Cheap for namespaces that are not being deleted.
-    if !h.key.namespace.is_empty() && (h.deleted || is_deleting(h.object)) {
+    // Something went: a namespace that is being deleted may be empty now. The others have no interest in it, and a
+    // busy namespace must not look like a controller that spins.
+    let is_news = !h.key.namespace.is_empty() && (h.deleted || is_deleting(h.object));
+    if is_news && view.get(r::NAMESPACES, "", &h.key.namespace).is_some_and(|ns| is_deleting(ns)) {
         keys.insert(Key::new(r::NAMESPACES, "", &h.key.namespace));
     }
     keys

@@ -83,7 +83,7 @@ impl Invariants {
 
     /// Looks for two JobManagers. Called between events, never from inside a process.
     pub fn inspect(&self, flink: &FlinkWorld) {
-        for key in flink.clusters() {
+        for key in flink.crowded() {
             let facts = flink.facts(&key);
             let alive: Vec<_> = facts.iter().filter(|(_, facts)| !facts.phase.is_exited()).collect();
             let deployments: BTreeSet<String> = flink.deployments(&key).into_iter().collect();

@@ -30,7 +30,8 @@ pub fn run_all<'a>(context: &'a mut Context, steps: &'a [Step]) -> LocalBoxFutur
 pub async fn settle(context: &Context) -> Result<(), Failure> {
     tokio::task::yield_now().await;
     context.revive_operators();
-    context.monitors.tick(&context.world.network.calls(), context.passes.count());
+    let passes = context.passes.count();
+    context.world.network.with_calls(|calls| context.monitors.tick(calls, passes));
     context.breach().map_or(Ok(()), Err)
 }
 

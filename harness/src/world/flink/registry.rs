@@ -124,6 +124,13 @@ impl FlinkWorld {
         self.lock().live.keys().cloned().collect()
     }
 
+    /// Clusters in which several JobManager processes are alive now: the only ones where two can be too many.
+    pub fn crowded(&self) -> Vec<ClusterKey> {
+        let inner = self.lock();
+        let crowded = inner.live.iter().filter(|(_, live)| live.len() > 1);
+        crowded.map(|(key, _)| key.clone()).collect()
+    }
+
     pub(super) fn standing(&self, key: &ClusterKey) -> Vec<Command> {
         self.lock().standing.get(key).cloned().unwrap_or_default()
     }
