@@ -13,11 +13,12 @@ run: ## run the whole scenario library against the real reconciler, in virtual t
 test: ## all tests: unit, property, scenario, conformance, documentation examples
 	ci/test
 
-gates: ## exact cost counts of a converged pass against the stored baseline
-	$(CARGO) run --quiet --locked -p drey-benches --bin gates
+gates: ## exact cost counts of passes and actions against benches/baseline.json; BLESS=--bless rewrites it
+	@$(CARGO) run --quiet --locked -p drey-benches --bin gates -- $(BLESS)
 
 bench: ## criterion benchmarks and the figures of docs/benchmarks.md
 	$(CARGO) bench --locked -p drey-benches
+	$(CARGO) run --release --locked -p drey-benches --bin figures
 
 bless: ## rewrite the golden transcripts; read the diff before you commit it
 	@$(CARGO) run --quiet --locked --bin drey -- run scenarios --bless --report $(REPORT)

@@ -65,7 +65,9 @@ pub fn samples(seed: u64) -> anyhow::Result<Vec<Sample>> {
         let mut fleet = Fleet::boot_watched(instant(seed), seed, recorder.clone()).await?;
         let names = names(1);
         let app = names[0].clone();
-        fleet.apply(&manifest(&app, "savepoint")).await?;
+        let mut object = manifest(&app, "savepoint");
+        object["spec"]["flinkConfiguration"]["restart-strategy.type"] = json!("none");
+        fleet.apply(&object).await?;
         fleet.wait(&names, Until::Stable, WITHIN).await?;
         fleet.run(CALM).await?;
         let mut samples = vec![pick("converged", recorder.take().into_iter().rev(), |plan| plan.is_empty())?];
@@ -80,10 +82,12 @@ pub fn samples(seed: u64) -> anyhow::Result<Vec<Sample>> {
 
         let key = ClusterKey::new(&fleet.world.hands.namespace, &app);
         let cause = Throwable::new("java.lang.RuntimeException", "injected by the benchmark");
-        fleet.world.command(&key, &Command::FailJob { job: None, cause, times: None });
+        let was_told = fleet.world.command(&key, &Command::FailJob { job: None, cause, times: None });
+        anyhow::ensure!(was_told, "no JobManager to fail the job of");
         fleet.run(CALM).await?;
         let is_failed = |(observation, ..): &(Observation, Timestamp, Vec<ActionKind>)| {
-            format!("{:?}", observation.flink.jobs).contains("Failed")
+            let jobs = observation.flink.jobs.known();
+            jobs.is_some_and(|jobs| jobs.iter().any(|job| job.state.as_str() == "FAILED"))
         };
         samples.push(pick("failing", recorder.take().into_iter().filter(is_failed), |_| true)?);
         Ok(samples)
