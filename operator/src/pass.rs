@@ -164,6 +164,7 @@ async fn carry_out(
         stored,
         had_deployment: observation.job_manager.known().is_some(),
         saw_no_pods: false,
+        saw_metadata: false,
         is_gone: false,
     };
     for (at, action) in decision.plan.iter().enumerate() {

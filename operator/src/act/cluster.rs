@@ -14,6 +14,7 @@ impl Actor<'_> {
         };
         if !self.had_deployment {
             self.no_pods_left().await?;
+            self.metadata_is_as_seen().await?;
         }
         let uid = self.create_deployment(deployment, cluster.generation).await?;
         for object in rest {

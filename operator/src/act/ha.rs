@@ -22,6 +22,24 @@ impl Actor<'_> {
         Ok(())
     }
 
+    /// The watch of ConfigMaps may lag too. A JobManager started beside metadata nobody has seen recovers the old job
+    /// from it, and a resource that leaves would leave it behind; so both ask the API server once.
+    pub(super) async fn metadata_is_as_seen(&mut self) -> Result<(), ActError> {
+        if self.saw_metadata {
+            return Ok(());
+        }
+        let selector = format!(
+            "labelSelector=app%3D{}%2Ctype%3Dflink-native-kubernetes%2Ccomponent%21%3Dautoscaler",
+            self.key.name
+        );
+        let maps = self.api.list(&self.place("v1", "configmaps"), &selector).await?;
+        if self.world.take_in_config_maps(self.key, maps) {
+            return Err(ActError::Outdated("there is HA metadata the watch had not shown".to_owned()));
+        }
+        self.saw_metadata = true;
+        Ok(())
+    }
+
     /// Only the keys named, only in the version known: a JobManager that writes at the same time is noticed.
     pub(super) async fn strip(&self, name: &str, keys: &[String]) -> Result<(), ActError> {
         let place = self.place("v1", "configmaps");

@@ -85,6 +85,8 @@ pub(crate) struct Actor<'a> {
     pub had_deployment: bool,
     /// A fresh look at the pods was already taken in this plan.
     pub saw_no_pods: bool,
+    /// And at the HA metadata.
+    pub saw_metadata: bool,
     /// The resource was taken away by this plan; it has no status any more.
     pub is_gone: bool,
 }
@@ -140,7 +142,10 @@ impl Actor<'_> {
                 Ok(())
             }
             Action::AddFinalizer => self.finalizer(true).await,
-            Action::RemoveFinalizer => self.finalizer(false).await,
+            Action::RemoveFinalizer => {
+                self.metadata_is_as_seen().await?;
+                self.finalizer(false).await
+            }
         }
     }
 

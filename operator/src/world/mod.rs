@@ -126,6 +126,30 @@ impl World {
         self.with(|s| s.deployments.bury(key, uid));
     }
 
+    /// Takes in a list of all ConfigMaps of a cluster, newer than what the watch has shown. Answers whether it tells
+    /// anything that decisions rest on: a map more, a map less, another kind of content.
+    pub(crate) fn take_in_config_maps(&self, cluster: &Key, items: Vec<Value>) -> bool {
+        let listed: Vec<Reduced<HaConfigMap>> =
+            items.iter().filter_map(|item| read(item, reduce::config_map)).collect();
+        self.with(|s| {
+            let known: Vec<(Key, String)> = s
+                .config_maps
+                .of_owner(cluster)
+                .map(|(name, e)| (Key::new(cluster.namespace.as_str(), name), e.uid.clone()))
+                .collect();
+            let mut is_news = false;
+            for (key, uid) in known.iter().filter(|(key, _)| !listed.iter().any(|(other, _)| other == key)) {
+                s.config_maps.bury(key, uid);
+                is_news = true;
+            }
+            for (key, entry) in listed {
+                is_news |= s.config_maps.get(&key).is_none_or(|old| reduce::ha_differs(old, &entry));
+                s.config_maps.assume(key, entry);
+            }
+            is_news
+        })
+    }
+
     /// A delete of ours found a ConfigMap gone, or took it away.
     pub(crate) fn bury_config_map(&self, key: &Key) {
         self.with(|s| {
@@ -146,4 +170,57 @@ fn rest_service(key: &Key) -> Key {
 
 fn flink_config(key: &Key) -> Key {
     Key::new(key.namespace.as_str(), format!("flink-config-{}", key.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(name: &str, version: &str, keys: &[&str]) -> Value {
+        let data: serde_json::Map<String, Value> =
+            keys.iter().map(|key| ((*key).to_owned(), "x".into())).collect();
+        serde_json::json!({
+            "metadata": {
+                "name": name, "namespace": "ns", "uid": format!("uid-{name}"), "resourceVersion": version,
+                "labels": {"app": "app", "type": "flink-native-kubernetes"},
+            },
+            "data": data,
+        })
+    }
+
+    /// Lists after lists: which of them tell something new.
+    fn check(rows: &[(Vec<Value>, bool)]) {
+        let (world, key) = (World::default(), Key::new("ns", "app"));
+        for (i, (list, is_news)) in rows.iter().enumerate() {
+            assert_eq!(world.take_in_config_maps(&key, list.clone()), *is_news, "list {i}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_config_maps_is_news_when_decisions_rest_on_the_difference() {
+        let cluster = |version| map("app-cluster-config-map", version, &["jobGraph-1"]);
+        check(&[
+            (vec![], false),
+            (vec![cluster("3")], true),
+            (vec![cluster("3")], false),
+            (vec![cluster("4")], false),
+            (vec![map("app-cluster-config-map", "5", &[])], true),
+            (
+                vec![
+                    map("app-cluster-config-map", "5", &[]),
+                    map("app-1-config-map", "6", &["checkpointID-1"]),
+                ],
+                true,
+            ),
+            (
+                vec![
+                    map("app-cluster-config-map", "5", &[]),
+                    map("app-1-config-map", "7", &["checkpointID-2"]),
+                ],
+                false,
+            ),
+            (vec![], true),
+            (vec![], false),
+        ]);
+    }
 }
