@@ -28,5 +28,5 @@ pub use controllers::Controller;
 pub use dial::DialError;
 pub use faults::{FaultId, PodSelector};
 pub use knobs::{Delay, Knobs, NodeSpec};
-pub use listen::{Identities, ListenOptions, Listening, listen};
+pub use listen::{Identities, ListenOptions, Listening, ServiceProxy, listen};
 pub use programs::{Process, ProcessEvent, ProcessStart, Programs, Reception, Shell, Signal};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use fake_kube::{Cluster, Controller, Identities, Knobs, ListenOptions, Shell};
+use fake_kube::{Cluster, Controller, Identities, Knobs, ListenOptions, ServiceProxy, Shell};
 use fake_kube_apiserver::{ApiServer, Clock, Options, Status};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -59,6 +59,7 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
     let mut server = Options::new(clock.clone());
     server.seed = options.seed;
     let api = ApiServer::new(server);
+    let proxy = ServiceProxy::default();
     let listening = fake_kube::listen(
         api.clone(),
         ListenOptions {
@@ -67,6 +68,7 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
             tls: !options.http,
             kubeconfig: options.kubeconfig.clone(),
             identities,
+            proxy: proxy.clone(),
             ..ListenOptions::default()
         },
     )
@@ -75,6 +77,7 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
     let knobs =
         Knobs { seed: options.seed, root_ca: listening.ca.clone(), controllers_on, ..Knobs::default() };
     let cluster = Cluster::new(api.clone(), clock, knobs, Arc::new(Shell));
+    proxy.set(cluster.clone());
     let running = tokio::spawn({
         let cluster = cluster.clone();
         async move { cluster.run(std::future::pending()).await }

@@ -30,7 +30,10 @@ pub fn on_seeded_thread<T: Send + 'static>(
 }
 
 /// As [`on_seeded_thread`], with the system's own chance: for worlds in real time, which nobody replays exactly.
-pub fn on_thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> thread::Result<T> {
+pub fn on_thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> thread::Result<T> {
     // Deep JSON and deep futures: the default 2 MiB are tight in an unoptimised build.
     let builder = thread::Builder::new().name(name.to_owned()).stack_size(16 << 20);
     builder.spawn(work).expect("the system can start a thread").join()
@@ -47,7 +50,9 @@ pub fn stream(seed: u64, name: &str) -> ChaCha8Rng {
 
 /// FNV-1a, 64 bit: stable across builds, unlike the hashers of `std`.
 pub fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The next word of this thread's stream, if it is a scenario's thread.
@@ -69,7 +74,10 @@ mod interpose {
     use libc::{c_uint, c_void, size_t, ssize_t};
 
     #[unsafe(no_mangle)]
-    #[expect(unsafe_code, reason = "the C signature of getrandom(2): the caller hands in `len` writable bytes")]
+    #[expect(
+        unsafe_code,
+        reason = "the C signature of getrandom(2): the caller hands in `len` writable bytes"
+    )]
     unsafe extern "C" fn getrandom(buffer: *mut c_void, len: size_t, flags: c_uint) -> ssize_t {
         let Some(first) = super::next_word() else {
             // SAFETY: the arguments are the caller's, passed on unchanged.
@@ -104,7 +112,8 @@ mod tests {
 
     #[test]
     fn jitter_follows_from_the_seed() {
-        let jitter = |seed| on_seeded_thread(seed, "jitter", || fastrand::u64(..)).expect("the thread ends well");
+        let jitter =
+            |seed| on_seeded_thread(seed, "jitter", || fastrand::u64(..)).expect("the thread ends well");
         assert_eq!(jitter(7), jitter(7));
         assert_ne!(jitter(7), jitter(8));
     }

@@ -64,7 +64,8 @@ pub fn run_folder(folder: impl AsRef<Path>) -> ExitCode {
 #[track_caller]
 pub fn assert_scenario(path: impl AsRef<Path>) {
     let vocabulary = vocabulary();
-    let found = library::find(&[path.as_ref().to_path_buf()], &vocabulary).unwrap_or_else(|error| panic!("failed to {error:#}"));
+    let found = library::find(&[path.as_ref().to_path_buf()], &vocabulary)
+        .unwrap_or_else(|error| panic!("failed to {error:#}"));
     if let Some(problems) = found.problems.first() {
         panic!("{}", problems.render(Paint::Plain));
     }
@@ -80,7 +81,8 @@ pub fn assert_scenario(path: impl AsRef<Path>) {
 
 fn trials(folder: &Path) -> Vec<Trial> {
     let vocabulary = Arc::new(vocabulary());
-    let found = library::find(&[folder.to_path_buf()], &vocabulary).map_err(|error| format!("failed to {error:#}"));
+    let found =
+        library::find(&[folder.to_path_buf()], &vocabulary).map_err(|error| format!("failed to {error:#}"));
     let (found, options) = match (found, options()) {
         (Ok(found), Ok(options)) => (found, options),
         (Err(error), _) | (_, Err(error)) => return vec![failing("scenarios", error)],
@@ -94,11 +96,16 @@ fn trials(folder: &Path) -> Vec<Trial> {
             let name = title(folder, &scenario, &run.name());
             let (scenario, vocabulary, options) = (scenario.clone(), vocabulary.clone(), options.clone());
             let case = run.name();
-            trials.push(Trial::test(name, move || play(&scenario, &case, &vocabulary, &options).map_err(Failed::from)));
+            trials.push(Trial::test(name, move || {
+                play(&scenario, &case, &vocabulary, &options).map_err(Failed::from)
+            }));
         }
     }
     if trials.is_empty() {
-        trials.push(failing("scenarios", format!("no scenario below {}: is the path right?", folder.display())));
+        trials.push(failing(
+            "scenarios",
+            format!("no scenario below {}: is the path right?", folder.display()),
+        ));
     }
     trials
 }

@@ -4,6 +4,7 @@
 
 mod identity;
 mod kubeconfig;
+mod proxy;
 mod tls;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 pub use identity::Identities;
+pub use proxy::ServiceProxy;
 pub use tls::Authority;
 
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -41,6 +43,8 @@ pub struct ListenOptions {
     pub kubeconfig: Option<PathBuf>,
     pub identities: Identities,
     pub connections_max: usize,
+    /// Leads to the processes behind Services, once it has a cluster.
+    pub proxy: ServiceProxy,
 }
 
 impl Default for ListenOptions {
@@ -52,6 +56,7 @@ impl Default for ListenOptions {
             kubeconfig: None,
             identities: Identities::default(),
             connections_max: 1024,
+            proxy: ServiceProxy::default(),
         }
     }
 }
@@ -100,7 +105,7 @@ pub async fn listen(api: ApiServer, options: ListenOptions) -> anyhow::Result<Li
     }
     let acceptor = authority.map(|a| tokio_rustls::TlsAcceptor::from(a.server));
     let (stop, stopped) = watch::channel(false);
-    let shared = Arc::new(Shared { api, identities: options.identities, acceptor });
+    let shared = Arc::new(Shared { api, identities: options.identities, proxy: options.proxy, acceptor });
     let task = tokio::spawn(accept(listener, shared, options.connections_max, stopped));
     Ok(Listening { addr, url, kubeconfig: config, ca, stop, task })
 }
@@ -108,6 +113,7 @@ pub async fn listen(api: ApiServer, options: ListenOptions) -> anyhow::Result<Li
 struct Shared {
     api: ApiServer,
     identities: Identities,
+    proxy: ServiceProxy,
     acceptor: Option<tokio_rustls::TlsAcceptor>,
 }
 
@@ -163,9 +169,10 @@ where
         let (shared, certified) = (shared.clone(), certified.clone());
         async move {
             match shared.identities.user(request.headers(), certified) {
-                Ok(user) => {
-                    shared.api.service(user).oneshot(request).await.map(|r| r.map(identity::Body::Api))
-                }
+                Ok(user) => match shared.proxy.route(request.uri()) {
+                    Some(route) => Ok(shared.proxy.carry(route, request).await),
+                    None => shared.api.service(user).oneshot(request).await.map(|r| r.map(identity::Body::Api)),
+                },
                 Err(status) => Ok(identity::unauthorized(&status)),
             }
         }

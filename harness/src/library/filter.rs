@@ -105,9 +105,12 @@ mod tests {
 
     #[test]
     fn patterns() {
-        for (text, pattern, fits) in
-            [("upgrade", "upgrade", true), ("upgrade", "up*", true), ("upgrade", "*grad*", true), ("upgrade", "up", false)]
-        {
+        for (text, pattern, fits) in [
+            ("upgrade", "upgrade", true),
+            ("upgrade", "up*", true),
+            ("upgrade", "*grad*", true),
+            ("upgrade", "up", false),
+        ] {
             assert_eq!(fits_pattern(text, pattern), fits, "{text} {pattern}");
         }
     }

@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use drey_language::files::normalise;
-use drey_language::{Diagnostics, Scenario, Vocabulary, parse};
+use drey_language::files::{Disk, Files, normalise};
+use drey_language::{Diagnostic, Diagnostics, Scenario, Source, Vocabulary, parse, yaml};
 
 use super::manifests::Manifests;
 
@@ -31,9 +31,15 @@ pub fn find(paths: &[PathBuf], vocabulary: &Vocabulary) -> anyhow::Result<Found>
             if !seen.insert(normalise(&file)) {
                 continue;
             }
+            if let Some(problem) = not_a_scenario(&file) {
+                found.problems.push(problem.into());
+                continue;
+            }
             match parse(&file, vocabulary) {
                 Ok(scenario) => {
-                    found.problems.extend(Some(manifests.check(&scenario)).filter(|problems| !problems.is_empty()));
+                    found
+                        .problems
+                        .extend(Some(manifests.check(&scenario)).filter(|problems| !problems.is_empty()));
                     found.scenarios.push(scenario);
                 }
                 Err(problems) => found.problems.push(problems),
@@ -43,15 +49,42 @@ pub fn find(paths: &[PathBuf], vocabulary: &Vocabulary) -> anyhow::Result<Found>
     Ok(found)
 }
 
-fn missing(path: &Path) -> String {
+/// A file that was named by hand and is something else altogether: a list of its wrong keys would help nobody.
+fn not_a_scenario(path: &Path) -> Option<Diagnostic> {
+    let text = Disk.read(path).ok()?;
+    let source = Source::new(path.display().to_string(), text);
+    let documents = yaml::parse_documents(&source).ok()?;
+    let document = documents.first()?;
+    let text = |key: &str| document.get(key).and_then(|value| value.as_text()).unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if kind.is_empty() || api_version.is_empty() || api_version.starts_with("drey") {
+        return None;
+    }
+    let span = document.get("kind").map_or(&document.span, |kind| &kind.span);
+    let problem = Diagnostic::error(
+        "not-a-scenario",
+        span,
+        format!("this is a {kind} of `{api_version}`, not a scenario"),
+    );
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Some(problem.at("kind").help(format!(
+        "a scenario applies it by the step `- apply: {{file: {name}}}`; `drey lint {}` checks it by itself",
+        path.display()
+    )))
+}
+
+/// What is said of a path that leads nowhere.
+pub fn missing(path: &Path) -> String {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let names: Vec<String> = std::fs::read_dir(parent)
-        .map(|entries| entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+        .map(|entries| {
+            entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        })
         .unwrap_or_default();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let hint = match drey_language::diagnostics::nearest(&name, &names) {
         Some(near) => format!("did you mean {}?", parent.join(near).display()),
-        None => "`drey list` shows the scenarios there are".to_owned(),
+        None => format!("look at what is in {}", parent.display()),
     };
     format!("read {}: no such file or folder; {hint}", path.display())
 }
@@ -90,7 +123,8 @@ pub fn is_scenario(path: &Path) -> bool {
     let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
     is_yaml
         && std::fs::read_to_string(path).map_or(true, |text| {
-            let says = |key: &str, word: &str| text.lines().any(|line| line.starts_with(key) && line.contains(word));
+            let says =
+                |key: &str, word: &str| text.lines().any(|line| line.starts_with(key) && line.contains(word));
             says("kind:", "Scenario") || (says("apiVersion:", "drey/") && !says("kind:", "Fragment"))
         })
 }

@@ -132,18 +132,27 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Golden files below the folders that belong to none of these runs: left behind by a renamed scenario or case.
-pub fn stale<'a>(folders: &[PathBuf], wanted: impl Iterator<Item = (&'a Path, &'a str)>) -> io::Result<Vec<PathBuf>> {
-    let wanted: std::collections::BTreeSet<PathBuf> = wanted.map(|(file, case)| path_of(file, case)).collect();
+pub fn stale<'a>(
+    folders: &[PathBuf],
+    wanted: impl Iterator<Item = (&'a Path, &'a str)>,
+) -> io::Result<Vec<PathBuf>> {
+    let wanted: std::collections::BTreeSet<PathBuf> =
+        wanted.map(|(file, case)| path_of(file, case)).collect();
     let mut found = Vec::new();
     for folder in folders.iter().filter(|path| path.is_dir()) {
-        found.extend(super::find::files_below(folder)?.into_iter().filter(|path| is_golden(path) && !wanted.contains(path)));
+        found.extend(
+            super::find::files_below(folder)?
+                .into_iter()
+                .filter(|path| is_golden(path) && !wanted.contains(path)),
+        );
     }
     Ok(found)
 }
 
 fn is_golden(path: &Path) -> bool {
     let is_text = path.extension().is_some_and(|extension| extension == "txt");
-    let stem_ends = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".golden"));
+    let stem_ends =
+        |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".golden"));
     is_text && (stem_ends(&path.with_extension("")) || path.parent().is_some_and(stem_ends))
 }
 

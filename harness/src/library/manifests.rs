@@ -15,8 +15,8 @@ use drey_language::files::{Disk, Files};
 use drey_language::scenario::{ArgValue, Manifest, Scenario};
 use drey_language::yaml::{self, Kind, Node};
 use drey_language::{Source, Span};
-use fake_kube_schema::Schema;
 use fake_kube_schema::builtins::Builtins;
+use fake_kube_schema::{Cause, Schema};
 use serde_json::Value;
 
 use crate::world::kinds::{self, KINDS};
@@ -33,7 +33,9 @@ impl Manifests {
         let mut found = Diagnostics::default();
         for step in scenario.cases.iter().flat_map(|case| case.all_steps()) {
             let ArgValue::Map(arguments) = &step.args.value else { continue };
-            let Some(ArgValue::Manifest(manifest)) = arguments.get("file").map(|file| &file.value) else { continue };
+            let Some(ArgValue::Manifest(manifest)) = arguments.get("file").map(|file| &file.value) else {
+                continue;
+            };
             if arguments.contains_key("expect") || is_flawed_on_purpose(&manifest.path) {
                 continue;
             }
@@ -61,7 +63,9 @@ pub fn check_file(path: &Path) -> Result<Diagnostics, std::io::Error> {
         Ok(documents) => documents,
         Err(problems) => return Ok(problems),
     };
-    let mut found = Diagnostics(documents.iter().flat_map(|document| check_object(document, &document.to_json())).collect());
+    let mut found = Diagnostics(
+        documents.iter().flat_map(|document| check_object(document, &document.to_json())).collect(),
+    );
     found.settle();
     Ok(found)
 }
@@ -82,7 +86,9 @@ fn check_object(node: &Node, object: &Value) -> Vec<Diagnostic> {
     if let Some(problem) = unknown_kind(node, api_version, kind) {
         return vec![problem];
     }
-    let Some(crd) = CRDS.iter().find(|crd| crd.kind == kind && crd.api_version == api_version) else { return Vec::new() };
+    let Some(crd) = CRDS.iter().find(|crd| crd.kind == kind && crd.api_version == api_version) else {
+        return Vec::new();
+    };
     let mut found = crd.unknown_fields(node, object);
     found.extend(crd.bad_values(node, object));
     found.extend(bad_configuration(node, object));
@@ -108,7 +114,12 @@ fn unknown_kind(node: &Node, api_version: &str, kind: &str) -> Option<Diagnostic
             let names: Vec<&str> = KINDS.iter().map(|info| info.kind).collect();
             let near = nearest(kind, &names)?;
             let message = format!("there is no kind `{kind}` in `{api_version}`");
-            Some(Diagnostic::error("kind", place("kind"), message).at("kind").nearest(near).help("correct the spelling"))
+            Some(
+                Diagnostic::error("kind", place("kind"), message)
+                    .at("kind")
+                    .nearest(near)
+                    .help("correct the spelling"),
+            )
         }
     }
 }
@@ -121,7 +132,8 @@ struct Crd {
     schema: Schema,
 }
 
-static CRDS: LazyLock<Vec<Crd>> = LazyLock::new(|| drey_api::crd::crds().iter().filter_map(Crd::read).collect());
+static CRDS: LazyLock<Vec<Crd>> =
+    LazyLock::new(|| drey_api::crd::crds().iter().filter_map(Crd::read).collect());
 
 impl Crd {
     fn read(crd: &Value) -> Option<Crd> {
@@ -155,11 +167,19 @@ impl Crd {
     /// What the API server would refuse.
     fn bad_values(&self, node: &Node, object: &Value) -> Vec<Diagnostic> {
         let causes = self.schema.validate(object, None);
-        let told = causes.iter().map(|cause| {
-            let problem = Diagnostic::error("value", &place(node, &cause.field), cause.message.clone());
-            problem.at(cause.field.clone()).help("the API server refuses this object; correct the value")
-        });
-        told.collect()
+        causes.iter().map(|cause| self.bad_value(node, object, cause)).collect()
+    }
+
+    fn bad_value(&self, node: &Node, object: &Value, cause: &Cause) -> Diagnostic {
+        let problem = Diagnostic::error("value", &value_place(node, &cause.field), cause.message.clone());
+        let problem =
+            problem.at(cause.field.clone()).help("the API server refuses this object; correct the value");
+        let pointer = format!("/{}", cause.field.replace('.', "/"));
+        let admitted = schema_at(&self.open_api, &cause.field)["enum"].as_array();
+        match (object.pointer(&pointer).and_then(Value::as_str), admitted) {
+            (Some(written), Some(words)) => problem.allowed(written, words.iter().filter_map(Value::as_str)),
+            _ => problem,
+        }
     }
 }
 
@@ -178,7 +198,9 @@ fn bad_entry(node: &Node, invalid: &InvalidValue) -> Diagnostic {
     let message = format!("`{}` cannot be read: {}", invalid.value, invalid.problem);
     let problem = Diagnostic::error("configuration", &span, message).at(path);
     match nearest_duration(&invalid.value) {
-        Some(near) => problem.nearest(near).help("units are d, h, min, s, ms; a space before the unit is fine"),
+        Some(near) => {
+            problem.nearest(near).help("units are d, h, min, s, ms; a space before the unit is fine")
+        }
         None => problem.help(format!("correct the value of `{}`", invalid.key)),
     }
 }
@@ -219,7 +241,9 @@ fn walk<'n>(node: &'n Node, path: &str) -> (Span, &'n Node) {
                 .iter()
                 .filter_map(|(key, value)| Some((after(rest, &key.name)?, key.span.clone(), value)))
                 .min_by_key(|(rest, ..)| rest.len()),
-            Kind::List(items) => index(rest).and_then(|(at, rest)| items.get(at).map(|item| (rest, item.span.clone(), item))),
+            Kind::List(items) => {
+                index(rest).and_then(|(at, rest)| items.get(at).map(|item| (rest, item.span.clone(), item)))
+            }
             Kind::Null | Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) => None,
         };
         let Some((left, at, value)) = next else { break };
@@ -247,16 +271,23 @@ fn index(path: &str) -> Option<(usize, &str)> {
 
 /// The names a schema declares at a path.
 fn properties_at(schema: &Value, path: &str) -> Vec<String> {
+    let properties = schema_at(schema, path)["properties"].as_object();
+    properties.map(|map| map.keys().cloned().collect()).unwrap_or_default()
+}
+
+/// The schema of what stands at a path; null where it declares nothing.
+fn schema_at<'s>(schema: &'s Value, path: &str) -> &'s Value {
     let mut schema = schema;
     for part in path.split('.').filter(|part| !part.is_empty()) {
-        let (name, indices) = part.split_once('[').map_or((part, 0), |(name, _)| (name, part.matches('[').count()));
+        let (name, indices) =
+            part.split_once('[').map_or((part, 0), |(name, _)| (name, part.matches('[').count()));
         let property = &schema["properties"][name];
         schema = if property.is_null() { &schema["additionalProperties"] } else { property };
         for _ in 0..indices {
             schema = &schema["items"];
         }
     }
-    schema["properties"].as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default()
+    schema
 }
 
 #[cfg(test)]
@@ -290,7 +321,10 @@ mod tests {
             "{HEAD}spec:\n  podTemplate:\n    spec:\n      volumes:\n        - name: x\n          persistenceVolumeClaim: {{claimName: y}}\n"
         );
         let found = told(&text);
-        assert!(found[0].starts_with("app.yaml:9:11: error: unknown field `persistenceVolumeClaim`"), "{found:?}");
+        assert!(
+            found[0].starts_with("app.yaml:9:11: error: unknown field `persistenceVolumeClaim`"),
+            "{found:?}"
+        );
         assert!(found[0].contains("nearest: persistentVolumeClaim"), "{found:?}");
     }
 
@@ -311,6 +345,8 @@ mod tests {
     #[test]
     fn what_the_server_refuses() {
         let found = told(&format!("{HEAD}spec:\n  flinkVersion: v1_99\n"));
-        assert!(found[0].starts_with("app.yaml:5:3: error: "), "{found:?}");
+        assert!(found[0].starts_with("app.yaml:5:17: error: "), "{found:?}");
+        let found = told(&format!("{HEAD}spec:\n  job: {{upgradeMode: laststate}}\n"));
+        assert!(found[0].contains("nearest: last-state"), "{found:?}");
     }
 }

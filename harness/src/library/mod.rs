@@ -12,7 +12,7 @@ mod tally;
 mod written;
 
 pub use filter::{Filter, FilterError};
-pub use find::{Found, find, is_scenario};
+pub use find::{Found, find, is_scenario, missing};
 pub use golden::{GOLDEN_SEED, Goldens, path_of as golden_path, stale as stale_goldens, transcript_of};
 pub use manifests::check_file as check_manifest;
 pub use mode::Mode;

@@ -42,7 +42,8 @@ impl FromStr for Mode {
     fn from_str(text: &str) -> Result<Mode, String> {
         let names = Mode::ALL.map(Mode::name);
         Mode::ALL.into_iter().find(|mode| mode.name() == text).ok_or_else(|| {
-            let hint = nearest(text, &names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            let hint =
+                nearest(text, &names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             format!("there is no mode `{text}`, only {}{hint}", names.join(", "))
         })
     }

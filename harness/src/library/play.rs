@@ -50,7 +50,12 @@ impl Progress for () {
 
 /// Plays every run, and after them the runs that crash the operator at each write counted in the first. Answers the
 /// reports in the given order, crashes behind the cell they belong to.
-pub fn play(runs: &[Run<'_>], vocabulary: &Vocabulary, options: &Options, progress: &mut dyn Progress) -> Vec<CaseReport> {
+pub fn play(
+    runs: &[Run<'_>],
+    vocabulary: &Vocabulary,
+    options: &Options,
+    progress: &mut dyn Progress,
+) -> Vec<CaseReport> {
     let player = Player { vocabulary, options, progress: Mutex::new(progress) };
     player.progress().expected(runs.len());
     let cells = in_parallel(runs, options.jobs, |run| player.play(run));
@@ -58,13 +63,16 @@ pub fn play(runs: &[Run<'_>], vocabulary: &Vocabulary, options: &Options, progre
         .iter()
         .enumerate()
         .filter(|(index, _)| runs[*index].crashes_at_every_write())
-        .flat_map(|(index, (_, writes))| runs[index].crashed_at_each(*writes).into_iter().map(move |run| (index, run)))
+        .flat_map(|(index, (_, writes))| {
+            runs[index].crashed_at_each(*writes).into_iter().map(move |run| (index, run))
+        })
         .collect();
     if !crashes.is_empty() {
         player.progress().expected(runs.len() + crashes.len());
     }
     let crashed = in_parallel(&crashes, options.jobs, |(_, run)| player.play(run).0);
-    let mut reports: Vec<(usize, CaseReport)> = cells.into_iter().map(|(report, _)| report).enumerate().collect();
+    let mut reports: Vec<(usize, CaseReport)> =
+        cells.into_iter().map(|(report, _)| report).enumerate().collect();
     reports.extend(crashes.iter().map(|(index, _)| *index).zip(crashed));
     // Stable: a cell stays before its crashes, and those in their order.
     reports.sort_by_key(|(index, _)| *index);
@@ -110,7 +118,9 @@ pub fn play_in_its_world(run: &Run<'_>, vocabulary: &Vocabulary, options: &Optio
         (Mode::Virtual, _) => Place::Virtual,
         (Mode::Loopback, _) => Place::Loopback(ListenerOptions::default()),
         (Mode::Cluster, Some(cluster)) => Place::Cluster(cluster.clone()),
-        (Mode::Cluster, None) => return Played::broken("mode cluster needs a cluster: give --kubeconfig FILE".to_owned()),
+        (Mode::Cluster, None) => {
+            return Played::broken("mode cluster needs a cluster: give --kubeconfig FILE".to_owned());
+        }
     };
     let scale = options.scale.unwrap_or(usual_scale(options.mode));
     run_case(run.case, vocabulary, &CaseRun { seed: options.seed, scale, crash: run.crash, place })

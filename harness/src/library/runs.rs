@@ -78,7 +78,8 @@ impl<'a> Run<'a> {
 
     /// The runs that crash the operator at each of its writes, before it is sent and after it was carried out.
     pub fn crashed_at_each(&self, writes: u32) -> Vec<Run<'a>> {
-        let points = (1..=writes).flat_map(|at_write| [false, true].map(|is_committed| Crash { at_write, is_committed }));
+        let points = (1..=writes)
+            .flat_map(|at_write| [false, true].map(|is_committed| Crash { at_write, is_committed }));
         points.map(|crash| Run { crash: Some(crash), ..*self }).collect()
     }
 
@@ -124,7 +125,11 @@ impl<'a> Run<'a> {
     fn replay(&self, options: &Options) -> String {
         let name = self.name();
         let case = if name == "default" { String::new() } else { format!(" --case {}", quoted(&name)) };
-        let mode = if options.mode == super::Mode::Virtual { String::new() } else { format!(" --mode {}", options.mode) };
+        let mode = if options.mode == super::Mode::Virtual {
+            String::new()
+        } else {
+            format!(" --mode {}", options.mode)
+        };
         let file = self.scenario.path.display().to_string();
         format!("drey replay {}{case} --seed {:#x}{mode}", quoted(&file), options.seed)
     }
@@ -133,7 +138,11 @@ impl<'a> Run<'a> {
 /// For a shell: quoted where it is not plainly one word.
 fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "=,._-/+:@%".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]

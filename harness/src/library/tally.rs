@@ -37,6 +37,11 @@ impl Tally {
         }
     }
 
+    /// Whether any scenario ran at all.
+    pub fn has_run(&self) -> bool {
+        self.passed + self.failed > 0
+    }
+
     /// 0 all well, 1 something failed, 2 nothing ran.
     pub fn exit_code(&self) -> u8 {
         match (self.failed, self.passed) {

@@ -23,7 +23,10 @@ impl ReportFolder {
     /// Looks at the place, before anything runs. Writes nothing.
     pub fn claim(path: &Path) -> anyhow::Result<ReportFolder> {
         let shown = path.display();
-        anyhow::ensure!(path.file_name().is_some(), "use {shown} for the report: name a folder of its own, such as target/drey/report");
+        anyhow::ensure!(
+            path.file_name().is_some(),
+            "use {shown} for the report: name a folder of its own, such as target/drey/report"
+        );
         if path.exists() {
             anyhow::ensure!(path.is_dir(), "use {shown} for the report: it is a file; name a folder");
             let is_empty = std::fs::read_dir(path).with_context(|| format!("read {shown}"))?.next().is_none();

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use drey_operator::flink::{BODY_BYTES_MAX, DirectTransport, FlinkTransport, Target, TransportError, Unanswered};
+use drey_operator::flink::{
+    BODY_BYTES_MAX, DirectTransport, FlinkTransport, Target, TransportError, Unanswered,
+};
 use fake_flink::Pace;
 use fake_kube::{Cluster, DialError};
 use futures::future::BoxFuture;
@@ -66,7 +68,8 @@ impl FlinkSockets {
             Ok(((refusing.1, refusing.0), (silent.local_addr()?, silent)))
         };
         let (refusing, silent) = open().context("open sockets on 127.0.0.1")?;
-        let shared = Shared { cluster, clock, doors: Mutex::default(), refusing, silent: (silent.1, silent.0) };
+        let shared =
+            Shared { cluster, clock, doors: Mutex::default(), refusing, silent: (silent.1, silent.0) };
         // Targets arrive here as addresses already.
         let direct = DirectTransport::with_authority(|target| format!("{}:{}", target.service, target.port));
         Ok(FlinkSockets { direct, shared: Arc::new(shared) })
@@ -85,7 +88,8 @@ impl FlinkTransport for FlinkSockets {
             Ok(address) => address,
             Err(error) => return Box::pin(async move { Err(error) }),
         };
-        let there = Target { namespace: String::new(), service: address.ip().to_string(), port: address.port() };
+        let there =
+            Target { namespace: String::new(), service: address.ip().to_string(), port: address.port() };
         let call = self.direct.call(&there, request, timeout);
         Box::pin(async move { call.await.map_err(|error| TransportError { target, ..error }) })
     }
@@ -95,9 +99,12 @@ impl Shared {
     /// The socket that behaves as the cluster's network would at this moment.
     fn address(this: &Arc<Shared>, target: &Target) -> Result<SocketAddr, TransportError> {
         match this.cluster.connect(&target.host(), target.port) {
-            Ok((ip, port)) => Shared::door(this, ip, port)
-                .map_err(|error| TransportError::new(Unanswered::Protocol, target, format!("open a socket: {error}"))),
-            Err(DialError::NoSuchHost) => Err(TransportError::new(Unanswered::Dns, target, "no such service")),
+            Ok((ip, port)) => Shared::door(this, ip, port).map_err(|error| {
+                TransportError::new(Unanswered::Protocol, target, format!("open a socket: {error}"))
+            }),
+            Err(DialError::NoSuchHost) => {
+                Err(TransportError::new(Unanswered::Dns, target, "no such service"))
+            }
             Err(DialError::Refused) => Ok(this.refusing.1),
             Err(DialError::Unreachable) => Ok(this.silent.1),
         }
@@ -148,7 +155,9 @@ impl House {
             connections.spawn(async move {
                 let service = service_fn(move |request| house.clone().answer(request));
                 // An error here is a caller that went away, or a cut that was meant.
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
             });
         }
     }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use fake_kube::{Identities, ListenOptions, Listening, listen};
+use fake_kube::{Cluster, Identities, ListenOptions, Listening, ServiceProxy, listen};
 use fake_kube_apiserver::{ApiServer, User};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
@@ -33,6 +33,7 @@ impl Default for ListenerOptions {
 /// An open listener. Dropping it closes all connections.
 pub struct Sockets {
     pub listening: Listening,
+    proxy: ServiceProxy,
     user: kube::Config,
     operator: kube::Config,
 }
@@ -44,6 +45,7 @@ impl Sockets {
         // The first one is the one the kubeconfig carries.
         identities.add(&user_token, User::new("user", &["system:masters"]));
         identities.add(&operator_token, User::new(OPERATOR_USER, &["system:serviceaccounts"]));
+        let proxy = ServiceProxy::default();
         let listening = listen(
             api.clone(),
             ListenOptions {
@@ -51,18 +53,24 @@ impl Sockets {
                 tls: options.tls,
                 kubeconfig: options.kubeconfig.clone(),
                 identities,
+                proxy: proxy.clone(),
                 ..ListenOptions::default()
             },
         )
         .await?;
         let user = configuration(&listening.kubeconfig).await?;
         let operator = configuration(&listening.kubeconfig.replace(&user_token, &operator_token)).await?;
-        Ok(Sockets { listening, user, operator })
+        Ok(Sockets { listening, proxy, user, operator })
     }
 
     /// A client with the rights and the name of the scenario's user.
     pub fn user(&self) -> anyhow::Result<kube::Client> {
         kube::Client::try_from(self.user.clone()).context("make a client for the listener")
+    }
+
+    /// From now on the listener leads to what runs in this cluster: its service proxy works.
+    pub fn lead_to(&self, cluster: &Cluster) {
+        self.proxy.set(cluster.clone());
     }
 
     /// What the operator's clients are made from.

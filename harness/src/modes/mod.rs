@@ -7,6 +7,7 @@ mod flink_sockets;
 mod loopback;
 pub mod playground;
 
+use std::num::NonZero;
 use std::sync::Arc;
 
 pub use crate::library::Mode;
@@ -42,6 +43,16 @@ pub fn usual_scale(mode: Mode) -> f64 {
     }
 }
 
+/// Runs at the same time, unless somebody chooses. In real time they mostly sleep; a cluster is shared with others.
+pub fn usual_jobs(mode: Mode) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    match mode {
+        Mode::Virtual => cores,
+        Mode::Loopback => cores * 3,
+        Mode::Cluster => 1,
+    }
+}
+
 /// Why a mode cannot be played at a scale.
 pub fn check_scale(mode: Mode, scale: f64) -> Result<(), String> {
     if !(scale.is_finite() && scale > 0.0) {
@@ -49,9 +60,12 @@ pub fn check_scale(mode: Mode, scale: f64) -> Result<(), String> {
     }
     match mode {
         Mode::Virtual if scale != 1.0 => {
-            Err("--time-scale: virtual time jumps and has no scale; leave it out, or add --mode loopback".to_owned())
+            Err("--time-scale: virtual time jumps and has no scale; leave it out, or add --mode loopback"
+                .to_owned())
         }
-        Mode::Cluster if scale != 1.0 => Err("--time-scale: a real cluster's time runs as it does; leave it out".to_owned()),
+        Mode::Cluster if scale != 1.0 => {
+            Err("--time-scale: a real cluster's time runs as it does; leave it out".to_owned())
+        }
         _ => Ok(()),
     }
 }
@@ -62,7 +76,9 @@ mod tests {
 
     #[test]
     fn only_loopback_has_a_scale() {
-        let check = |mode, scale: f64, is_fine: bool| assert_eq!(check_scale(mode, scale).is_ok(), is_fine, "{mode} {scale}");
+        let check = |mode, scale: f64, is_fine: bool| {
+            assert_eq!(check_scale(mode, scale).is_ok(), is_fine, "{mode} {scale}")
+        };
         for mode in Mode::ALL {
             check(mode, usual_scale(mode), true);
             check(mode, 0.0, false);

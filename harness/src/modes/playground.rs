@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use drey_language::events::Event;
 use drey_language::failure::Failure;
-use drey_language::scenario::{Case, Scenario, Step};
-use drey_language::vocabulary::Vocabulary;
 use drey_language::files::Files;
 use drey_language::scenario::parse_with;
+use drey_language::scenario::{Case, Scenario, Step};
+use drey_language::vocabulary::Vocabulary;
 use jiff::Timestamp;
 
 use super::{ListenerOptions, Place};
@@ -41,7 +41,11 @@ pub struct Playground {
 
 impl Playground {
     /// A world without a scenario when `case` is none.
-    pub async fn open(options: &PlayOptions, case: Option<&Case>, vocabulary: &Vocabulary) -> anyhow::Result<Playground> {
+    pub async fn open(
+        options: &PlayOptions,
+        case: Option<&Case>,
+        vocabulary: &Vocabulary,
+    ) -> anyhow::Result<Playground> {
         if options.kubeconfig.exists() {
             bail!(
                 "write kubeconfig {}: the file exists already\nnext: remove it, or choose another with --kubeconfig FILE",
@@ -59,7 +63,8 @@ impl Playground {
             kubeconfig: Some(options.kubeconfig.clone()),
         });
         let run = CaseRun { seed: options.seed, scale: options.scale, crash: None, place };
-        let case = OpenCase::open(&case, vocabulary, &run).await.map_err(|error| in_words(error, options.listen))?;
+        let case =
+            OpenCase::open(&case, vocabulary, &run).await.map_err(|error| in_words(error, options.listen))?;
         let sockets = case.world().sockets.as_ref().context("find the listener of the world")?;
         let url = sockets.listening.url.clone();
         Ok(Playground { case, kubeconfig: options.kubeconfig.clone(), url, told: 0 })
@@ -91,9 +96,13 @@ impl Playground {
     /// What happened since the last call, routine left out.
     pub fn news(&mut self) -> Vec<Event> {
         let from = self.told;
-        let events = self.case.world().journal.with(|log| log.events()[from.min(log.events().len())..].to_vec());
+        let events =
+            self.case.world().journal.with(|log| log.events()[from.min(log.events().len())..].to_vec());
         self.told += events.len();
-        events.into_iter().filter(|event| event.detail.get("quiet") != Some(&serde_json::Value::Bool(true))).collect()
+        events
+            .into_iter()
+            .filter(|event| event.detail.get("quiet") != Some(&serde_json::Value::Bool(true)))
+            .collect()
     }
 
     /// Ends the operator and the listener, removes the kubeconfig.
@@ -130,8 +139,12 @@ pub fn step_index(scenario: &Scenario, case: &Case, wanted: &str) -> Result<usiz
         labelled.or_else(|| case.steps.iter().position(|step| step.name == wanted))
     });
     index.filter(|index| *index < case.steps.len()).ok_or_else(|| {
-        let steps: Vec<String> =
-            case.steps.iter().enumerate().map(|(n, step)| format!("  {:>3} {}", n + 1, title(step))).collect();
+        let steps: Vec<String> = case
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(n, step)| format!("  {:>3} {}", n + 1, title(step)))
+            .collect();
         format!("find step `{wanted}` in {}; its steps are:\n{}", scenario.path.display(), steps.join("\n"))
     })
 }

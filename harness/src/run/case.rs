@@ -60,7 +60,8 @@ pub fn run_case(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
     let is_virtual = matches!(run.place, Place::Virtual);
     let work = move || {
         let mut builder = tokio::runtime::Builder::new_current_thread();
-        let builder = if is_virtual { builder.enable_time().start_paused(true) } else { builder.enable_all() };
+        let builder =
+            if is_virtual { builder.enable_time().start_paused(true) } else { builder.enable_all() };
         match builder.build() {
             Ok(runtime) => runtime.block_on(play(&case, &vocabulary, &run)),
             Err(error) => Played::broken(format!("the system gives no runtime: {error}")),
@@ -72,7 +73,8 @@ pub fn run_case(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
     };
     outcome.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
+        let text =
+            text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
         Played::broken(format!("panic: {text}"))
     })
 }

@@ -16,6 +16,7 @@ use super::failure::Failure;
 use super::invariants::Invariants;
 use super::monitors::Monitors;
 use super::passes::Passes;
+use crate::modes::Mode;
 use crate::world::World;
 use crate::world::flink::ClusterKey;
 use crate::world::kinds::{self, KindInfo};
@@ -39,6 +40,12 @@ pub struct Context {
 
 /// Ground truth of Flink changes without a change in the API: looked at this often while waiting.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Real time for which a busy machine may keep threads waiting.
+const HICCUPS: Duration = Duration::from_secs(3);
+
+/// The same of a real cluster, which pulls images and starts JVMs besides.
+const CLUSTER_HICCUPS: Duration = Duration::from_secs(120);
 
 /// A condition over an object: a partial-match tree or an expression.
 pub enum Condition<'a> {
@@ -103,13 +110,27 @@ impl Context {
         let untrue = |expected: String| vec![Mismatch { path: String::new(), expected, actual: None }];
         match condition {
             Condition::Match(tree) => Ok(tree.mismatches(object)),
-            Condition::Cel(expression) => match expression.holds(&self.evaluator, &self.bindings(object)) {
-                Ok(true) => Ok(Vec::new()),
-                Ok(false) => Ok(untrue(format!("{} to be true", expression.source()))),
-                Err(EvalError::Missing(what)) => Ok(untrue(format!("`{what}` to be there"))),
-                Err(error) => Err(Failure::new(format!("evaluate {}: {error}", expression.source())).at(expression.span())),
-            },
+            Condition::Cel(expression) => {
+                match expression.holds(&self.evaluator, &self.bindings(object)) {
+                    Ok(true) => Ok(Vec::new()),
+                    Ok(false) => Ok(untrue(format!("{} to be true", expression.source()))),
+                    Err(EvalError::Missing(what)) => Ok(untrue(format!("`{what}` to be there"))),
+                    Err(error) => Err(Failure::new(format!("evaluate {}: {error}", expression.source()))
+                        .at(expression.span())),
+                }
+            }
         }
+    }
+
+    /// When a step that waits gives up. Outside of virtual time machines have hiccups no scenario speaks of.
+    pub fn deadline(&self, within: Duration) -> Duration {
+        let clock = self.world.clock;
+        let hiccups = match self.world.mode {
+            Mode::Virtual => Duration::ZERO,
+            Mode::Loopback => clock.scenario(HICCUPS),
+            Mode::Cluster => CLUSTER_HICCUPS,
+        };
+        clock.elapsed() + within + hiccups
     }
 
     /// Waits until something changed, or a moment has passed.

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fake_flink::{JobFact, Phase};
+use fake_flink::{JobFact, Phase, Snapshot};
 use fake_kube_apiserver::{Change, ChangeKind, Resource};
 use serde_json::Value;
 
@@ -88,7 +88,10 @@ impl Invariants {
             let alive: Vec<_> = facts.iter().filter(|(_, facts)| !facts.phase.is_exited()).collect();
             let deployments: BTreeSet<String> = flink.deployments(&key).into_iter().collect();
             if deployments.len() > 1 {
-                self.report(format!("{key}: JobManagers of {} Deployments are alive at once", deployments.len()));
+                self.report(format!(
+                    "{key}: JobManagers of {} Deployments are alive at once",
+                    deployments.len()
+                ));
             }
             let is_executing = |facts: &fake_flink::Facts| {
                 facts.phase == Phase::Leading && facts.jobs.iter().any(|job| job.processing)
@@ -111,7 +114,7 @@ impl Invariants {
         let JobFact::Started { job, restored_from, progress } = &started.fact else { return };
         let mut inner = self.lock();
         let cluster = inner.clusters.entry(started.cluster.clone()).or_default();
-        let newest = cluster.newest(flink);
+        let newest = cluster.newest(flink, restored_from.as_deref());
         cluster.jobs.insert(job.clone());
         if !cluster.judged.insert(started.deployment.clone()) {
             cluster.give_up_beyond(*progress, flink);
@@ -120,6 +123,8 @@ impl Invariants {
         let start = Start { restored_from: restored_from.clone(), progress: *progress, newest };
         let verdict = cluster.judge(&start);
         cluster.starts.push(start);
+        // Also after a start from nothing or from an old savepoint, when the user asked for it.
+        cluster.give_up_beyond(*progress, flink);
         cluster.redeploy_nonce = cluster.spec["job"]["savepointRedeployNonce"].clone();
         cluster.was_stateless = cluster.is_stateless();
         let key = &started.cluster;
@@ -155,16 +160,23 @@ impl Cluster {
         matches!(self.spec["job"]["upgradeMode"].as_str(), None | Some("stateless"))
     }
 
-    /// The newest state of this resource's jobs that can still be read.
-    fn newest(&self, flink: &FlinkWorld) -> Option<(String, u64)> {
+    /// The newest state of this resource's jobs that can still be read. A savepoint taken while the job went on is no
+    /// part of recovery: whoever goes on from the job's own checkpoints may pass it over (FLIP-203). The savepoint of a
+    /// stop cannot be passed over that way, since Flink discards the checkpoints of a job that has finished.
+    fn newest(&self, flink: &FlinkWorld, from: Option<&str>) -> Option<(String, u64)> {
         let snapshots = flink.storage.snapshots();
+        let source = from.and_then(|path| snapshots.get(path)).filter(|snapshot| !snapshot.savepoint);
+        let is_passed_over = |snapshot: &Snapshot| {
+            snapshot.savepoint && source.is_some_and(|source| source.job == snapshot.job)
+        };
         let own = snapshots.iter().filter(|(_, snapshot)| self.jobs.contains(&snapshot.job));
-        own.map(|(path, snapshot)| (path.clone(), snapshot.progress))
+        own.filter(|(_, snapshot)| !is_passed_over(snapshot))
+            .map(|(path, snapshot)| (path.clone(), snapshot.progress))
             .filter(|found| !self.given_up.contains(found))
             .max_by_key(|(_, progress)| *progress)
     }
 
-    /// The job goes on from here, by Flink's own doing.
+    /// The job goes on from here, by the user's choice or Flink's own doing.
     fn give_up_beyond(&mut self, progress: u64, flink: &FlinkWorld) {
         let snapshots = flink.storage.snapshots();
         let beyond = snapshots.iter().filter(|(_, snapshot)| snapshot.progress > progress);
@@ -200,7 +212,8 @@ impl Cluster {
 }
 
 fn lost_its_finalizer(change: &Change) -> bool {
-    let has = |object: &Value| object["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+    let has =
+        |object: &Value| object["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
     let had = change.old.as_deref().is_some_and(has);
     had && (change.kind == ChangeKind::Deleted || !has(&change.object))
 }
@@ -213,6 +226,9 @@ fn what_is_left(api: &fake_kube_apiserver::ApiServer, key: &ClusterKey) -> Optio
     }
     let selector = format!("app={},component=jobmanager", key.name);
     let pods = client.list(&Resource::core("pods"), &key.namespace, &selector).unwrap_or_default();
-    let is_alive = |pod: &&Arc<Value>| !matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-    pods.iter().find(is_alive).map(|pod| format!("pod {}", pod["metadata"]["name"].as_str().unwrap_or_default()))
+    let is_alive =
+        |pod: &&Arc<Value>| !matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    pods.iter()
+        .find(is_alive)
+        .map(|pod| format!("pod {}", pod["metadata"]["name"].as_str().unwrap_or_default()))
 }

@@ -68,7 +68,10 @@ impl Monitors {
     /// Declares one, from now on.
     pub fn add(&self, step: &Step) {
         let now = self.clock.now();
-        let until = step.args.opt_duration("for").map(|span| now + SignedDuration::try_from(span).unwrap_or_default());
+        let until = step
+            .args
+            .opt_duration("for")
+            .map(|span| now + SignedDuration::try_from(span).unwrap_or_default());
         self.lock().monitors.push(Monitor { step: step.clone(), until, owed: None });
     }
 
@@ -83,7 +86,10 @@ impl Monitors {
         let Inner { monitors, failure, requests, writes, .. } = &mut *inner;
         for monitor in monitors.iter_mut() {
             let found = match monitor.step.name.as_str() {
-                "leadsTo" => monitor.owed.filter(|due| now > *due).map(|_| "the answer did not come in time".to_owned()),
+                "leadsTo" => monitor
+                    .owed
+                    .filter(|due| now > *due)
+                    .map(|_| "the answer did not come in time".to_owned()),
                 "budget" => over_budget(&monitor.step.args, requests, writes, passes, now),
                 "never" => forbidden_call(&monitor.step.args, calls),
                 _ => None,
@@ -169,7 +175,9 @@ impl Scene<'_> {
     }
 
     fn always(&self, args: &Arg) -> Option<String> {
-        if self.change.kind == ChangeKind::Deleted || args.opt_object_ref("of").is_some_and(|of| !self.is_about(of)) {
+        if self.change.kind == ChangeKind::Deleted
+            || args.opt_object_ref("of").is_some_and(|of| !self.is_about(of))
+        {
             return None;
         }
         if let Some(tree) = args.opt_tree("match") {
@@ -238,7 +246,13 @@ pub fn call_fits(wanted: &Arg, call: &CallRecord) -> bool {
         && wanted.opt_int("code").is_none_or(|code| code == i64::from(call.code))
 }
 
-fn over_budget(args: &Arg, requests: &[Timestamp], writes: &[Timestamp], passes: u64, now: Timestamp) -> Option<String> {
+fn over_budget(
+    args: &Arg,
+    requests: &[Timestamp],
+    writes: &[Timestamp],
+    passes: u64,
+    now: Timestamp,
+) -> Option<String> {
     let count = |times: &[Timestamp], span: Duration| {
         let since = now - SignedDuration::try_from(span).unwrap_or_default();
         times.iter().rev().take_while(|at| **at >= since).count() as u64
@@ -255,7 +269,8 @@ fn over_budget(args: &Arg, requests: &[Timestamp], writes: &[Timestamp], passes:
             return Some(format!("{hour} {name} in an hour, at most {max} allowed"));
         }
         let minute = count(times, Duration::from_secs(60));
-        over(minute, limit("perMinute")).map(|max| format!("{minute} {name} in a minute, at most {max} allowed"))
+        over(minute, limit("perMinute"))
+            .map(|max| format!("{minute} {name} in a minute, at most {max} allowed"))
     };
     check("apiCalls", requests.len() as u64, requests)
         .or_else(|| check("writes", writes.len() as u64, writes))

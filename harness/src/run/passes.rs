@@ -90,10 +90,21 @@ impl PassObserver for Passes {
         inner.count += 1;
         let record = record(inner.count, object, pass, is_converged);
         if let Some(journal) = inner.journal.clone().filter(|_| !is_converged) {
-            let text = format!("pass {}: {}", record.number, record.trace.iter().rev().find(|step| !step.trim().is_empty()).map_or("status is brought up to date", String::as_str));
+            let text = format!(
+                "pass {}: {}",
+                record.number,
+                record
+                    .trace
+                    .iter()
+                    .rev()
+                    .find(|step| !step.trim().is_empty())
+                    .map_or("status is brought up to date", String::as_str)
+            );
             let detail = json!({"number": record.number, "trigger": record.trigger, "trace": record.trace,
                 "plan": record.plan, "next": record.next, "outcome": record.outcome});
-            journal.push(journal.event(Lane::Operator, Kind::Reconcile, text).about(&record.object).detail(detail));
+            journal.push(
+                journal.event(Lane::Operator, Kind::Reconcile, text).about(&record.object).detail(detail),
+            );
         }
         inner.violations.extend(violations);
         if inner.passes.len() < PASSES_MAX {

@@ -31,7 +31,11 @@ fn actions() -> Vec<StepSchema> {
     vec![StepSchema::new(
         StepKind::Action,
         "redeploy",
-        named().required("from", Type::words(&["newest", "oldest"]), "which of the snapshots that can be read"),
+        named().required(
+            "from",
+            Type::words(&["newest", "oldest"]),
+            "which of the snapshots that can be read",
+        ),
         "The user looks into the storage and redeploys from a snapshot there: `initialSavepointPath` and a new \
          `savepointRedeployNonce`.",
         "redeploy: {name: app, from: newest}",
@@ -45,14 +49,22 @@ fn faults() -> Vec<StepSchema> {
             named()
                 .required("set", Type::words(&["FAILED", "RESTARTING", "FINISHED"]), "what happens to it")
                 .optional("cause", Type::Text, "message of the exception")
-                .optional("times", Type::at_least_one(), "further attempts that fail the same way; none unless said"),
+                .optional(
+                    "times",
+                    Type::at_least_one(),
+                    "further attempts that fail the same way; none unless said",
+                ),
             "The job fails for good (FAILED: every attempt), once (RESTARTING: Flink restarts it), or its sources end.",
             "job: {name: app, set: FAILED, cause: out of tape}",
         ),
         fault(
             "jobmanager",
             named()
-                .optional("do", Type::words(&["hang", "resume", "restart"]), "the process stands still, goes on, or dies")
+                .optional(
+                    "do",
+                    Type::words(&["hang", "resume", "restart"]),
+                    "the process stands still, goes on, or dies",
+                )
                 .optional("rest", rest(), "its REST server misbehaves")
                 .exactly_one(&["do", "rest"]),
             "The JobManager gets into trouble.",
@@ -81,7 +93,11 @@ fn faults() -> Vec<StepSchema> {
         ),
         fault(
             "ha",
-            named().required("delete", Type::words(&["all", "jobMaps", "clusterMap", "checkpoints"]), "what is lost"),
+            named().required(
+                "delete",
+                Type::words(&["all", "jobMaps", "clusterMap", "checkpoints"]),
+                "what is lost",
+            ),
             "HA metadata is lost: ConfigMaps, or the pointers to checkpoints inside.",
             "ha: {name: app, delete: all}",
         ),
@@ -137,16 +153,22 @@ fn checks() -> Vec<StepSchema> {
         ),
         check(
             "job-is",
-            named()
-                .required("state", Type::Text, "state in the JobManager itself")
-                .optional("within", Type::Duration, "wait for it; otherwise now"),
+            named().required("state", Type::Text, "state in the JobManager itself").optional(
+                "within",
+                Type::Duration,
+                "wait for it; otherwise now",
+            ),
             "The state of the job inside the live JobManager: ground truth.",
             "job-is: {name: app, state: RUNNING, within: 1m}",
         ),
         check(
             "starts",
             named()
-                .required("count", Type::Count, "starts by JobManagers of new Deployments, first one included")
+                .required(
+                    "count",
+                    Type::Count,
+                    "starts by JobManagers of new Deployments, first one included",
+                )
                 .optional("from", Type::words(&["nothing", "snapshot"]), "only those"),
             "How often the job was started.",
             "starts: {name: app, count: 2}",

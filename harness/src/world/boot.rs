@@ -96,9 +96,15 @@ impl World {
             api: api.clone(),
             task_manager_startup: settings.task_manager_startup(),
         };
-        let cluster = Cluster::new(api.clone(), Arc::new(ApiClock(clock)), settings.kubelet.clone(), Arc::new(programs));
+        let cluster = Cluster::new(
+            api.clone(),
+            Arc::new(ApiClock(clock)),
+            settings.kubelet.clone(),
+            Arc::new(programs),
+        );
         let mut network = Network::new(cluster.clone(), clock, journal.clone(), settings.flink_latency);
-        if sockets.is_some() {
+        if let Some(sockets) = &sockets {
+            sockets.lead_to(&cluster);
             network = network.through(Arc::new(FlinkSockets::open(cluster.clone(), clock)?));
         }
         let faults = Faults::new(journal.clone(), clock, seed, settings.api_latency);
@@ -153,9 +159,13 @@ impl World {
         self.watcher.on_change(move |change| {
             let is_foreign = !change.actor.starts_with("jobmanager");
             let labels = &change.object["metadata"]["labels"];
-            if is_foreign && change.resource.plural == "configmaps" && labels["type"] == "flink-native-kubernetes" {
+            if is_foreign
+                && change.resource.plural == "configmaps"
+                && labels["type"] == "flink-native-kubernetes"
+            {
                 let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-                let key = ClusterKey::new(&text(&change.object["metadata"]["namespace"]), &text(&labels["app"]));
+                let key =
+                    ClusterKey::new(&text(&change.object["metadata"]["namespace"]), &text(&labels["app"]));
                 if !flink.live(&key).is_empty() {
                     flink.ha_changed(&key);
                     Wake(cluster.clone()).soon();
@@ -224,7 +234,11 @@ impl World {
         });
     }
 
-    fn later(&self, span: std::time::Duration, deed: impl FnOnce(&mut Vec<OperatorProcess>) + Send + 'static) {
+    fn later(
+        &self,
+        span: std::time::Duration,
+        deed: impl FnOnce(&mut Vec<OperatorProcess>) + Send + 'static,
+    ) {
         let (clock, operators) = (self.clock, self.operators.clone());
         tokio::spawn(async move {
             clock.sleep(span).await;
@@ -236,7 +250,8 @@ impl World {
     pub async fn close(mut self) {
         self.operators().iter_mut().for_each(OperatorProcess::terminate);
         let deadline = tokio::time::Instant::now() + CLOSING_MAX;
-        while !self.operators().iter().all(OperatorProcess::is_dead) && tokio::time::Instant::now() < deadline {
+        while !self.operators().iter().all(OperatorProcess::is_dead) && tokio::time::Instant::now() < deadline
+        {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         if let Some(sockets) = self.sockets.take() {
@@ -285,9 +300,7 @@ async fn prepare(hands: &Hands) -> anyhow::Result<()> {
     for crd in drey_api::crd::crds() {
         must(hands, &crd).await?;
     }
-    let named = |api_version: &str, kind: &str, name: &str| {
-        json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}})
-    };
+    let named = |api_version: &str, kind: &str, name: &str| json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}});
     must(hands, &named("v1", "Namespace", "flink-operator")).await?;
     must(hands, &named("v1", "ServiceAccount", "flink")).await?;
     Ok(())

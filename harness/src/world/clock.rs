@@ -43,7 +43,8 @@ impl ScenarioClock {
         if self.runtime(latency) < Duration::from_millis(1) { Duration::ZERO } else { latency }
     }
 
-    fn scenario(&self, span: Duration) -> Duration {
+    /// A span of tokio's time as scenario time.
+    pub fn scenario(&self, span: Duration) -> Duration {
         if self.scale == 1.0 { span } else { span.mul_f64(self.scale) }
     }
 

@@ -189,7 +189,8 @@ impl Faults {
     /// To be told of every request that was carried out, before its answer leaves.
     pub fn carried_out(&self, request: &RequestInfo) {
         let mut inner = self.lock();
-        let is_last = |(method, path): &mut (String, String)| *method == request.method && *path == request.path;
+        let is_last =
+            |(method, path): &mut (String, String)| *method == request.method && *path == request.path;
         if !request.user.starts_with(OPERATOR_USER) || inner.dies_after.take_if(is_last).is_none() {
             return;
         }

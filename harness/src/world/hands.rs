@@ -61,7 +61,13 @@ impl Hands {
         Hands { client, namespace: namespace.to_owned() }
     }
 
-    pub async fn request(&self, method: Method, path: &str, content_type: &str, body: Vec<u8>) -> Result<Reply, NoAnswer> {
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> Result<Reply, NoAnswer> {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -72,7 +78,8 @@ impl Hands {
             .map_err(|error| NoAnswer(error.to_string()))?;
         let response = self.client.send(request).await.map_err(|error| NoAnswer(error.to_string()))?;
         let code = response.status().as_u16();
-        let bytes = response.into_body().collect_bytes().await.map_err(|error| NoAnswer(error.to_string()))?;
+        let bytes =
+            response.into_body().collect_bytes().await.map_err(|error| NoAnswer(error.to_string()))?;
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
         Ok(Reply { code, body })
@@ -116,12 +123,14 @@ impl Hands {
     pub async fn apply(&self, object: &Value) -> Result<Reply, NoAnswer> {
         let (path, name) = self.place(object)?;
         let path = format!("{path}/{name}?fieldManager=scenario&fieldValidation=Strict&force=true");
-        self.request(Method::PATCH, &path, PatchStyle::Apply.content_type(), object.to_string().into_bytes()).await
+        self.request(Method::PATCH, &path, PatchStyle::Apply.content_type(), object.to_string().into_bytes())
+            .await
     }
 
     pub async fn replace(&self, object: &Value) -> Result<Reply, NoAnswer> {
         let (path, name) = self.place(object)?;
-        self.json(Method::PUT, &format!("{path}/{name}?fieldManager=scenario&fieldValidation=Strict"), object).await
+        self.json(Method::PUT, &format!("{path}/{name}?fieldManager=scenario&fieldValidation=Strict"), object)
+            .await
     }
 
     pub async fn patch(
@@ -138,7 +147,13 @@ impl Hands {
         self.request(Method::PATCH, &path, style.content_type(), body.to_string().into_bytes()).await
     }
 
-    pub async fn delete(&self, info: &KindInfo, namespace: &str, name: &str, options: &Value) -> Result<Reply, NoAnswer> {
+    pub async fn delete(
+        &self,
+        info: &KindInfo,
+        namespace: &str,
+        name: &str,
+        options: &Value,
+    ) -> Result<Reply, NoAnswer> {
         self.json(Method::DELETE, &format!("{}/{name}", info.path(namespace)), options).await
     }
 
@@ -146,16 +161,20 @@ impl Hands {
     /// find them by discovery: the server's 404 is the answer to a misspelt one.
     fn place(&self, object: &Value) -> Result<(String, String), NoAnswer> {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let namespace = if text("/metadata/namespace").is_empty() { &self.namespace } else { text("/metadata/namespace") };
+        let namespace = if text("/metadata/namespace").is_empty() {
+            &self.namespace
+        } else {
+            text("/metadata/namespace")
+        };
         let (group, version) = text("/apiVersion").rsplit_once('/').unwrap_or(("", text("/apiVersion")));
         let known = kinds::find(text("/kind")).filter(|info| info.group == group);
         let path = match known {
-            Some(info) => info.path(namespace).replacen(
-                &format!("/{}/", info.version),
-                &format!("/{version}/"),
-                1,
-            ),
-            None => format!("/apis/{group}/{version}/namespaces/{namespace}/{}s", text("/kind").to_lowercase()),
+            Some(info) => {
+                info.path(namespace).replacen(&format!("/{}/", info.version), &format!("/{version}/"), 1)
+            }
+            None => {
+                format!("/apis/{group}/{version}/namespaces/{namespace}/{}s", text("/kind").to_lowercase())
+            }
         };
         match text("/metadata/name") {
             "" => Err(NoAnswer("the object has no metadata.name".to_owned())),

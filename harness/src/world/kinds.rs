@@ -10,11 +10,21 @@ pub struct KindInfo {
     pub is_namespaced: bool,
 }
 
-const fn kind(kind: &'static str, group: &'static str, version: &'static str, plural: &'static str) -> KindInfo {
+const fn kind(
+    kind: &'static str,
+    group: &'static str,
+    version: &'static str,
+    plural: &'static str,
+) -> KindInfo {
     KindInfo { kind, group, version, plural, is_namespaced: true }
 }
 
-const fn cluster_kind(kind: &'static str, group: &'static str, version: &'static str, plural: &'static str) -> KindInfo {
+const fn cluster_kind(
+    kind: &'static str,
+    group: &'static str,
+    version: &'static str,
+    plural: &'static str,
+) -> KindInfo {
     KindInfo { kind, group, version, plural, is_namespaced: false }
 }
 
@@ -69,7 +79,11 @@ pub fn by_plural(group: &str, plural: &str) -> Option<&'static KindInfo> {
 
 impl KindInfo {
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// The collection's path: `/apis/apps/v1/namespaces/default/deployments`.

@@ -37,7 +37,10 @@ pub enum Effect {
     Refuse,
     /// Accepted and never answered.
     Hang,
-    Respond { code: u16, body: String },
+    Respond {
+        code: u16,
+        body: String,
+    },
     /// Carried out, the answer never arrives.
     LoseReply,
 }
@@ -137,7 +140,9 @@ impl Network {
                 self.clock.sleep(by).await;
                 self.dial(&target, request, timeout).await
             }
-            Some(Effect::Refuse) => Err(TransportError::new(Unanswered::Refused, &target, "injected by the scenario")),
+            Some(Effect::Refuse) => {
+                Err(TransportError::new(Unanswered::Refused, &target, "injected by the scenario"))
+            }
             Some(Effect::Hang) => std::future::pending().await,
             Some(Effect::Respond { code, body }) => {
                 let response = http::Response::builder().status(code).body(Bytes::from(body));
@@ -181,12 +186,19 @@ impl Network {
         let at = self.clock.now();
         let cluster = cluster_of(target);
         let object = format!("FlinkDeployment/{}", cluster.rsplit('/').next().unwrap_or_default());
-        let event = self.journal.event(Lane::Operator, Kind::Call, format!("{method} {path} -> {}", shown(code)));
+        let event =
+            self.journal.event(Lane::Operator, Kind::Call, format!("{method} {path} -> {}", shown(code)));
         let detail = json!({"to": "flink", "method": method, "path": path, "code": code,
             // Looking is routine; doing, and being refused, is the story.
             "quiet": method == "GET" && (200..400).contains(&code)});
         self.journal.push(event.about(object).detail(detail));
-        self.lock().calls.push(CallRecord { at, cluster, method: method.to_owned(), path: path.to_owned(), code });
+        self.lock().calls.push(CallRecord {
+            at,
+            cluster,
+            method: method.to_owned(),
+            path: path.to_owned(),
+            code,
+        });
     }
 }
 
@@ -201,8 +213,15 @@ impl FlinkTransport for Network {
         Box::pin(async move {
             let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
             let answer = tokio::time::timeout(timeout, network.carry(target.clone(), request, timeout)).await;
-            let answer = answer.unwrap_or_else(|_| Err(TransportError::new(Unanswered::Timeout, &target, "no answer in time")));
-            network.record(&target, &method, &path, answer.as_ref().map_or(0, |response| response.status().as_u16()));
+            let answer = answer.unwrap_or_else(|_| {
+                Err(TransportError::new(Unanswered::Timeout, &target, "no answer in time"))
+            });
+            network.record(
+                &target,
+                &method,
+                &path,
+                answer.as_ref().map_or(0, |response| response.status().as_u16()),
+            );
             answer
         })
     }

@@ -108,11 +108,18 @@ impl OperatorProcess {
             let _ = stopped.await;
         });
         let (journal, name) = (blueprint.journal.clone(), identity.to_owned());
-        let task = tokio::spawn(Pausable { life: life.clone(), inner: Box::pin(async move {
-            if let Err(error) = running.await {
-                journal.push(journal.event(Lane::Operator, Kind::Note, format!("{name} ended: {error:#}")));
-            }
-        }) });
+        let task = tokio::spawn(Pausable {
+            life: life.clone(),
+            inner: Box::pin(async move {
+                if let Err(error) = running.await {
+                    journal.push(journal.event(
+                        Lane::Operator,
+                        Kind::Note,
+                        format!("{name} ended: {error:#}"),
+                    ));
+                }
+            }),
+        });
         let text = format!("{identity} starts");
         blueprint.journal.push(blueprint.journal.event(Lane::Operator, Kind::Process, text));
         OperatorProcess { identity: identity.to_owned(), life, task: task.abort_handle(), stop: Some(stop) }
@@ -194,7 +201,9 @@ impl PassObserver for Ear {
     fn lifecycle(&self, event: &Lifecycle) {
         match event {
             Lifecycle::Started => self.life.leads.store(true, Ordering::SeqCst),
-            Lifecycle::LostLease { .. } | Lifecycle::Stopped => self.life.leads.store(false, Ordering::SeqCst),
+            Lifecycle::LostLease { .. } | Lifecycle::Stopped => {
+                self.life.leads.store(false, Ordering::SeqCst)
+            }
             Lifecycle::WatchSynced { .. } | Lifecycle::WatchFailed { .. } | Lifecycle::Forgotten { .. } => {}
         }
         self.inner.lifecycle(event);

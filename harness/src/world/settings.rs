@@ -66,7 +66,8 @@ impl WorldSettings {
             operator.opt_flag("leaderElection").unwrap_or(self.operator.replicas > 1);
         if let Some(config) = operator.get("config").map(Arg::to_json) {
             let entries = config.as_object().into_iter().flatten();
-            let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let text =
+                |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             self.operator.config = entries.map(|(key, value)| (key.clone(), text(value))).collect();
         }
     }
@@ -127,16 +128,40 @@ fn node() -> NodeSpec {
 pub fn shape() -> Shape {
     let text = "how long it takes";
     let operator = Shape::new()
-        .optional("replicas", Type::Int { min: 0, max: 5 }, "operator processes; more than one elect a leader")
-        .optional("leaderElection", Type::Bool, "whether a lease is taken; on with several replicas unless said")
-        .optional("config", Type::map(Type::Scalar), "operator configuration, `kubernetes.operator.*` and Flink defaults");
+        .optional(
+            "replicas",
+            Type::Int { min: 0, max: 5 },
+            "operator processes; more than one elect a leader",
+        )
+        .optional(
+            "leaderElection",
+            Type::Bool,
+            "whether a lease is taken; on with several replicas unless said",
+        )
+        .optional(
+            "config",
+            Type::map(Type::Scalar),
+            "operator configuration, `kubernetes.operator.*` and Flink defaults",
+        );
     let kubelet = ["schedule", "imagePull", "containerStart", "termination", "gc"]
         .into_iter()
         .fold(Shape::new(), |shape, key| shape.optional(key, delay_type(), text))
         .optional("instant", Type::Bool, "all of these take no time");
     let flink_keys = [
-        "restUp", "leaderReady", "mainMethod", "jobInit", "schedule", "deploy", "restoreState", "cancel", "finish",
-        "checkpoint", "savepoint", "stop", "disposal", "shutdown",
+        "restUp",
+        "leaderReady",
+        "mainMethod",
+        "jobInit",
+        "schedule",
+        "deploy",
+        "restoreState",
+        "cancel",
+        "finish",
+        "checkpoint",
+        "savepoint",
+        "stop",
+        "disposal",
+        "shutdown",
     ];
     let flink = flink_keys
         .into_iter()
@@ -154,12 +179,15 @@ pub fn shape() -> Shape {
 }
 
 fn delay_type() -> Type {
-    let uniform = Shape::new().required("uniform", Type::list(Type::Duration), "the shortest and the longest");
+    let uniform =
+        Shape::new().required("uniform", Type::list(Type::Duration), "the shortest and the longest");
     let lognormal = Shape::new().required(
         "lognormal",
-        Shape::new()
-            .required("median", Type::Duration, "half of them take less")
-            .required("sigma", Type::Number { min: 0.0, max: 3.0 }, "spread of the logarithm"),
+        Shape::new().required("median", Type::Duration, "half of them take less").required(
+            "sigma",
+            Type::Number { min: 0.0, max: 3.0 },
+            "spread of the logarithm",
+        ),
         "many short ones and a few long ones",
     );
     let either = Shape::new()

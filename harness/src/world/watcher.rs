@@ -74,7 +74,8 @@ fn detail_of(change: &Change) -> Value {
         ChangeKind::Modified => "update",
         ChangeKind::Deleted => "delete",
     };
-    let mut detail = json!({"verb": verb, "actor": &*change.actor, "revision": change.revision, "summary": true});
+    let mut detail =
+        json!({"verb": verb, "actor": &*change.actor, "revision": change.revision, "summary": true});
     if KEPT.contains(&change.resource.plural.as_str()) {
         detail["old"] = change.old.as_deref().cloned().unwrap_or_default();
         if change.kind != ChangeKind::Deleted {
@@ -120,7 +121,13 @@ fn describe(change: &Change) -> Option<String> {
     let new = &*change.object;
     match change.resource.plural.as_str() {
         "configmaps" if new["metadata"]["name"] == "kube-root-ca.crt" => None,
-        "leases" | "endpoints" | "endpointslices" | "replicasets" | "nodes" | "namespaces" | "customresourcedefinitions"
+        "leases"
+        | "endpoints"
+        | "endpointslices"
+        | "replicasets"
+        | "nodes"
+        | "namespaces"
+        | "customresourcedefinitions"
         | "serviceaccounts" => None,
         "events" => Some(describe_event(new)).filter(|_| change.kind == ChangeKind::Added),
         "pods" => describe_pod(change.kind, old, new),
@@ -176,16 +183,19 @@ fn pod_state(pod: &Value) -> String {
         return "terminating".to_owned();
     }
     let statuses = |key: &str| status[key].as_array().cloned().unwrap_or_default();
-    let containers: Vec<Value> = statuses("initContainerStatuses").into_iter().chain(statuses("containerStatuses")).collect();
+    let containers: Vec<Value> =
+        statuses("initContainerStatuses").into_iter().chain(statuses("containerStatuses")).collect();
     let waiting = containers.iter().find_map(|container| container["state"]["waiting"]["reason"].as_str());
     let terminated = containers.iter().find_map(|container| {
         let reason = container["state"]["terminated"]["reason"].as_str()?;
         (reason != "Completed").then_some(reason)
     });
     let phase = status["phase"].as_str().unwrap_or("Pending");
-    let is_ready = status["conditions"].as_array().into_iter().flatten().any(|condition| {
-        condition["type"] == "Ready" && condition["status"] == "True"
-    });
+    let is_ready = status["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
     match (terminated.or(waiting), is_ready) {
         (Some(reason), _) => format!("{phase}, {reason}"),
         (None, true) => format!("{phase}, ready"),
@@ -244,7 +254,9 @@ fn describe_fields(old: &Value, new: &Value, pointers: &[&str]) -> Option<String
 
 /// HA metadata: which keys came and went. Values change with every lease renewal and are nobody's news.
 fn describe_keys(old: &Value, new: &Value) -> Option<String> {
-    let keys = |value: &Value| -> Vec<String> { value.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect() };
+    let keys = |value: &Value| -> Vec<String> {
+        value.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect()
+    };
     let (old, new) = (keys(old), keys(new));
     let added = new.iter().filter(|key| !old.contains(key)).map(|key| format!("+{key}"));
     let removed = old.iter().filter(|key| !new.contains(key)).map(|key| format!("-{key}"));

@@ -40,7 +40,11 @@ impl One {
 
     /// The scenario, or `None` after its problems were shown.
     pub fn scenario(&self, vocabulary: &Vocabulary) -> anyhow::Result<Option<Scenario>> {
-        anyhow::ensure!(!self.file.is_dir(), "use {}: it is a folder; name one scenario file", self.file.display());
+        anyhow::ensure!(
+            !self.file.is_dir(),
+            "use {}: it is a folder; name one scenario file",
+            self.file.display()
+        );
         let found = library::find(std::slice::from_ref(&self.file), vocabulary)?;
         if show_problems(&found)? {
             return Ok(None);
@@ -66,9 +70,10 @@ pub fn show_problems(found: &Found) -> anyhow::Result<bool> {
 pub fn show_diagnostics<'d>(problems: impl IntoIterator<Item = &'d Diagnostics>) -> io::Result<()> {
     let mut out = io::stderr();
     let paint = Paint::auto(out.is_terminal());
-    problems.into_iter().filter(|problems| !problems.is_empty()).try_for_each(|problems| {
-        out.write_all(problems.render(paint).as_bytes())
-    })
+    problems
+        .into_iter()
+        .filter(|problems| !problems.is_empty())
+        .try_for_each(|problems| out.write_all(problems.render(paint).as_bytes()))
 }
 
 /// How a path is shown in tables: without `./`.

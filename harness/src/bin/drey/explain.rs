@@ -72,12 +72,21 @@ impl Story<'_> {
     fn tell(&self, played: &Played) -> io::Result<()> {
         let mut out = io::stdout().lock();
         let scenario = &self.run.scenario;
-        writeln!(out, "{} [{}], seed {:#x}: {}", scenario.metadata.name, self.run.name(), self.seed, scenario.path.display())?;
+        writeln!(
+            out,
+            "{} [{}], seed {:#x}: {}",
+            scenario.metadata.name,
+            self.run.name(),
+            self.seed,
+            scenario.path.display()
+        )?;
         let passes = self.passes(played);
         let is_quiet = |pass: &PassRecord| pass.is_converged && !self.arguments.all;
         for stretch in passes.chunk_by(|a, b| is_quiet(a) && is_quiet(b) && a.object == b.object) {
             match stretch {
-                [first, .., last] if is_quiet(first) => self.tell_quiet(first, Some(last), stretch.len(), &mut out)?,
+                [first, .., last] if is_quiet(first) => {
+                    self.tell_quiet(first, Some(last), stretch.len(), &mut out)?
+                }
                 [only] if is_quiet(only) => self.tell_quiet(only, None, 1, &mut out)?,
                 _ => stretch.iter().try_for_each(|pass| self.tell_pass(pass, &mut out))?,
             }
@@ -86,7 +95,12 @@ impl Story<'_> {
             None => "passed".to_owned(),
             Some(failure) => format!("failed: {}", failure.expected),
         };
-        writeln!(out, "\n{} passes in {} of scenario time; the scenario {verdict}\n", passes.len(), duration::format(played.scenario_time))
+        writeln!(
+            out,
+            "\n{} passes in {} of scenario time; the scenario {verdict}\n",
+            passes.len(),
+            duration::format(played.scenario_time)
+        )
     }
 
     fn at(&self, pass: &PassRecord) -> String {
@@ -94,12 +108,22 @@ impl Story<'_> {
         duration::format_clock(Duration::try_from(since).unwrap_or_default())
     }
 
-    fn tell_quiet(&self, first: &PassRecord, last: Option<&PassRecord>, count: usize, out: &mut impl Write) -> io::Result<()> {
+    fn tell_quiet(
+        &self,
+        first: &PassRecord,
+        last: Option<&PassRecord>,
+        count: usize,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         let (number, until) = match last {
             Some(last) => (format!("{}-{}", first.number, last.number), format!(" to {}", self.at(last))),
             None => (first.number.to_string(), String::new()),
         };
-        let passes = if count == 1 { "all as it should be".to_owned() } else { format!("{count} passes, all as it should be") };
+        let passes = if count == 1 {
+            "all as it should be".to_owned()
+        } else {
+            format!("{count} passes, all as it should be")
+        };
         let next = &last.unwrap_or(first).next;
         writeln!(out, "\npass {number}  {}{until}  {}  {passes}; next {next}", self.at(first), first.object)
     }
@@ -114,7 +138,10 @@ impl Story<'_> {
         writeln!(out, "  plan     {plan}")?;
         writeln!(out, "  next     {}", pass.next)?;
         let counts = pass.counts;
-        let cost = format!("{} API reads, {} API writes, {} Flink requests", counts.api_reads, counts.api_writes, counts.flink_requests);
+        let cost = format!(
+            "{} API reads, {} API writes, {} Flink requests",
+            counts.api_reads, counts.api_writes, counts.flink_requests
+        );
         writeln!(out, "  outcome  {} ({cost})", pass.outcome)
     }
 

@@ -44,7 +44,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let mut err = io::stderr();
     let label = Paint::auto(err.is_terminal()).yellow("warning");
     for path in &stale {
-        writeln!(err, "{}: {label}: no scenario has this golden transcript; remove the file\n", path.display())?;
+        writeln!(
+            err,
+            "{}: {label}: no scenario has this golden transcript; remove the file\n",
+            path.display()
+        )?;
     }
     let errors: usize = found.problems.iter().map(Diagnostics::len).sum();
     let warnings: usize = warnings.iter().map(Diagnostics::len).sum::<usize>() + stale.len();

@@ -44,8 +44,13 @@ fn table(scenarios: &[&Scenario], with_cases: bool, out: &mut impl Write) -> io:
     let width = scenarios.iter().map(|scenario| scenario.metadata.name.len()).max().unwrap_or_default();
     for scenario in scenarios {
         let metadata = &scenario.metadata;
-        let cases = if scenario.cases.len() > 1 { format!(", {} cases", scenario.cases.len()) } else { String::new() };
-        let tags = if metadata.tags.is_empty() { String::new() } else { format!("  [{}]", metadata.tags.join(" ")) };
+        let cases = if scenario.cases.len() > 1 {
+            format!(", {} cases", scenario.cases.len())
+        } else {
+            String::new()
+        };
+        let tags =
+            if metadata.tags.is_empty() { String::new() } else { format!("  [{}]", metadata.tags.join(" ")) };
         writeln!(out, "{:width$}  {}{cases}{tags}", metadata.name, shown(&scenario.path))?;
         if !metadata.description.is_empty() {
             writeln!(out, "{:width$}  {}", "", metadata.description.trim())?;

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use drey_harness::library::{Mode, Options};
-use drey_harness::modes::cluster::{OperatorUnderTest, RemoteCluster, RemoteOptions};
+use anyhow::Context;
+use drey_harness::library::{Mode, Options, missing};
 use drey_harness::modes::check_scale;
+use drey_harness::modes::cluster::{OperatorUnderTest, RemoteCluster, RemoteOptions};
 
 #[derive(clap::Args)]
 pub struct Place {
@@ -58,6 +59,9 @@ impl Place {
     }
 
     fn connect(&self) -> anyhow::Result<RemoteCluster> {
+        if let Some(path) = self.kubeconfig.as_deref().filter(|path| !path.exists()) {
+            anyhow::bail!("{}", missing(path));
+        }
         let options = RemoteOptions {
             kubeconfig: self.kubeconfig.clone(),
             context: self.context.clone(),
@@ -65,6 +69,6 @@ impl Place {
             operator: self.operator.unwrap_or_default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(RemoteCluster::connect(&options))
+        runtime.block_on(RemoteCluster::connect(&options)).context("use the cluster")
     }
 }

@@ -70,7 +70,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let scenario = match &arguments.scenario {
         None => None,
         Some(file) => {
-            anyhow::ensure!(!file.is_dir(), "play {}: it is a folder; name one scenario file", file.display());
+            anyhow::ensure!(
+                !file.is_dir(),
+                "play {}: it is a folder; name one scenario file",
+                file.display()
+            );
             let found = library::find(std::slice::from_ref(file), &vocabulary)?;
             if show_problems(&found)? {
                 return Ok(2);
@@ -131,7 +135,12 @@ fn time_of_day() -> Timestamp {
 /// How often the world is looked at.
 const GLANCE: Duration = Duration::from_millis(100);
 
-async fn play(options: &PlayOptions, plan: Option<Plan>, vocabulary: &Vocabulary, is_quiet: bool) -> anyhow::Result<u8> {
+async fn play(
+    options: &PlayOptions,
+    plan: Option<Plan>,
+    vocabulary: &Vocabulary,
+    is_quiet: bool,
+) -> anyhow::Result<u8> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let case = plan.as_ref().map(|plan| &plan.scenario.cases[plan.case]);
     let mut ground = Playground::open(options, case, vocabulary).await?;
@@ -183,7 +192,11 @@ fn state_after(plan: &Plan) -> String {
     match plan.pause_before {
         Some(index) => {
             let step = &plan.scenario.cases[plan.case].steps[index];
-            format!("{name} stands before step {}: {}. The world is open; Ctrl-C closes it.", index + 1, step.title())
+            format!(
+                "{name} stands before step {}: {}. The world is open; Ctrl-C closes it.",
+                index + 1,
+                step.title()
+            )
         }
         None => format!("{name} passed. The world stays open; Ctrl-C closes it."),
     }
@@ -192,7 +205,10 @@ fn state_after(plan: &Plan) -> String {
 fn told(failure: &Failure) -> String {
     let at = failure.at.as_ref().map(|at| format!(" at {at}")).unwrap_or_default();
     let note = failure.note.lines().map(|line| format!("\n  {line}")).collect::<String>();
-    format!("{} failed{at}: {}{note}\nThe world stays open as it is; Ctrl-C closes it.", failure.check, failure.expected)
+    format!(
+        "{} failed{at}: {}{note}\nThe world stays open as it is; Ctrl-C closes it.",
+        failure.check, failure.expected
+    )
 }
 
 fn say(text: &str) -> io::Result<()> {
@@ -202,7 +218,11 @@ fn say(text: &str) -> io::Result<()> {
 }
 
 fn greet(ground: &Playground, options: &PlayOptions, has_scenario: bool) -> anyhow::Result<()> {
-    let mut text = format!("A cluster listens on {}. For kubectl:\n\n  export KUBECONFIG={}\n", ground.url(), ground.kubeconfig().display());
+    let mut text = format!(
+        "A cluster listens on {}. For kubectl:\n\n  export KUBECONFIG={}\n",
+        ground.url(),
+        ground.kubeconfig().display()
+    );
     if !has_scenario && options.has_operator {
         text.push_str(TRY);
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use drey_harness::library::{self, Filter, GOLDEN_SEED, Goldens, Mode, Options, ReportFolder, Run, Tally};
+use drey_harness::modes::usual_jobs;
 use drey_harness::run::vocabulary;
 use drey_language::Scenario;
 use drey_language::diagnostics::nearest;
@@ -31,7 +32,7 @@ pub struct Arguments {
     /// Decides every choice left open; the same seed gives the same run. Golden transcripts are of seed 1.
     #[arg(long, value_name = "N", default_value_t = GOLDEN_SEED, value_parser = seed)]
     seed: u64,
-    /// Runs at the same time. Default: one per core.
+    /// Runs at the same time. Default: one per core, three in loopback mode, one on a cluster.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Only what fits: words of the name, case or path, `tag:T`, `name:N`, `case:C`, `!` before what must not fit. `*`
@@ -81,10 +82,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let report = RunReport { title: arguments.title(), cases, wall: started.elapsed() };
     let shown = show.end(&report);
     let tally = Tally::of(&report, options.seed);
-    // Said before the report is written, which may fail, and even where nobody reads the lines above any more.
-    let written = folder.as_ref().map(|folder| folder.write(&report)).transpose();
+    // A report of nothing would only replace one of something.
+    let folder = folder.filter(|_| tally.has_run());
+    let written = folder.as_ref().map_or(Ok(()), |folder| folder.write(&report));
     shown?;
-    arguments.close(&tally, written?.and(folder.as_ref()))?;
+    written?;
+    arguments.close(&tally, folder.as_ref())?;
     Ok(tally.exit_code())
 }
 
@@ -105,7 +108,11 @@ impl Arguments {
             _ => Goldens::Compare,
         };
         let usual = Options::usual(self.seed);
-        self.place.fill(Options { jobs: self.jobs.map_or(usual.jobs, usize::from), goldens, ..usual })
+        self.place.fill(Options {
+            jobs: self.jobs.map_or(usual_jobs(self.place.mode), usize::from),
+            goldens,
+            ..usual
+        })
     }
 
     fn title(&self) -> String {
@@ -115,7 +122,11 @@ impl Arguments {
     /// What the filter leaves; nothing is an error that says what there is.
     fn chosen<'s>(&self, scenarios: &'s [Scenario]) -> anyhow::Result<Vec<Run<'s>>> {
         let all = library::cells(scenarios);
-        anyhow::ensure!(!all.is_empty(), "find a scenario below {}: files with `kind: Scenario` and the extension yaml are looked for", self.title());
+        anyhow::ensure!(
+            !all.is_empty(),
+            "find a scenario below {}: files with `kind: Scenario` and the extension yaml are looked for",
+            self.title()
+        );
         let runs: Vec<Run<'_>> = all.into_iter().filter(|run| self.filter.fits(run)).collect();
         anyhow::ensure!(!runs.is_empty(), "find a run that fits the filter{}", what_there_is(scenarios));
         Ok(runs)
@@ -127,6 +138,13 @@ impl Arguments {
             Format::Human => Box::new(io::stdout()),
             Format::Json => Box::new(io::stderr()),
         };
+        if !tally.has_run() {
+            writeln!(
+                io::stderr(),
+                "nothing ran: no scenario can be run in mode {}, see `modes:` in the files",
+                self.place.mode
+            )?;
+        }
         if let Some(folder) = folder {
             writeln!(out, "report: {}", folder.path().join("index.html").display())?;
         }
@@ -136,7 +154,8 @@ impl Arguments {
 }
 
 fn what_there_is(scenarios: &[Scenario]) -> String {
-    let tags: BTreeSet<&str> = scenarios.iter().flat_map(|one| &one.metadata.tags).map(String::as_str).collect();
+    let tags: BTreeSet<&str> =
+        scenarios.iter().flat_map(|one| &one.metadata.tags).map(String::as_str).collect();
     let names: Vec<&str> = scenarios.iter().map(|one| one.metadata.name.as_str()).collect();
     let mut text = format!("; `drey list` shows the {} scenarios", names.len());
     if !tags.is_empty() {

@@ -16,7 +16,8 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let vocabulary = vocabulary();
-    let schema = if arguments.fragment { vocabulary.fragment_json_schema() } else { vocabulary.json_schema() };
+    let schema =
+        if arguments.fragment { vocabulary.fragment_json_schema() } else { vocabulary.json_schema() };
     writeln!(io::stdout().lock(), "{}", serde_json::to_string_pretty(&schema)?)?;
     Ok(0)
 }

@@ -19,11 +19,19 @@ pub async fn run(context: &mut Context, step: &Step) -> Result<(), Failure> {
     match step.name.as_str() {
         "assert" => assert(context, args).await,
         "eventually" => {
-            wait_for(context, args.opt_object_ref("of"), &Condition::of(args)?, args.duration("within")?).await
+            wait_for(context, args.opt_object_ref("of"), &Condition::of(args)?, args.duration("within")?)
+                .await
         }
         "converge" => converge(context, args).await,
         "sequence" => sequence(context, args),
-        "absent" => wait_until_absent(context, args.object_ref("of")?, args.opt_duration("within").unwrap_or_default()).await,
+        "absent" => {
+            wait_until_absent(
+                context,
+                args.object_ref("of")?,
+                args.opt_duration("within").unwrap_or_default(),
+            )
+            .await
+        }
         "events" => events(context, args).await,
         "calls" => calls(context, args),
         "writes" => writes(context, args),
@@ -57,7 +65,7 @@ pub async fn wait_for(
     condition: &Condition<'_>,
     within: Duration,
 ) -> Result<(), Failure> {
-    let deadline = context.world.clock.elapsed() + within;
+    let deadline = context.deadline(within);
     loop {
         let object = look(context, of).await?;
         let mismatches = context.test(condition, object.as_ref())?;
@@ -105,7 +113,7 @@ fn changes_of(context: &Context, object: &str) -> Vec<(Event, Value)> {
 }
 
 pub async fn wait_until_absent(context: &Context, of: &ObjectRef, within: Duration) -> Result<(), Failure> {
-    let deadline = context.world.clock.elapsed() + within;
+    let deadline = context.deadline(within);
     let info = context.kind(&of.kind)?;
     loop {
         let items = context.world.hands.list(info, context.namespace_of(of)).await?;
@@ -134,7 +142,7 @@ const QUIET: Duration = Duration::from_secs(60);
 async fn converge(context: &Context, args: &Arg) -> Result<(), Failure> {
     let (within, quiet) = (args.duration("within")?, args.opt_duration("quietFor").unwrap_or(QUIET));
     let clock = context.world.clock;
-    let deadline = clock.elapsed() + within;
+    let deadline = context.deadline(within);
     let mut writes = context.world.faults.writes();
     let mut since = clock.elapsed();
     loop {
@@ -142,7 +150,8 @@ async fn converge(context: &Context, args: &Arg) -> Result<(), Failure> {
             return Ok(());
         }
         if clock.elapsed() >= deadline + quiet {
-            let text = format!("no {} without a write within {}", duration::format(quiet), duration::format(within));
+            let text =
+                format!("no {} without a write within {}", duration::format(quiet), duration::format(within));
             return Err(Failure::new(text));
         }
         super::time::advance(context, Duration::from_secs(1).min(quiet)).await?;
@@ -175,7 +184,9 @@ fn sequence(context: &Context, args: &Arg) -> Result<(), Failure> {
 }
 
 fn path_text(args: &Arg) -> Result<String, Failure> {
-    args.get("field").map(|arg| text_of(&arg.to_json())).ok_or_else(|| Failure::new("`sequence` names no field"))
+    args.get("field")
+        .map(|arg| text_of(&arg.to_json()))
+        .ok_or_else(|| Failure::new("`sequence` names no field"))
 }
 
 fn text_of(value: &Value) -> String {
@@ -202,7 +213,7 @@ async fn events(context: &Context, args: &Arg) -> Result<(), Failure> {
     let (tree, of) = (args.tree("contains")?, args.opt_object_ref("of"));
     let count = args.opt_count("count").unwrap_or(Count { min: 1, max: None });
     let within = args.opt_duration("within").unwrap_or_default();
-    let deadline = context.world.clock.elapsed() + within;
+    let deadline = context.deadline(within);
     let info = context.kind("Event")?;
     loop {
         let namespace = of.map_or(context.world.hands.namespace.as_str(), |of| context.namespace_of(of));
@@ -225,7 +236,13 @@ async fn events(context: &Context, args: &Arg) -> Result<(), Failure> {
         let left = deadline.saturating_sub(context.world.clock.elapsed());
         if left.is_zero() {
             let written = all.iter().filter(is_about).map(|event| {
-                format!("written: {} {} x{}: {}", text_of(&event["type"]), text_of(&event["reason"]), event["count"], text_of(&event["message"]))
+                format!(
+                    "written: {} {} x{}: {}",
+                    text_of(&event["type"]),
+                    text_of(&event["reason"]),
+                    event["count"],
+                    text_of(&event["message"])
+                )
             });
             let text = format!("expected {count} events like {}, found {found}", tree.to_json());
             return Err(Failure::new(text).lines(written));
@@ -242,7 +259,9 @@ fn calls(context: &Context, args: &Arg) -> Result<(), Failure> {
     let found = all.iter().filter(|call| call_fits(wanted, call)).count() as u64;
     match count.accepts(found) {
         true => Ok(()),
-        false => Err(Failure::new(format!("expected {count} calls like {}, found {found}", wanted.to_json()))),
+        false => {
+            Err(Failure::new(format!("expected {count} calls like {}, found {found}", wanted.to_json())))
+        }
     }
 }
 
@@ -259,7 +278,8 @@ fn writes(context: &Context, args: &Arg) -> Result<(), Failure> {
         event.kind == Kind::Change
             && (actor.contains(by))
             && kind.is_none_or(|info| object.starts_with(&format!("{}/", info.kind)))
-            && verb.is_none_or(|verb| detail["verb"] == verb || (verb == "patch" && detail["verb"] == "update"))
+            && verb
+                .is_none_or(|verb| detail["verb"] == verb || (verb == "patch" && detail["verb"] == "update"))
     };
     let found = context.world.journal.with(|log| log.events().iter().filter(is_wanted).count()) as u64;
     match count.accepts(found) {

@@ -56,13 +56,16 @@ async fn crash(context: &mut Context, args: &Arg) -> Result<(), Failure> {
     };
     let request = on.get("write").or(on.get("call")).map(request_match).transpose()?;
     let Some(mut request) = request else {
-        let wait = on.opt_duration("after").ok_or_else(|| Failure::new("this runner crashes at a write, a call or a time"))?;
+        let wait = on
+            .opt_duration("after")
+            .ok_or_else(|| Failure::new("this runner crashes at a write, a call or a time"))?;
         super::time::advance(context, wait).await?;
         context.world.crash_operators();
         return Ok(());
     };
     if on.has("write") && request.verbs.is_empty() {
-        request.verbs = ["create", "update", "patch", "delete", "deletecollection"].map(str::to_owned).to_vec();
+        request.verbs =
+            ["create", "update", "patch", "delete", "deletecollection"].map(str::to_owned).to_vec();
     }
     context.world.faults.add(Rule {
         name: "crashOperator".to_owned(),
@@ -166,7 +169,9 @@ fn watch(context: &Context, args: &Arg) -> Result<(), Failure> {
             context.world.faults.add(rule(Verdict::Delay(by)));
         }
         other => {
-            return Err(Failure::new(format!("this runner cannot {other} a watch; it can disconnect, drop410 and delay")));
+            return Err(Failure::new(format!(
+                "this runner cannot {other} a watch; it can disconnect, drop410 and delay"
+            )));
         }
     }
     // A running watch ends, so that the rule meets its successor.
@@ -176,12 +181,16 @@ fn watch(context: &Context, args: &Arg) -> Result<(), Failure> {
 
 fn request_match(args: &Arg) -> Result<RequestMatch, Failure> {
     let plural = |kind: &str| {
-        kinds::find(kind).map(|info| info.plural.to_owned()).ok_or_else(|| Failure::new(format!("unknown kind {kind}")))
+        kinds::find(kind)
+            .map(|info| info.plural.to_owned())
+            .ok_or_else(|| Failure::new(format!("unknown kind {kind}")))
     };
     Ok(RequestMatch {
         verbs: args.get("verb").map(Arg::texts).unwrap_or_default().into_iter().map(str::to_owned).collect(),
         resource: args.opt_text("kind").map(plural).transpose()?,
-        subresource: args.opt_text("subresource").map(|sub| if sub == "none" { String::new() } else { sub.to_owned() }),
+        subresource: args
+            .opt_text("subresource")
+            .map(|sub| if sub == "none" { String::new() } else { sub.to_owned() }),
         name: args.opt_text("name").map(str::to_owned),
         namespace: args.opt_text("namespace").map(str::to_owned),
         user: args.opt_text("by").unwrap_or(OPERATOR_USER).to_owned(),
@@ -189,7 +198,8 @@ fn request_match(args: &Arg) -> Result<RequestMatch, Failure> {
 }
 
 fn api(context: &Context, args: &Arg) -> Result<(), Failure> {
-    let request = request_match(args.get("match").ok_or_else(|| Failure::new("`api` says not which requests"))?)?;
+    let request =
+        request_match(args.get("match").ok_or_else(|| Failure::new("`api` says not which requests"))?)?;
     context.world.faults.add(Rule {
         name: "api".to_owned(),
         request,
@@ -258,7 +268,8 @@ fn hit(pods: usize) -> Result<(), Failure> {
 
 fn selector(args: &Arg) -> Result<PodSelector, Failure> {
     let select = args.get("select").ok_or_else(|| Failure::new("`pod` selects none"))?;
-    let mut selector = PodSelector { name: select.opt_text("name").map(str::to_owned), ..PodSelector::default() };
+    let mut selector =
+        PodSelector { name: select.opt_text("name").map(str::to_owned), ..PodSelector::default() };
     if let Some(component) = select.opt_text("component") {
         selector.labels.insert("component".to_owned(), component.to_owned());
     }

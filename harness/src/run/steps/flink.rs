@@ -48,7 +48,8 @@ pub async fn redeploy(context: &Context, args: &Arg) -> Result<(), Failure> {
     let object = context.world.hands.get(info, &key.namespace, &key.name).await?.unwrap_or_default();
     let nonce = object["spec"]["job"]["savepointRedeployNonce"].as_i64().unwrap_or_default() + 1;
     let patch = json!({"spec": {"job": {"initialSavepointPath": path, "savepointRedeployNonce": nonce}}});
-    let reply = context.world.hands.patch(info, &key.namespace, &key.name, None, PatchStyle::Merge, &patch).await?;
+    let reply =
+        context.world.hands.patch(info, &key.namespace, &key.name, None, PatchStyle::Merge, &patch).await?;
     match reply.is_success() {
         true => Ok(()),
         false => Err(Failure::new(format!("redeploy {key} from {path}")).line(reply.refusal())),
@@ -112,7 +113,10 @@ fn effect(rest: &Arg) -> Effect {
         Effect::LoseReply
     } else if let Some(code) = rest.opt_int("code") {
         let text = rest.opt_text("body").unwrap_or("injected by the scenario");
-        Effect::Respond { code: u16::try_from(code).unwrap_or(500), body: json!({"errors": [text]}).to_string() }
+        Effect::Respond {
+            code: u16::try_from(code).unwrap_or(500),
+            body: json!({"errors": [text]}).to_string(),
+        }
     } else {
         Effect::Refuse
     }
@@ -171,11 +175,12 @@ fn is_wanted(map: &Value, key: &ClusterKey, what: &str) -> bool {
     let name = map["metadata"]["name"].as_str().unwrap_or_default();
     let is_ha = map["metadata"]["labels"]["app"] == *key.name && name.ends_with("-config-map");
     let is_cluster_map = name.ends_with("-cluster-config-map");
-    is_ha && match what {
-        "clusterMap" => is_cluster_map,
-        "jobMaps" | "checkpoints" => !is_cluster_map,
-        _ => true,
-    }
+    is_ha
+        && match what {
+            "clusterMap" => is_cluster_map,
+            "jobMaps" | "checkpoints" => !is_cluster_map,
+            _ => true,
+        }
 }
 
 fn without_checkpoints(map: &Value) -> Value {
@@ -206,7 +211,11 @@ fn store(context: &Context, args: &Arg) -> Result<(), Failure> {
         return Err(Failure::new(format!("no snapshot has {part:?} in its path")));
     }
     for path in &paths {
-        if is_loss { storage.lose(path) } else { storage.corrupt(path) };
+        if is_loss {
+            storage.lose(path)
+        } else {
+            storage.corrupt(path)
+        };
     }
     Ok(())
 }
@@ -229,7 +238,9 @@ fn restored_from(context: &Context, args: &Arg) -> Result<(), Failure> {
     let path = start.restored_from.as_deref();
     let is_right = match is {
         "nothing" => path.is_none(),
-        "newest" => path.is_some() && start.newest.as_ref().is_none_or(|(_, progress)| start.progress >= *progress),
+        "newest" => {
+            path.is_some() && start.newest.as_ref().is_none_or(|(_, progress)| start.progress >= *progress)
+        }
         "savepoint" => path.is_some_and(|path| path.contains("savepoint-")),
         _ => path.is_some_and(|path| path.contains("chk-")),
     };
@@ -237,7 +248,10 @@ fn restored_from(context: &Context, args: &Arg) -> Result<(), Failure> {
     if is_right && has_path {
         return Ok(());
     }
-    let newest = start.newest.as_ref().map_or("nothing".to_owned(), |(path, progress)| format!("{path} (progress {progress})"));
+    let newest = start
+        .newest
+        .as_ref()
+        .map_or("nothing".to_owned(), |(path, progress)| format!("{path} (progress {progress})"));
     Err(Failure::new(format!("the job of {key} was not restored from {is}"))
         .line(format!("it was started from {} (progress {})", path.unwrap_or("empty state"), start.progress))
         .line(format!("the newest state then was {newest}")))
@@ -246,19 +260,24 @@ fn restored_from(context: &Context, args: &Arg) -> Result<(), Failure> {
 async fn job_is(context: &Context, args: &Arg) -> Result<(), Failure> {
     let (key, state) = (context.cluster(args.text("name")?), args.text("state")?);
     let within = args.opt_duration("within").unwrap_or_default();
-    let deadline = context.world.clock.elapsed() + within;
+    let deadline = context.deadline(within);
     loop {
         let facts = context.world.flink.facts(&key);
-        let states: Vec<String> =
-            facts.iter().flat_map(|(_, facts)| facts.jobs.iter().map(|job| job.state.name().to_owned())).collect();
+        let states: Vec<String> = facts
+            .iter()
+            .flat_map(|(_, facts)| facts.jobs.iter().map(|job| job.state.name().to_owned()))
+            .collect();
         if states.iter().any(|found| found == state) {
             return Ok(());
         }
         let left = deadline.saturating_sub(context.world.clock.elapsed());
         if left.is_zero() {
             let found = if states.is_empty() { "no job".to_owned() } else { states.join(", ") };
-            return Err(Failure::new(format!("the job of {key} is not {state} within {}", duration::format(within)))
-                .line(format!("found {found}")));
+            return Err(Failure::new(format!(
+                "the job of {key} is not {state} within {}",
+                duration::format(within)
+            ))
+            .line(format!("found {found}")));
         }
         context.wait_for_change(left).await;
         settle(context).await?;
@@ -278,6 +297,8 @@ fn starts(context: &Context, args: &Arg) -> Result<(), Failure> {
     if count.accepts(found) {
         return Ok(());
     }
-    let seen = starts.iter().map(|start| format!("from {}", start.restored_from.as_deref().unwrap_or("empty state")));
+    let seen = starts
+        .iter()
+        .map(|start| format!("from {}", start.restored_from.as_deref().unwrap_or("empty state")));
     Err(Failure::new(format!("the job of {key} was started {found} times, expected {count}")).lines(seen))
 }

@@ -56,7 +56,9 @@ fn judge(expect: Option<&Arg>, reply: &Reply, what: &str) -> Result<(), Failure>
     };
     let wanted = expect.to_json();
     if reply.is_success() {
-        return Err(Failure::new(format!("the server took {what}, a refusal was expected")).line(wanted.to_string()));
+        return Err(
+            Failure::new(format!("the server took {what}, a refusal was expected")).line(wanted.to_string())
+        );
     }
     let text = |key: &str| reply.body[key].as_str().unwrap_or_default();
     let mut missing = Vec::new();
@@ -81,7 +83,8 @@ fn judge(expect: Option<&Arg>, reply: &Reply, what: &str) -> Result<(), Failure>
 
 async fn patch(context: &Context, args: &Arg) -> Result<(), Failure> {
     let of = args.object_ref("of")?;
-    let styles = [("merge", PatchStyle::Merge), ("json", PatchStyle::Json), ("strategic", PatchStyle::Strategic)];
+    let styles =
+        [("merge", PatchStyle::Merge), ("json", PatchStyle::Json), ("strategic", PatchStyle::Strategic)];
     let (body, style) = styles
         .into_iter()
         .find_map(|(key, style)| Some((args.get(key)?.to_json(), style)))
@@ -126,7 +129,11 @@ async fn external_write(context: &Context, args: &Arg) -> Result<(), Failure> {
     }
     if args.has("status") {
         let body = json!({"status": json_of(args, "status")});
-        judge(None, &send_patch(context, of, Some("status"), PatchStyle::Merge, &body).await?, &of.to_string())?;
+        judge(
+            None,
+            &send_patch(context, of, Some("status"), PatchStyle::Merge, &body).await?,
+            &of.to_string(),
+        )?;
     }
     Ok(())
 }
@@ -189,13 +196,16 @@ async fn snapshot(context: &Context, step: &Step) -> Result<(), Failure> {
     }
     let text = serde_saphyr::to_string(&object).map_err(|error| Failure::new(error.to_string()))?;
     if std::env::var_os("DREY_BLESS").is_some() {
-        return std::fs::write(file, text).map_err(|error| Failure::new(format!("write {}: {error}", file.display())));
+        return std::fs::write(file, text)
+            .map_err(|error| Failure::new(format!("write {}: {error}", file.display())));
     }
-    let golden = std::fs::read_to_string(file)
-        .map_err(|error| Failure::new(format!("read {}: {error}; run with DREY_BLESS=1 to write it", file.display())))?;
+    let golden = std::fs::read_to_string(file).map_err(|error| {
+        Failure::new(format!("read {}: {error}; run with DREY_BLESS=1 to write it", file.display()))
+    })?;
     match golden == text {
         true => Ok(()),
-        false => Err(Failure::new(format!("{of} differs from {}", file.display())).lines(text.lines().map(str::to_owned))),
+        false => Err(Failure::new(format!("{of} differs from {}", file.display()))
+            .lines(text.lines().map(str::to_owned))),
     }
 }
 

@@ -24,7 +24,10 @@ pub async fn run(context: &mut Context, step: &Step) -> Result<(), Failure> {
         }
         "at" => {
             let at = step.args.get("time").map(Arg::to_json).unwrap_or_default();
-            let at = step.args.clock_time("time").map_err(|_| Failure::new(format!("`at` needs a time, not {at}")))?;
+            let at = step
+                .args
+                .clock_time("time")
+                .map_err(|_| Failure::new(format!("`at` needs a time, not {at}")))?;
             let left = at.saturating_sub(context.world.clock.elapsed());
             super::time::advance(context, left).await?;
             run_all(context, step.steps("steps")).await

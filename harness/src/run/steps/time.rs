@@ -13,7 +13,13 @@ pub async fn run(context: &mut Context, step: &Step) -> Result<(), Failure> {
         ("advance", ArgValue::Duration(span)) => advance(context, *span).await,
         ("advanceUntil", _) => {
             let within = step.args.duration("max")?;
-            super::checks::wait_for(context, step.args.opt_object_ref("of"), &Condition::of(&step.args)?, within).await
+            super::checks::wait_for(
+                context,
+                step.args.opt_object_ref("of"),
+                &Condition::of(&step.args)?,
+                within,
+            )
+            .await
         }
         _ => Err(unknown(step)),
     }

@@ -48,7 +48,12 @@ pub struct Launch {
 }
 
 impl JobManagerProcess {
-    pub fn start(launch: Launch, start: &ProcessStart, api: LocalClient, world: FlinkWorld) -> JobManagerProcess {
+    pub fn start(
+        launch: Launch,
+        start: &ProcessStart,
+        api: LocalClient,
+        world: FlinkWorld,
+    ) -> JobManagerProcess {
         let ha = launch.options.ha.clone();
         let (cluster, effects) = Cluster::start(launch.options);
         let mut process = JobManager {
@@ -111,7 +116,12 @@ impl Process for JobManagerProcess {
         }
     }
 
-    fn http(&mut self, port: u16, request: &http::Request<Bytes>, now: Timestamp) -> Option<http::Response<Bytes>> {
+    fn http(
+        &mut self,
+        port: u16,
+        request: &http::Request<Bytes>,
+        now: Timestamp,
+    ) -> Option<http::Response<Bytes>> {
         let mut process = self.lock();
         process.advance(now);
         if port != REST_PORT || !process.cluster.listens() {
@@ -208,14 +218,16 @@ impl JobManager {
             let pod = task_manager_pod::build(&self.start, &self.key, &self.deployment, name);
             if let Err(status) = self.api.create(&Resource::core("pods"), &self.key.namespace, pod) {
                 // A refused pod (quota, admission) is what Flink logs and asks for again later.
-                self.outbox.push(ProcessEvent::Log(format!("could not create pod {name}: {}", status.message)));
+                self.outbox
+                    .push(ProcessEvent::Log(format!("could not create pod {name}: {}", status.message)));
             }
         }
     }
 
     fn delete(&mut self, resource: &Resource, name: &str) {
         // Not found is what was wanted; any other refusal leaves the object to its owner.
-        let _ = self.api.delete(resource, &self.key.namespace, name, &json!({"propagationPolicy": "Background"}));
+        let _ =
+            self.api.delete(resource, &self.key.namespace, name, &json!({"propagationPolicy": "Background"}));
     }
 
     fn tell(&mut self, fact: JobFact) {
@@ -224,7 +236,6 @@ impl JobManager {
         let (cluster, pod) = (self.key.clone(), self.pod.clone());
         self.world.tell(&Started { cluster, pod, deployment: self.deployment.clone(), fact });
     }
-
 }
 
 fn deployments() -> Resource {
@@ -242,8 +253,12 @@ fn describe(fact: &JobFact) -> String {
             format!("job restarts from {path} (progress {progress}, repeats {lost})")
         }
         JobFact::State { state, .. } => format!("job is {}", state.name()),
-        JobFact::Stopped { state, progress, .. } => format!("job ends {} (progress {progress})", state.name()),
-        JobFact::Checkpoint { id, progress, .. } => format!("checkpoint {id} completed (progress {progress})"),
+        JobFact::Stopped { state, progress, .. } => {
+            format!("job ends {} (progress {progress})", state.name())
+        }
+        JobFact::Checkpoint { id, progress, .. } => {
+            format!("checkpoint {id} completed (progress {progress})")
+        }
         JobFact::Savepoint { id, path, progress, .. } => {
             format!("savepoint {id} completed at {path} (progress {progress})")
         }

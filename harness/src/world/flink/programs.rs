@@ -58,12 +58,24 @@ impl FlinkPrograms {
         };
         let text = format!("JobManager process {attempt} starts in pod {}", start.pod_name);
         self.world.journal.note(Lane::Flink, Kind::Process, &format!("FlinkDeployment/{}", key.name), text);
-        JobManagerProcess::start(Launch { deployment: deployment_of(&api, start), key, has_ha, options }, start, api, self.world.clone())
+        JobManagerProcess::start(
+            Launch { deployment: deployment_of(&api, start), key, has_ha, options },
+            start,
+            api,
+            self.world.clone(),
+        )
     }
 
     fn task_manager(&self, start: &ProcessStart, line: &str) -> TaskManagerProcess {
-        let slots = argument(line, "taskmanager.numberOfTaskSlots").and_then(|text| text.parse().ok()).unwrap_or(1);
-        TaskManagerProcess::start(self.world.clone(), self.key(start), slots, self.task_manager_startup, start)
+        let slots =
+            argument(line, "taskmanager.numberOfTaskSlots").and_then(|text| text.parse().ok()).unwrap_or(1);
+        TaskManagerProcess::start(
+            self.world.clone(),
+            self.key(start),
+            slots,
+            self.task_manager_startup,
+            start,
+        )
     }
 
     fn key(&self, start: &ProcessStart) -> ClusterKey {
@@ -84,7 +96,9 @@ fn deployment_of(api: &LocalClient, start: &ProcessStart) -> String {
 
 fn has_ha(conf: &BTreeMap<String, String>) -> bool {
     let kind = conf.get("high-availability.type").or(conf.get("high-availability"));
-    kind.is_some_and(|kind| kind.eq_ignore_ascii_case("kubernetes") || kind.ends_with("KubernetesHaServicesFactory"))
+    kind.is_some_and(|kind| {
+        kind.eq_ignore_ascii_case("kubernetes") || kind.ends_with("KubernetesHaServicesFactory")
+    })
 }
 
 /// The image decides which Flink runs; where its tag says nothing, what the operator was told does.
@@ -122,7 +136,10 @@ mod tests {
     fn the_image_names_the_version_and_the_spec_helps_out() {
         let check = |image: &str, told: Option<&str>, expected: &str| {
             let entries = told.map(|text| ("$internal.flink.version".to_owned(), text.to_owned()));
-            let conf = configuration::Configuration { entries: entries.into_iter().collect(), is_nested_file: false };
+            let conf = configuration::Configuration {
+                entries: entries.into_iter().collect(),
+                is_nested_file: false,
+            };
             assert_eq!(version(image, &conf).to_string(), expected, "{image} told {told:?}");
         };
         check("flink:1.18", Some("v1_20"), "1.18.1");

@@ -23,7 +23,13 @@ pub struct TaskManagerProcess {
 }
 
 impl TaskManagerProcess {
-    pub fn start(world: FlinkWorld, key: ClusterKey, slots: u32, startup: SignedDuration, start: &ProcessStart) -> Self {
+    pub fn start(
+        world: FlinkWorld,
+        key: ClusterKey,
+        slots: u32,
+        startup: SignedDuration,
+        start: &ProcessStart,
+    ) -> Self {
         let id = start.pod_name.clone();
         let registers = Some(start.now + startup);
         TaskManagerProcess { world, key, id, slots, registers, is_over: false }
@@ -60,7 +66,12 @@ impl Process for TaskManagerProcess {
         if self.is_over { None } else { self.registers }
     }
 
-    fn http(&mut self, _port: u16, _request: &http::Request<Bytes>, _now: Timestamp) -> Option<http::Response<Bytes>> {
+    fn http(
+        &mut self,
+        _port: u16,
+        _request: &http::Request<Bytes>,
+        _now: Timestamp,
+    ) -> Option<http::Response<Bytes>> {
         None
     }
 

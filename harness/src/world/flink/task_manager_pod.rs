@@ -25,7 +25,8 @@ pub fn build(start: &ProcessStart, key: &ClusterKey, owner: &str, name: &str) ->
     metadata.insert("ownerReferences".into(), json!([owner]));
     let spec = object(&mut pod, "spec");
     spec.insert("restartPolicy".into(), json!("Never"));
-    let account = conf.get("kubernetes.taskmanager.service-account").or(conf.get("kubernetes.service-account"));
+    let account =
+        conf.get("kubernetes.taskmanager.service-account").or(conf.get("kubernetes.service-account"));
     if let Some(account) = account {
         spec.insert("serviceAccountName".into(), json!(account));
     }
@@ -44,7 +45,11 @@ fn template(start: &ProcessStart) -> Value {
         "spec": tree.get("spec").filter(|s| s.is_object()).cloned().unwrap_or_else(|| json!({}))})
 }
 
-fn main_container(start: &ProcessStart, conf: &std::collections::BTreeMap<String, String>, name: &str) -> Value {
+fn main_container(
+    start: &ProcessStart,
+    conf: &std::collections::BTreeMap<String, String>,
+    name: &str,
+) -> Value {
     let memory = conf.get("taskmanager.memory.process.size").map(|size| quantity(size));
     let cpu = conf.get("kubernetes.taskmanager.cpu.amount").or(conf.get("kubernetes.taskmanager.cpu"));
     let mut resources = Map::new();
