@@ -44,6 +44,10 @@ pub fn observe(p: &mut Pass) -> Flow<Sight> {
 /// 3.4: an older error is over once the deployment is stable again (B40).
 fn clear_error(p: &mut Pass) {
     use drey_api::{FlinkJobState, JobManagerDeploymentStatus};
+    // A stop that failed is tried again: until then its error is what keeps the upgrade from being done.
+    if matches!(p.memo.stop_failed, Some((generation, _)) if generation == p.generation) {
+        return;
+    }
     let healthy = p.jm() == JobManagerDeploymentStatus::Ready && p.job_state() != Some(FlinkJobState::Failed);
     if healthy
         && p.status.reconciliation_status.is_stable()

@@ -51,8 +51,6 @@ fn with_savepoint(p: &mut Pass) -> Flow {
         && p.now < at
     {
         p.note("4.1", "the last attempt to stop failed: the next one waits");
-        // Still true, although the job itself is healthy; said by this pass or by an earlier one.
-        p.status.error = p.status.error.take().or_else(|| p.before.error.clone());
         let wait = Duration::try_from(at.duration_since(p.now)).unwrap_or_default();
         return p.after(wait.max(pace::SOONEST), "the next attempt to stop with a savepoint");
     }
