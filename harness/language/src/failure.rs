@@ -97,8 +97,8 @@ pub fn render(failure: &Failure, case: &CaseReport, paint: Paint) -> String {
     for fault in active_faults(&case.events, failure.t) {
         line("active fault", &fault.text(case.start, failure));
     }
-    for note in failure.note.lines() {
-        line("note", note);
+    for (index, note) in failure.note.lines().enumerate() {
+        line(if index == 0 { "note" } else { "" }, note);
     }
     line("replay", &case.replay);
     out

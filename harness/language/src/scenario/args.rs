@@ -105,6 +105,8 @@ pub enum ArgValue {
 #[derive(Clone, Debug)]
 pub struct Manifest {
     pub path: PathBuf,
+    /// The path as the scenario gives it: how reports call it, the same wherever the command was started.
+    pub written: String,
     pub objects: Vec<Value>,
 }
 
@@ -276,7 +278,7 @@ impl Arg {
             ArgValue::Cel(e) => Value::from(e.source()),
             ArgValue::Tree(t) => t.to_json(),
             ArgValue::Object(v) | ArgValue::Any(v) => v.clone(),
-            ArgValue::Manifest(m) => Value::from(m.path.display().to_string()),
+            ArgValue::Manifest(m) => Value::from(m.written.as_str()),
             ArgValue::File(p) => Value::from(p.display().to_string()),
             ArgValue::Count(c) => Value::from(c.to_string()),
             ArgValue::Steps(steps) => Value::from(format!("{} steps", steps.len())),

@@ -155,6 +155,6 @@ impl Checker<'_, '_> {
             self.report(problem);
             return None;
         }
-        Some(Manifest { path, objects })
+        Some(Manifest { path, written: text.to_owned(), objects })
     }
 }

@@ -65,8 +65,7 @@ fn a_long_history_is_cut_in_the_middle() {
         event: Some(40),
     };
     let text = render(&failure, &report, Paint::Plain);
-    for part in
-        ["S0", "(29 more values)", "S39", "broken by: 00:00:40 api Pod/a changed", "note: second line"]
+    for part in ["S0", "(29 more values)", "S39", "broken by: 00:00:40 api Pod/a changed", "note: first line"]
     {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }

@@ -1,0 +1,6 @@
+//! Stands for a crate of yours: manifests and scenarios are what it ships, `cargo test` is how they are checked.
+//!
+//! - `tests/scenarios.rs`: every scenario below `scenarios/` is a test of its own.
+//! - `tests/by_hand.rs`: one scenario from a test you write yourself.
+//!
+//! docs/cargo-test.md explains both.

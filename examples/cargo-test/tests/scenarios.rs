@@ -1,0 +1,3 @@
+//! Every scenario below `scenarios/` is a test of its own, one per case.
+
+drey_harness::scenarios!("scenarios");
