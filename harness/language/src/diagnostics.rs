@@ -82,6 +82,16 @@ impl Diagnostic {
         self
     }
 
+    /// What to do: as the rule says, else what follows from the spellings that are valid.
+    fn next_step(&self) -> Option<String> {
+        let from_spelling = || match (&self.nearest, self.allowed.is_empty()) {
+            (Some(nearest), _) => Some(format!("write `{nearest}` if that is what you mean")),
+            (None, false) => Some("use one of the allowed spellings".to_owned()),
+            (None, true) => None,
+        };
+        self.help.clone().or_else(from_spelling)
+    }
+
     /// `file:line:column: error: message`, the source line with a caret, then the details.
     pub fn render(&self, paint: Paint) -> String {
         let label = match self.severity {
@@ -108,8 +118,8 @@ impl Diagnostic {
         if let Some(case) = &self.case {
             line("case", case);
         }
-        if let Some(help) = &self.help {
-            line("next", help);
+        if let Some(next) = self.next_step() {
+            line("next", &next);
         }
         out
     }
