@@ -44,6 +44,20 @@ pub fn managed(p: &mut Pass) -> Flow {
     Ok(())
 }
 
+/// Parts of a valid spec that this version does not act on. The user is told when they appear, and the job is none the
+/// worse for them.
+pub fn tell_what_is_ignored(p: &mut Pass) {
+    let ignored = [
+        (p.spec.ingress.is_some(), "spec.ingress: create the Ingress yourself, the job is deployed without it"),
+        (p.configs.deploy.autoscaler, "job.autoscaler.enabled: the job keeps the parallelism of its spec"),
+    ];
+    let texts: Vec<&str> = ignored.into_iter().filter(|(given, _)| *given).map(|(_, text)| text).collect();
+    if !texts.is_empty() {
+        let text = format!("not managed by this version of the operator: {}", texts.join("; "));
+        p.event_once(EventKind::Warning, Component::Operator, "NotManaged", &text);
+    }
+}
+
 /// The stored specs. One that cannot be read means that what runs is unknown: nothing is touched.
 pub fn load(p: &mut Pass) -> Flow {
     let Some(text) = p.status.reconciliation_status.last_reconciled_spec.clone() else { return Ok(()) };

@@ -103,5 +103,6 @@ fn run(p: &mut Pass) -> Flow {
     }
     let sight = observe::observe(p)?;
     validation::validate(p)?;
+    gate::tell_what_is_ignored(p);
     upgrade::reconcile(p, &sight)
 }

@@ -55,6 +55,7 @@ pub struct Settings {
     pub user_job_id: Option<String>,
     pub ha_storage_dir: Option<String>,
     pub task_managers: i64,
+    pub autoscaler: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -102,6 +103,7 @@ impl Settings {
             history_max_age: conf.value(keys::SAVEPOINT_HISTORY_MAX_AGE),
             user_job_id: text(USER_JOB_ID),
             ha_storage_dir: text(keys::HA_STORAGE_DIR),
+            autoscaler: conf.value(keys::AUTOSCALER_ENABLED),
             task_managers: conf.value(keys::PARALLELISM).max(0).saturating_add(slots - 1) / slots,
         }
     }

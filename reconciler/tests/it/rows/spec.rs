@@ -137,3 +137,19 @@ fn quirk_an_unsupported_version_on_a_running_job_keeps_the_job_in_view() {
     assert_eq!(world.status().job_status.state, Some(FlinkJobState::Restarting));
     assert_eq!(world.starts.len(), 1);
 }
+
+#[test]
+fn what_is_not_managed_is_said_once_and_costs_nothing() {
+    let ingress = json!({"ingress": {"template": "{{name}}.example.com"}});
+    let autoscaler = json!({"flinkConfiguration": {"job.autoscaler.enabled": "true"}});
+    for (change, text) in [(ingress, "spec.ingress"), (autoscaler, "job.autoscaler.enabled")] {
+        let mut world = stable(change);
+        world.for_a_while(secs(300));
+        bump(&mut world);
+        world.until(SOON, "upgraded", |w| w.starts.len() == 2);
+        running(&mut world);
+        assert_eq!(count(&world, "NotManaged"), 1);
+        assert!(world.events.iter().any(|e| e.reason == "NotManaged" && e.message.contains(text)));
+        assert_eq!(world.status().error, None);
+    }
+}
