@@ -48,7 +48,10 @@ pub fn managed(p: &mut Pass) -> Flow {
 /// worse for them.
 pub fn tell_what_is_ignored(p: &mut Pass) {
     let ignored = [
-        (p.spec.ingress.is_some(), "spec.ingress: create the Ingress yourself, the job is deployed without it"),
+        (
+            p.spec.ingress.is_some(),
+            "spec.ingress: create the Ingress yourself, the job is deployed without it",
+        ),
         (p.configs.deploy.autoscaler, "job.autoscaler.enabled: the job keeps the parallelism of its spec"),
     ];
     let texts: Vec<&str> = ignored.into_iter().filter(|(given, _)| *given).map(|(_, text)| text).collect();
