@@ -20,28 +20,32 @@ pub(super) fn steps() -> Vec<StepSchema> {
                     Type::words(&["beforeSend", "acceptedReplyLost", "afterReply"]),
                     "which side of the write; `afterReply` unless said",
                 )
-                .optional("restartAfter", Type::Duration, "`5s` unless said")
+                .optional(
+                    "restartAfter",
+                    Type::Duration,
+                    "`5s` unless said; the steps that follow go on meanwhile",
+                )
                 .at_most_one(&["on", "everyWrite"]),
-            "The operator process dies and comes back with empty memory.",
+            "The operator process dies and comes back with empty memory. Of several, the leader.",
             "crashOperator: {on: {write: {verb: update, kind: Deployment, subresource: status}, nth: 2}, at: acceptedReplyLost}",
         ),
         step(
             "pauseOperator",
-            Shape::new().required("for", Type::Duration, "how long").optional(
-                "on",
-                trigger(),
-                "the moment; at once unless said",
-            ),
-            "The operator process stands still, as under a stop-the-world pause.",
+            Shape::new()
+                .required("for", Type::Duration, "how long; the steps that follow go on meanwhile")
+                .optional("on", trigger(), "the moment; at once unless said"),
+            "The operator process stands still, as under a stop-the-world pause. Of several, the leader.",
             "pauseOperator: {for: 2m}",
         ),
         step(
             "secondOperator",
-            Shape::new().required("for", Type::Duration, "how long both run").optional(
-                "lease",
-                Type::words(&["held", "expired", "ignored"]),
-                "what the second finds; `held` unless said",
-            ),
+            Shape::new()
+                .required("for", Type::Duration, "how long both run; the steps that follow go on meanwhile")
+                .optional(
+                    "lease",
+                    Type::words(&["held", "expired", "ignored"]),
+                    "what the second finds; `held` unless said",
+                ),
             "A second instance of the operator starts beside the first.",
             "secondOperator: {for: 30s, lease: expired}",
         ),
