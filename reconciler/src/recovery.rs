@@ -14,6 +14,11 @@ use drey_api::constants::LAST_STATE_SAVEPOINT_PATH;
 use drey_api::{FlinkJobState, JobManagerDeploymentStatus, JobState, ReconciliationState, UpgradeMode};
 use std::time::Duration;
 
+/// QUIRK left behind: there it just stays missing, which looks as if somebody would still do something about it.
+const WITHOUT_HA: &str = "JobManager deployment is missing, and without high availability it is not known where its \
+                          newest state is. Manual restore required. To start from a savepoint or a retained \
+                          checkpoint, set its path as job.initialSavepointPath and a new job.savepointRedeployNonce.";
+
 /// 5.3.1: a FAILED job starts again from its last checkpoint, or from nothing if that is what the mode says.
 pub fn restart_failed(p: &mut Pass) -> Flow {
     if p.job_state() != Some(FlinkJobState::Failed)
@@ -72,8 +77,8 @@ pub fn recover(p: &mut Pass) -> Flow {
     }
     let ha = p.configs.observe.ha.is_activated();
     if !ha && p.upgrade_mode().is_stateful() {
-        p.note("5.2", "the JobManager is gone; without HA its newest state is unknown: nothing is started");
-        say_missing(p);
+        let message = WITHOUT_HA.to_owned();
+        crate::upgrade::refuse(p, &choose::Refusal { rule: "5.2", reason: "RestoreFailed", message });
         return Ok(());
     }
     match cluster(p.o) {
@@ -83,17 +88,20 @@ pub fn recover(p: &mut Pass) -> Flow {
         }
     }
     p.note("5.2", "the JobManager is gone and is started again");
-    p.event_once(EventKind::Warning, Component::Job, "RecoverDeployment", "Recovering lost deployment");
     if !ha {
+        say_recovering(p);
         return restart(p, UpgradeMode::Stateless);
     }
     if let Some(deployed) = p.deployed_spec() {
         p.spec = deployed;
         p.load_configs();
     }
-    let flow = restore::recover_from_ha(p);
-    p.memo.reported.remove("RecoverDeployment");
-    flow
+    restore::recover_from_ha(p)
+}
+
+/// Said when it is done: a deployment that cannot be recovered is not being recovered in every pass.
+pub fn say_recovering(p: &mut Pass) {
+    p.event(EventKind::Warning, Component::Job, "RecoverDeployment", "Recovering lost deployment");
 }
 
 /// It stays missing, and that stays visible.

@@ -13,6 +13,7 @@ use crate::health;
 use crate::ids;
 use crate::observation::Seen;
 use crate::pass::{Flow, Pass};
+use crate::recovery;
 use crate::rollback;
 use crate::settings::Ha;
 use drey_api::constants::LAST_STATE_SAVEPOINT_PATH;
@@ -151,6 +152,7 @@ pub fn recover_from_ha(p: &mut Pass) -> Flow {
     let Some(start) = start(p)? else {
         return p.after(p.policy.reconcile_interval(), "the job cannot be restored");
     };
+    recovery::say_recovering(p);
     let job_id = job_id(p, true);
     p.status.job_status.job_id = Some(job_id);
     note_source(p, &start.restore);

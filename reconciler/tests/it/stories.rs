@@ -140,6 +140,7 @@ fn t64_without_metadata_nothing_is_started() {
     assert_eq!(world.starts.len(), 1);
     assert_eq!(world.lifecycle(), Some(LifecycleState::Failed));
     assert_eq!(world.reasons().iter().filter(|reason| **reason == "RestoreFailed").count(), 1);
+    assert!(!world.reasons().contains(&"RecoverDeployment"), "nothing is being recovered");
 }
 
 #[test]

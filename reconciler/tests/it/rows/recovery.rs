@@ -37,6 +37,9 @@ fn t64_b33_stateless_without_ha_is_recovered_stateful_is_not() {
         world.kill_deployment();
         world.for_a_while(secs(120));
         assert_eq!(world.starts.len(), expected, "{mode}");
+        let (failed, told) =
+            (world.lifecycle() == Some(LifecycleState::Failed), count(&world, "RestoreFailed"));
+        assert_eq!((failed, told), if expected == 1 { (true, 1) } else { (false, 0) }, "{mode}");
     }
 }
 
@@ -252,4 +255,26 @@ fn t80_rollback_switched_on_in_the_live_spec_counts_at_once() {
     assert_eq!(count(&world, "Rollback"), 0);
     world.edit(|spec| spec.flink_configuration.set("kubernetes.operator.deployment.rollback.enabled", true));
     world.until(SOON, "ROLLED_BACK", |w| w.lifecycle() == Some(LifecycleState::RolledBack));
+}
+
+#[test]
+fn trouble_of_the_api_server_is_waited_out_and_told_when_one_request_keeps_failing() {
+    let world = stable(json!({}));
+    let check = |action: ActionKind, code: u16, failures: u32, told: bool| {
+        let mut o = world.observation();
+        o.memo.failures = failures;
+        let error = ActionError::Kube { code, reason: "X".into(), message: "y".into() };
+        o.failure = Some(ActionFailure { action, error });
+        let decision = decide(&o, &world.policy, world.now);
+        assert_eq!(decision.status.error.is_some(), told, "{action:?} {code} after {failures}");
+        let Next::After(wait, _) = decision.next else { panic!("{:?}", decision.next) };
+        assert!(told || wait <= Duration::from_secs(10), "{wait:?}");
+    };
+    for code in [429, 500, 503, 504] {
+        check(ActionKind::CreateCluster, code, 0, false);
+        check(ActionKind::CreateCluster, code, 6, true);
+        check(ActionKind::PersistStatus, code, 100, false);
+    }
+    check(ActionKind::CreateCluster, 403, 0, true);
+    check(ActionKind::PersistStatus, 422, 0, true);
 }
