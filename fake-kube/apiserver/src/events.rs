@@ -18,6 +18,11 @@ pub(crate) fn is_view(def: &Definition) -> bool {
     def.group == "events.k8s.io" && def.plural == "events"
 }
 
+/// Whether objects of `def` are stored in a form of their own.
+pub(crate) fn is_converted(def: &Definition) -> bool {
+    is_view(def) || def.is("", "events")
+}
+
 /// The stored form of what a client sent to `def`.
 pub(crate) fn to_storage(def: &Definition, mut value: Value) -> Value {
     if is_view(def) {

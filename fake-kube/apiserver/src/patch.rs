@@ -61,7 +61,7 @@ impl State {
         if !version.is_empty() && version != "0" && version != meta::text(&current, "resourceVersion") {
             check_version(call, version, &live)?;
         }
-        self.update(call, &live, new, Origin::Patch)
+        self.update(call, &live, current, new, Origin::Patch)
     }
 
     /// The object after the patch, before any check of it.
@@ -193,27 +193,34 @@ impl State {
         // to an object that is not there.
         meta::remove(&mut applied, "namespace");
         meta::remove(&mut applied, "resourceVersion");
+        let uid = meta::uid(&applied).to_owned();
         let current = live.as_ref().map(|l| self.view(&def, &l.value));
         let force = call.options.force.unwrap_or(false);
         let mut merged =
-            managed::apply(def.schema(), current.as_ref(), &applied, &call.record(&api_version), force)
+            managed::apply_owned(def.schema(), current.clone(), applied, &call.record(&api_version), force)
                 .map_err(apply_failed)?;
         // After ownership is settled: it names the fields as they were sent (case ssa-secret).
         crate::strategy::convert(&def, &mut merged);
-        match live {
-            Some(live) => self.apply_update(call, &live, merged),
-            None => self.apply_create(call, merged, &applied),
+        match (live, current) {
+            (Some(live), Some(current)) => self.apply_update(call, &live, current, merged),
+            _ => self.apply_create(call, merged, &uid),
         }
     }
 
-    fn apply_update(&mut self, call: &mut Call, live: &Arc<Stored>, mut merged: Value) -> Result<Answer> {
+    fn apply_update(
+        &mut self,
+        call: &mut Call,
+        live: &Arc<Stored>,
+        current: Value,
+        mut merged: Value,
+    ) -> Result<Answer> {
         call.def.schema().default(&mut merged);
-        self.update(call, live, merged, Origin::Apply)
+        self.update(call, live, current, merged, Origin::Apply)
     }
 
-    fn apply_create(&mut self, call: &mut Call, mut merged: Value, applied: &Value) -> Result<Answer> {
-        if !meta::uid(applied).is_empty() {
-            let cause = Cause::invalid("metadata.uid", &json!(meta::uid(applied)), "field is immutable");
+    fn apply_create(&mut self, call: &mut Call, mut merged: Value, uid: &str) -> Result<Answer> {
+        if !uid.is_empty() {
+            let cause = Cause::invalid("metadata.uid", &json!(uid), "field is immutable");
             return Err(Status::invalid(&call.def, &call.name, vec![cause]));
         }
         call.check_namespace(&mut merged)?;

@@ -101,7 +101,8 @@ impl State {
         new: Value,
         paths: &Paths,
     ) -> Result<Answer> {
-        match self.update(call, live, new, Origin::Patch)? {
+        let old = self.view(&call.def, &live.value);
+        match self.update(call, live, old, new, Origin::Patch)? {
             Answer::Object { object, .. } => {
                 Ok(Answer::Value { code: 200, value: scale_of(call, paths, object.value()) })
             }

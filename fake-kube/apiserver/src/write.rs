@@ -390,19 +390,20 @@ impl State {
         } else {
             check_version(call, version, &live)?;
         }
-        self.update(call, &live, new, Origin::Put)
+        let old = self.view(&call.def, &live.value);
+        self.update(call, &live, old, new, Origin::Put)
     }
 
-    /// Makes `new` the state of an object that exists, or refuses.
+    /// Makes `new` the state of an object that exists, or refuses. `old` is the live object as this version shows it.
     pub(crate) fn update(
         &mut self,
         call: &mut Call,
         live: &Arc<Stored>,
+        old: Value,
         mut new: Value,
         origin: Origin,
     ) -> Result<Answer> {
         let def = call.def.clone();
-        let old = self.view(&def, &live.value);
         self.restore_metadata(call, &mut new, &old, live, origin)?;
         let api_version = def.api_version();
         match call.subresource.as_str() {
@@ -427,10 +428,11 @@ impl State {
         let mut causes = validate::scale(&def, &new);
         causes.extend(validate::update(&new, &old));
         call.check_schema(&new, Some(&old), &mut causes);
-        let (new_stored, old_stored) = (events::to_storage(&def, new.clone()), &*live.value);
-        causes.extend(rules::of_kind(&def, &call.subresource, &new_stored, Some(old_stored)));
+        let converted = events::is_converted(&def).then(|| events::to_storage(&def, new.clone()));
+        let judged = converted.as_ref().unwrap_or(&new);
+        causes.extend(rules::of_kind(&def, &call.subresource, judged, Some(&live.value)));
         self.refuse_invalid(call, &new, causes)?;
-        let new = storage_version(self, &def, new_stored);
+        let new = storage_version(self, &def, converted.unwrap_or(new));
         if same(&new, &live.value) {
             return Ok(call.object(200, live.clone()));
         }
@@ -556,22 +558,22 @@ fn storage_version(state: &State, def: &Definition, mut object: Value) -> Value 
 
 /// Equal but for the times in managedFields and the resourceVersion: such a write changes nothing (kube-api.md 2.1).
 fn same(new: &Value, live: &Value) -> bool {
-    let plain = |v: &Value| {
-        let mut m = v.get("metadata").cloned().unwrap_or(Value::Null);
-        if let Some(map) = m.as_object_mut() {
-            map.shift_remove("resourceVersion");
-        }
-        for entry in m.get_mut("managedFields").and_then(Value::as_array_mut).into_iter().flatten() {
-            if let Some(e) = entry.as_object_mut() {
-                e.shift_remove("time");
+    same_members(new, live, &["metadata"])
+        && same_members(&new["metadata"], &live["metadata"], &["resourceVersion", "managedFields"])
+        && match (meta::get(new, "managedFields"), meta::get(live, "managedFields")) {
+            (Some(Value::Array(a)), Some(Value::Array(b))) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_members(a, b, &["time"]))
             }
+            (a, b) => a == b,
         }
-        m
+}
+
+/// Equal members, those of `but` aside.
+fn same_members(a: &Value, b: &Value, but: &[&str]) -> bool {
+    let within = |a: &Value, b: &Value| {
+        a.as_object().into_iter().flatten().all(|(k, v)| but.contains(&k.as_str()) || b.get(k) == Some(v))
     };
-    let rest = |a: &Value, b: &Value| {
-        a.as_object().into_iter().flatten().all(|(k, v)| k == "metadata" || b.get(k) == Some(v))
-    };
-    rest(new, live) && rest(live, new) && plain(new) == plain(live)
+    if a.is_object() && b.is_object() { within(a, b) && within(b, a) } else { a == b }
 }
 
 impl Call {

@@ -11,13 +11,16 @@ use fake_kube_apiserver::conformance::{
 use jiff::SignedDuration;
 
 /// What the API server's admission does not do yet; a case that passes must leave this list.
-const KNOWN_FAILURES: &[(&str, &str)] = &[
+pub const KNOWN_FAILURES: &[(&str, &str)] = &[
     ("wl-quota", "quotas are not enforced"),
     ("wl-service", "slices have no generation, and empty port names are dropped"),
     ("wl-pvc-protection", "claims get no protection finalizer on create"),
 ];
 
-pub fn topics(names: &[&str]) -> (Vec<Topic>, Vec<fake_kube_apiserver::conformance::Fixture>) {
+/// Topics whose cases need controllers.
+pub const TOPICS: [&str; 2] = ["workloads", "gc"];
+
+fn topics(names: &[&str]) -> (Vec<Topic>, Vec<fake_kube_apiserver::conformance::Fixture>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
     let (mut topics, fixtures) = load(&folder).expect("the recorded cases");
     topics.retain(|t| names.contains(&t.name.as_str()));
@@ -77,7 +80,7 @@ impl Transport for WithControllers {
 
 #[test]
 fn controllers_do_what_was_recorded() {
-    let (topics, fixtures) = topics(&["workloads", "gc"]);
+    let (topics, fixtures) = topics(&TOPICS);
     let mut transport = WithControllers::new();
     install(&mut transport, &fixtures).expect("fixtures");
     let (mut failed, mut ran) = (Vec::new(), 0);

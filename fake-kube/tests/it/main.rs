@@ -1,7 +1,9 @@
 //! The one integration binary of this crate: stories in virtual time, recorded cases, the listener and kubectl.
 
 mod cases;
+mod fidelity;
 mod kubectl;
 mod loopback;
+mod over_http;
 mod stories;
 mod support;

@@ -1,31 +1,10 @@
 //! The recorded cases against the server in process; cases known to fail are listed with the reason.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use fake_kube_apiserver::conformance::local::Local;
 use fake_kube_apiserver::conformance::{self, Case, Fixture};
-
-/// What this server has without controllers, webhooks and RBAC.
-const PROVIDES: [&str; 6] = ["namespaces", "core", "pods", "apps", "crd", "compaction"];
-
-/// `auth` cases that need no authorisation, by topic.
-fn wanted(topic: &str, case: &Case) -> bool {
-    let has = |n: &String| PROVIDES.contains(&n.as_str()) || (n == "auth" && topic != "auth");
-    case.needs.iter().all(has)
-}
-
-fn known() -> BTreeMap<String, String> {
-    let text = include_str!("../known-failures.txt");
-    let lines = text.lines().filter(|l| !l.starts_with('#') && !l.trim().is_empty());
-    lines
-        .map(|l| {
-            let (id, why) = l.split_once(char::is_whitespace).unwrap_or((l, ""));
-            assert!(!why.trim().is_empty(), "known-failures.txt: {id} needs a reason");
-            (id.to_owned(), why.trim().to_owned())
-        })
-        .collect()
-}
 
 fn run_one(case: &Case, fixtures: &[Fixture]) -> Vec<String> {
     let mut local = Local::new(7);
@@ -44,14 +23,15 @@ fn recorded_cases() {
     let (topics, fixtures) = conformance::load(&folder).expect("the cases are checked in");
     let only = std::env::var("CASES").unwrap_or_default();
     let selected = |id: &str| only.is_empty() || only.split(',').any(|p| id.starts_with(p));
-    let known = known();
+    let known =
+        conformance::known_failures(include_str!("../known-failures.txt")).expect("a list with reasons");
     let (mut ran, mut passed, mut skipped) = (0, 0, 0);
     let (mut broken, mut cured, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for topic in &topics {
         let (mut topic_ran, mut topic_passed) = (0, 0);
         for case in topic.cases.iter().filter(|c| selected(&c.id)) {
             seen.insert(case.id.clone());
-            if !wanted(&topic.name, case) {
+            if !conformance::runs_alone(&topic.name, case) {
                 skipped += 1;
                 continue;
             }

@@ -151,30 +151,41 @@ impl Set {
 
     /// Members of this set that are not members of the other.
     pub(crate) fn difference(&self, other: &Set) -> Set {
-        self.without(other, false)
+        let mut out = self.clone();
+        out.subtract(other);
+        out
     }
 
-    /// As [`Set::difference`], also dropping everything below the other's members.
-    pub(crate) fn recursive_difference(&self, other: &Set) -> Set {
-        self.without(other, true)
+    /// Drops the members of the other set; what it does not touch is not copied.
+    pub(crate) fn subtract(&mut self, other: &Set) {
+        self.drop_members(other, false);
     }
 
-    fn without(&self, other: &Set, recursive: bool) -> Set {
-        let mut out = Set::default();
-        for (element, node) in &self.nodes {
-            let kept = match other.nodes.get(element) {
-                None => node.clone(),
-                Some(theirs) if theirs.member && recursive => continue,
-                Some(theirs) => Node {
-                    member: node.member && !theirs.member,
-                    below: node.below.without(&theirs.below, recursive),
-                },
-            };
-            if !kept.is_empty() {
-                out.nodes.insert(element.clone(), kept);
+    /// As [`Set::subtract`], also dropping everything below the other's members.
+    pub(crate) fn subtract_recursive(&mut self, other: &Set) {
+        self.drop_members(other, true);
+    }
+
+    fn drop_members(&mut self, other: &Set, recursive: bool) {
+        for (element, theirs) in &other.nodes {
+            let Some(node) = self.nodes.get_mut(element) else { continue };
+            let gone = theirs.member && recursive;
+            if !gone {
+                node.member &= !theirs.member;
+                node.below.drop_members(&theirs.below, recursive);
+            }
+            if gone || node.is_empty() {
+                self.nodes.remove(element);
             }
         }
-        out
+    }
+
+    /// Whether every member is a member of the other set.
+    pub(crate) fn is_within(&self, other: &Set) -> bool {
+        self.nodes.iter().all(|(element, node)| match other.nodes.get(element) {
+            Some(theirs) => (!node.member || theirs.member) && node.below.is_within(&theirs.below),
+            None => false,
+        })
     }
 
     /// Every member as a printed path; members of a level before those below it, as conflicts are listed.

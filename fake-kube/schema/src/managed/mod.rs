@@ -12,6 +12,7 @@ mod walks;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -103,17 +104,27 @@ pub fn apply(
     w: &Write<'_>,
     force: bool,
 ) -> Result<Value, ApplyError> {
+    apply_owned(schema, live.cloned(), applied.clone(), w, force)
+}
+
+/// [`apply`] for callers that have no further use for the two objects.
+pub fn apply_owned(
+    schema: &Schema,
+    live: Option<Value>,
+    mut applied: Value,
+    w: &Write<'_>,
+    force: bool,
+) -> Result<Value, ApplyError> {
     if applied.pointer("/metadata/managedFields").is_some_and(|m| !m.is_null()) {
         return Err(ApplyError::BadRequest("metadata.managedFields must be nil".into()));
     }
     let types = Types { arena: schema.arena() };
-    let mut applied = applied.clone();
     entries::take(&mut applied);
     types.validate(&applied, false).map_err(|error| {
         ApplyError::Internal(format!("failed to create typed patch object ({}): {error}", describe(&applied)))
     })?;
     let created = json!({"apiVersion": applied.get("apiVersion"), "kind": applied.get("kind")});
-    let mut live = live.cloned().unwrap_or(created);
+    let mut live = live.unwrap_or(created);
     let managed = entries::take(&mut live);
     let mut managers = entries::decode(managed.as_ref())
         .map_err(|e| ApplyError::Internal(format!("failed to decode managed fields: {e}")))?;
@@ -124,13 +135,14 @@ pub fn apply(
         own_existing(types, &live, &mut managers, w);
     }
     let kubectl = w.manager == "kubectl";
-    let outcome = match run(types, &live, &applied, &managers, w, force) {
+    let before = kubectl.then(|| managers.clone());
+    let outcome = match (run(types, &live, &applied, managers, w, force), before) {
         // kubectl may take over what it applied client-side before.
-        Err(conflicts) if kubectl => match conflicts_beyond(types, &live, conflicts) {
-            remaining if remaining.is_empty() => run(types, &live, &applied, &managers, w, true),
+        (Err(conflicts), Some(managers)) => match conflicts_beyond(types, &live, conflicts) {
+            remaining if remaining.is_empty() => run(types, &live, &applied, managers, w, true),
             remaining => Err(remaining),
         },
-        outcome => outcome,
+        (outcome, _) => outcome,
     };
     let (merged, managers) = outcome.map_err(|found| ApplyError::Conflicts(printed(&found)))?;
     let mut object = merged;
@@ -244,25 +256,29 @@ fn reset_set(w: &Write<'_>) -> Set {
 }
 
 /// Fields nobody owns (`stripmeta`).
-fn strip_metadata(set: &Set) -> Set {
-    let mut stripped = Set::default();
-    for field in [
-        "apiVersion",
-        "kind",
-        "metadata",
-        "metadata.name",
-        "metadata.namespace",
-        "metadata.creationTimestamp",
-        "metadata.selfLink",
-        "metadata.uid",
-        "metadata.clusterName",
-        "metadata.generation",
-        "metadata.managedFields",
-        "metadata.resourceVersion",
-    ] {
-        stripped.insert_fields(field);
-    }
-    set.difference(&stripped)
+fn strip_metadata(set: &mut Set) {
+    static UNOWNED: OnceLock<Set> = OnceLock::new();
+    let unowned = UNOWNED.get_or_init(|| {
+        let mut stripped = Set::default();
+        for field in [
+            "apiVersion",
+            "kind",
+            "metadata",
+            "metadata.name",
+            "metadata.namespace",
+            "metadata.creationTimestamp",
+            "metadata.selfLink",
+            "metadata.uid",
+            "metadata.clusterName",
+            "metadata.generation",
+            "metadata.managedFields",
+            "metadata.resourceVersion",
+        ] {
+            stripped.insert_fields(field);
+        }
+        stripped
+    });
+    set.subtract(unowned);
 }
 
 /// The first apply to an object nobody tracked: all it has belongs to `before-first-apply`.
@@ -283,10 +299,11 @@ fn update(types: Types<'_>, old: &Value, new: &Value, managers: &mut Managers, w
     let lost = changed.clone().union(&compare.removed);
     let id = ManagerId::new(w.manager, false, w.api_version, w.subresource);
     for owned in managers.values_mut() {
-        owned.set = owned.set.difference(&lost);
+        owned.set.subtract(&lost);
     }
     // The writer keeps what it had before, so its own entry is restored from the difference by the union below.
-    let changed = strip_metadata(&changed);
+    let mut changed = changed;
+    strip_metadata(&mut changed);
     if !changed.is_empty() {
         let time = Some(time_text(w.now));
         let entry = managers.entry(id).or_insert_with(|| Owned {
@@ -308,22 +325,22 @@ fn run(
     types: Types<'_>,
     live: &Value,
     applied: &Value,
-    managers: &Managers,
+    mut managers: Managers,
     w: &Write<'_>,
     force: bool,
 ) -> Result<(Value, Managers), Found> {
     let ignored = reset_set(w);
-    let mut managers = managers.clone();
     let id = ManagerId::new(w.manager, true, w.api_version, w.subresource);
     let merged = types.merge(live, applied);
-    let set = types.to_set(applied).recursive_difference(&ignored);
-    let last = managers.get(&id).cloned();
+    let mut set = types.to_set(applied);
+    set.subtract_recursive(&ignored);
+    let last = managers.remove(&id);
     let time = last.as_ref().and_then(|l| l.time.clone());
     managers.insert(id.clone(), Owned { set, api_version: w.api_version.into(), time });
     // Whoever applies at least what it applied before gives nothing up; that is nearly every apply.
     let given_up = last.filter(|last| {
         let own = managers.get(&id).map(|own| &own.set);
-        own.is_some_and(|own| !last.set.difference(own).is_empty())
+        own.is_some_and(|own| !last.set.is_within(own))
     });
     let pruned = match given_up {
         Some(last) => prune(types, merged, &managers, &last.set),
@@ -337,13 +354,13 @@ fn run(
         let conflict = owned.set.intersection(&changed);
         if !conflict.is_empty() {
             if force {
-                owned.set = owned.set.difference(&conflict);
+                owned.set.subtract(&conflict);
             } else {
                 conflicts.push((other.clone(), conflict));
             }
         }
         if !compare.removed.is_empty() {
-            owned.set = owned.set.difference(&compare.removed);
+            owned.set.subtract(&compare.removed);
         }
     }
     if !conflicts.is_empty() {
@@ -351,7 +368,7 @@ fn run(
     }
     let unchanged = *live == pruned;
     if let Some(own) = managers.get_mut(&id) {
-        own.set = strip_metadata(&own.set);
+        strip_metadata(&mut own.set);
         // A write that only adds ownership leaves no time (case ssa-before-first-apply).
         if !unchanged {
             own.time = Some(time_text(w.now));

@@ -514,14 +514,10 @@ impl Comparison {
     }
 
     /// Without what lies in `ignored`.
-    pub(crate) fn without(self, ignored: &Set) -> Comparison {
-        if ignored.is_empty() {
-            return self;
+    pub(crate) fn without(mut self, ignored: &Set) -> Comparison {
+        for set in [&mut self.added, &mut self.modified, &mut self.removed] {
+            set.subtract_recursive(ignored);
         }
-        Comparison {
-            added: self.added.recursive_difference(ignored),
-            modified: self.modified.recursive_difference(ignored),
-            removed: self.removed.recursive_difference(ignored),
-        }
+        self
     }
 }

@@ -3,6 +3,7 @@
 //! [`Schema`] lives in this file; the walks are one file each. `rules` is CEL, `structural` the checks a CRD's schema
 //! must pass before it becomes a [`Schema`] at all.
 
+mod cache;
 mod compile;
 pub(crate) mod default;
 mod formats;
@@ -56,17 +57,33 @@ impl Schema {
 
     /// As [`Schema::from_crd`], reporting errors below `base`, such as `spec.versions[0].schema.openAPIV3Schema`.
     pub fn from_crd_at(open_api_v3_schema: &Value, base: &str) -> Result<Schema, Vec<Cause>> {
+        if let Some(known) = cache::find(open_api_v3_schema, true) {
+            return Ok(known);
+        }
         let causes = structural::check(open_api_v3_schema, base);
         if !causes.is_empty() {
             return Err(causes);
         }
-        let schema = Schema::custom(open_api_v3_schema);
         let causes = structural::check_compiled(open_api_v3_schema, base);
-        if causes.is_empty() { Ok(schema) } else { Err(causes) }
+        if !causes.is_empty() {
+            return Err(causes);
+        }
+        let schema = Schema::compile(open_api_v3_schema);
+        cache::keep(open_api_v3_schema, &schema, true);
+        Ok(schema)
     }
 
     /// Compiles without the structural checks: for schemas stored before a check existed.
     pub fn custom(open_api_v3_schema: &Value) -> Schema {
+        cache::find(open_api_v3_schema, false).unwrap_or_else(|| {
+            let schema = Schema::compile(open_api_v3_schema);
+            cache::keep(open_api_v3_schema, &schema, false);
+            schema
+        })
+    }
+
+    /// Compiles a document, whether or not it was seen before.
+    pub(crate) fn compile(open_api_v3_schema: &Value) -> Schema {
         let arena = compile::compile_crd(open_api_v3_schema, &meta::object_meta(), &meta::resolve);
         Schema(Arc::new(Compiled { arena, origin: Origin::Custom }))
     }

@@ -431,7 +431,7 @@ fn compiled(map: &Map<String, Value>, at: &str, causes: &mut Vec<Cause>, depth: 
 /// A default must be what its schema would accept and must survive pruning.
 fn check_default(map: &Map<String, Value>, default: &Value, at: &str, causes: &mut Vec<Cause>) {
     let wrapped = serde_json::json!({"type": "object", "properties": {"value": map}});
-    let schema = Schema::custom(&wrapped);
+    let schema = Schema::compile(&wrapped);
     let object = serde_json::json!({"value": default});
     let mut pruned = object.clone();
     if !schema.prune(&mut pruned).is_empty() {

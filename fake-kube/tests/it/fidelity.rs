@@ -1,0 +1,136 @@
+//! The recorded cases through the listener, and `docs/fidelity.md`, which states what came out.
+//!
+//! The document is written when `DREY_UPDATE_FIDELITY=1` and compared otherwise. Its in-process column is the list that
+//! the API server's own test holds to be true.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use fake_kube_apiserver::conformance::{self, Case, Topic, known_failures, runs_alone};
+
+use crate::cases;
+use crate::over_http::{OverHttp, runtime};
+
+const KNOWN: &str = include_str!("../../apiserver/tests/known-failures.txt");
+
+/// Cases that pass in process and differ over the socket, with the reason.
+const OVER_HTTP_ONLY: &[(&str, &str)] = &[];
+
+#[derive(Default)]
+struct Row {
+    recorded: usize,
+    in_process: usize,
+    over_http: usize,
+    runnable: usize,
+}
+
+#[test]
+fn recorded_cases_over_http() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
+    let (topics, fixtures) = conformance::load(&folder).expect("the recorded cases");
+    let known = known_failures(KNOWN).expect("a list with reasons");
+    let runtime = runtime();
+    let mut news = Vec::new();
+    let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
+    for (topic, case) in topics.iter().flat_map(|t| t.cases.iter().map(move |c| (t, c))) {
+        let row = rows.entry(&topic.name).or_default();
+        row.recorded += 1;
+        if !runs_alone(&topic.name, case) {
+            continue;
+        }
+        row.runnable += 1;
+        row.in_process += usize::from(!known.contains_key(&case.id));
+        let mut transport = OverHttp::new(&runtime);
+        conformance::install(&mut transport, &fixtures).expect("fixtures");
+        if case.needs.iter().any(|n| n == "compaction") {
+            transport.server.compact(transport.server.revision());
+        }
+        let outcome = conformance::run(case, &mut transport, "qwrtzpsd");
+        row.over_http += usize::from(outcome.passed());
+        let expected = known.contains_key(&case.id) || OVER_HTTP_ONLY.iter().any(|(id, _)| *id == case.id);
+        match (outcome.passed(), expected) {
+            (false, false) => news.push(format!("{} fails: {}", case.id, outcome.problems.join("\n    "))),
+            (true, true) => news.push(format!("{} passes over HTTP and is listed as failing", case.id)),
+            _ => {}
+        }
+    }
+    let total = rows.values().fold((0, 0), |(p, n), r| (p + r.over_http, n + r.runnable));
+    println!("over HTTP {} of {} passed", total.0, total.1);
+    assert!(news.is_empty(), "{}", news.join("\n\n"));
+    check_document(&document(&topics, &rows, &known));
+}
+
+fn check_document(text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/fidelity.md");
+    if std::env::var_os("DREY_UPDATE_FIDELITY").is_some_and(|v| v == "1") {
+        return std::fs::write(&path, text).expect("docs is writable");
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == text,
+        "docs/fidelity.md is out of date; write it anew with \
+         DREY_UPDATE_FIDELITY=1 cargo test -p fake-kube fidelity"
+    );
+}
+
+fn document(topics: &[Topic], rows: &BTreeMap<&str, Row>, known: &BTreeMap<String, String>) -> String {
+    let mut out = String::from(HEADER);
+    let controllers = |name: &str| cases::TOPICS.contains(&name);
+    for (name, row) in rows {
+        if controllers(name) {
+            continue;
+        }
+        let shown =
+            |n: usize| if row.runnable == 0 { "-".to_owned() } else { format!("{n} of {}", row.runnable) };
+        let _ = writeln!(
+            out,
+            "| {name} | {} | {} | {} |",
+            row.recorded,
+            shown(row.in_process),
+            shown(row.over_http)
+        );
+    }
+    let sum =
+        |f: fn(&Row) -> usize| rows.iter().filter(|(n, _)| !controllers(n)).map(|(_, r)| f(r)).sum::<usize>();
+    let runnable = sum(|r| r.runnable);
+    let _ = writeln!(
+        out,
+        "| **all** | {} | {} of {runnable} | {} of {runnable} |",
+        sum(|r| r.recorded),
+        sum(|r| r.in_process),
+        sum(|r| r.over_http)
+    );
+    let with: usize = rows.iter().filter(|(n, _)| controllers(n)).map(|(_, r)| r.recorded).sum();
+    let failing = cases::KNOWN_FAILURES.len();
+    let _ = writeln!(
+        out,
+        "\nWith controllers (topics {}): {} of {with} cases pass in process.\n\n## Known differences\n\n| case | priority | about | difference |\n|---|---|---|---|",
+        cases::TOPICS.join(", "),
+        with - failing
+    );
+    let all: Vec<&Case> = topics.iter().flat_map(|t| &t.cases).collect();
+    let listed = cases::KNOWN_FAILURES.iter().chain(OVER_HTTP_ONLY).map(|(id, why)| (*id, *why));
+    let mut differences: Vec<(&str, &str)> =
+        known.iter().map(|(id, why)| (id.as_str(), why.as_str())).chain(listed).collect();
+    differences.sort_unstable();
+    for (id, why) in differences {
+        let case = all.iter().find(|c| c.id == id);
+        let (priority, title) = case.map_or(("", ""), |c| (&c.priority, &c.title));
+        let _ = writeln!(out, "| {id} | {priority} | {title} | {why} |");
+    }
+    out
+}
+
+const HEADER: &str = "# How faithful fake-kube is
+
+Written by `DREY_UPDATE_FIDELITY=1 cargo test -p fake-kube fidelity`; the test fails when this file is out of date.
+
+Each case is a list of requests with the answers that a Kubernetes 1.35.3 API server gave. Values that differ from run
+to run (names, uids, times, versions) are matched by position; everything else, texts included, must be the same.
+*Recorded* counts all cases, *in process* and *over HTTP* those that pass of the ones an API server can answer without
+controllers, webhooks and RBAC: by a call of the service, and through the listener on a socket.
+
+| area | recorded | in process | over HTTP |
+|---|---|---|---|
+";

@@ -1,0 +1,207 @@
+//! The recorded cases over real HTTP: fake-kube's listener on one side, hyper's client on the other, one thread.
+//!
+//! Time is still virtual. Whoever waits first lets everything that is ready run, and only when nothing moved for a
+//! few turns does the clock jump to what is due next.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fake_kube::{ListenOptions, Listening, listen};
+use fake_kube_apiserver::conformance::{Events, Reply, Sent, Start, Transport};
+use fake_kube_apiserver::{ApiServer, Clock, ManualClock, Options};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+/// A turn of the runtime without an answer; several in a row mean that only time can help.
+const TURN: Duration = Duration::from_millis(3);
+const IDLE_TURNS: u32 = 4;
+/// Jumps of the clock one answer may take.
+const JUMPS_MAX: u32 = 10_000;
+/// The address the server names in discovery: configured, as that of a real server, and not the port of the listener.
+const SHOWN: &str = "127.0.0.1:6443";
+
+/// A fresh server behind a listener.
+pub struct OverHttp {
+    pub server: ApiServer,
+    clock: ManualClock,
+    start: Timestamp,
+    listening: Listening,
+    runtime: Rc<Runtime>,
+}
+
+pub fn runtime() -> Rc<Runtime> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Rc::new(built.expect("a runtime"))
+}
+
+impl OverHttp {
+    pub fn new(runtime: &Rc<Runtime>) -> OverHttp {
+        let start = Timestamp::from_second(1_795_262_400).expect("a literal time");
+        let clock = ManualClock::new(start);
+        let options = Options::new(Arc::new(clock.clone()));
+        let server = ApiServer::new(Options { seed: 7, address: SHOWN.to_owned(), ..options });
+        let options = ListenOptions { tls: false, ..ListenOptions::default() };
+        let listening = runtime.block_on(listen(server.clone(), options)).expect("a listener");
+        OverHttp { server, clock, start, listening, runtime: runtime.clone() }
+    }
+
+    fn send(&self, sent: &Sent) -> Result<http::Response<Incoming>, String> {
+        let addr = self.listening.addr;
+        let mut builder = http::Request::builder().method(sent.method.as_str()).uri(sent.target.as_str());
+        for (k, v) in &sent.headers {
+            builder = builder.header(k, v);
+        }
+        if !sent.headers.iter().any(|(k, _)| k.eq_ignore_ascii_case("host")) {
+            builder = builder.header("host", addr.to_string());
+        }
+        let body = Full::new(Bytes::from(sent.body.clone().unwrap_or_default()));
+        let request = builder.body(body).map_err(|e| format!("{}: {e}", sent.target))?;
+        let exchange = async move {
+            let stream = tokio::net::TcpStream::connect(addr).await.map_err(|e| e.to_string())?;
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+                .await
+                .map_err(|e| e.to_string())?;
+            // Ends with the last answer on it.
+            tokio::spawn(connection);
+            sender.send_request(request).await.map_err(|e| e.to_string())
+        };
+        wait(&self.runtime, &self.clock, None, exchange).ok_or("no answer")?
+    }
+}
+
+/// Runs a future to its end, or until the clock has passed `deadline` and nothing moves.
+fn wait<F: Future>(
+    runtime: &Runtime,
+    clock: &ManualClock,
+    deadline: Option<Timestamp>,
+    f: F,
+) -> Option<F::Output> {
+    runtime.block_on(async {
+        let mut f = pin!(f);
+        for _ in 0..JUMPS_MAX {
+            for _ in 0..IDLE_TURNS {
+                if let Ok(out) = tokio::time::timeout(TURN, &mut f).await {
+                    return Some(out);
+                }
+            }
+            let next = clock.next_due().unwrap_or_else(|| clock.now() + SignedDuration::from_secs(1));
+            match deadline {
+                Some(end) if clock.now() >= end => return None,
+                Some(end) => clock.advance_to(next.min(end)),
+                None => clock.advance_to(next),
+            }
+        }
+        None
+    })
+}
+
+fn headers(r: &http::Response<Incoming>) -> Vec<(String, String)> {
+    let all = r.headers().iter();
+    all.map(|(k, v)| (k.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect()
+}
+
+impl OverHttp {
+    fn finish(&self, response: http::Response<Incoming>) -> Result<Reply, String> {
+        let (status, headers) = (response.status().as_u16(), headers(&response));
+        let body = wait(&self.runtime, &self.clock, None, response.into_body().collect());
+        let body = body.ok_or("the answer does not end")?.map_err(|e| e.to_string())?;
+        Ok(Reply { status, headers, body: body.to_bytes().to_vec() })
+    }
+}
+
+impl Transport for OverHttp {
+    fn address(&self) -> String {
+        SHOWN.to_owned()
+    }
+
+    fn request(&mut self, sent: &Sent) -> Result<Reply, String> {
+        let response = self.send(sent)?;
+        self.finish(response)
+    }
+
+    fn watch(&mut self, sent: &Sent) -> Result<Start, String> {
+        let response = self.send(sent)?;
+        if response.status() != 200 {
+            return Ok(Start::Refused(self.finish(response)?));
+        }
+        let (status, headers) = (response.status().as_u16(), headers(&response));
+        let events = Watching {
+            body: response.into_body(),
+            runtime: self.runtime.clone(),
+            clock: self.clock.clone(),
+            text: Vec::new(),
+            ready: VecDeque::new(),
+            closed: false,
+        };
+        Ok(Start::Stream { status, headers, events: Box::new(events) })
+    }
+
+    fn sleep(&mut self, seconds: f64) {
+        let end = self.clock.now() + SignedDuration::from_secs_f64(seconds);
+        self.clock.advance_to(end);
+        self.runtime.block_on(async { tokio::time::sleep(TURN).await });
+    }
+
+    fn elapsed(&self) -> f64 {
+        self.clock.now().duration_since(self.start).as_secs_f64()
+    }
+
+    fn server_time(&self) -> i64 {
+        self.clock.now().as_second()
+    }
+}
+
+struct Watching {
+    body: Incoming,
+    runtime: Rc<Runtime>,
+    clock: ManualClock,
+    text: Vec<u8>,
+    ready: VecDeque<Value>,
+    closed: bool,
+}
+
+impl Watching {
+    fn take_in(&mut self, data: &[u8]) {
+        self.text.extend_from_slice(data);
+        while let Some(end) = self.text.iter().position(|b| *b == b'\n') {
+            let line: Vec<u8> = self.text.drain(..=end).collect();
+            self.ready.extend(serde_json::from_slice::<Value>(&line).ok());
+        }
+    }
+}
+
+impl Events for Watching {
+    fn read(&mut self, count: Option<usize>, seconds: f64) -> Result<Vec<Value>, String> {
+        let deadline = self.clock.now() + SignedDuration::from_secs_f64(seconds);
+        let mut out = Vec::new();
+        loop {
+            let room = count.map_or(usize::MAX, |n| n - out.len());
+            let take = room.min(self.ready.len());
+            out.extend(self.ready.drain(..take));
+            if self.closed || count.is_some_and(|n| out.len() >= n) {
+                return Ok(out);
+            }
+            match wait(&self.runtime, &self.clock, Some(deadline), self.body.frame()) {
+                None => return Ok(out),
+                Some(Some(Ok(frame))) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    self.take_in(&data);
+                }
+                Some(_) => self.closed = true,
+            }
+        }
+    }
+
+    fn closed(&self) -> bool {
+        self.closed
+    }
+}
