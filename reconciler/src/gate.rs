@@ -107,10 +107,35 @@ pub fn failed_plan(p: &mut Pass) -> Flow {
             );
             return p.after(wait, "the stored object is newer: look again");
         }
+        ActionError::Kube { code, .. }
+            if is_trouble_of_the_server(*code) && !must_be_told(p, failure.action) =>
+        {
+            let wait = crate::pace::back_off(
+                Duration::from_millis(250),
+                2.0,
+                Duration::from_secs(10),
+                p.memo.failures,
+            );
+            return p.after(wait, format!("the API server is in trouble: {}", describe(&failure.error)));
+        }
         ActionError::Kube { .. } | ActionError::Flink { .. } => {}
     }
     report(p, &failure);
     p.after(p.policy.back_off(p.memo.failures), "the last plan failed")
+}
+
+/// Overloaded, broken or cut off from its store: tried again soon, like a server that does not answer.
+fn is_trouble_of_the_server(code: u16) -> bool {
+    matches!(code, 429 | 500..=504)
+}
+
+/// Trouble of about a quarter of a minute with one request is more than a hiccup: a webhook or a quota may answer so
+/// for ever. A write to the resource itself that fails cannot be reported anywhere, and by the time it can, it is over.
+fn must_be_told(p: &Pass, action: ActionKind) -> bool {
+    const QUIET: u32 = 6;
+    let is_own =
+        matches!(action, ActionKind::PersistStatus | ActionKind::AddFinalizer | ActionKind::RemoveFinalizer);
+    !is_own && p.memo.failures > QUIET
 }
 
 fn report(p: &mut Pass, failure: &ActionFailure) {

@@ -268,7 +268,7 @@ fn trouble_of_the_api_server_is_waited_out_and_told_when_one_request_keeps_faili
         let decision = decide(&o, &world.policy, world.now);
         assert_eq!(decision.status.error.is_some(), told, "{action:?} {code} after {failures}");
         let Next::After(wait, _) = decision.next else { panic!("{:?}", decision.next) };
-        assert!(told || wait <= Duration::from_secs(10), "{wait:?}");
+        assert!(told || wait <= std::time::Duration::from_secs(10), "{wait:?}");
     };
     for code in [429, 500, 503, 504] {
         check(ActionKind::CreateCluster, code, 0, false);
