@@ -25,6 +25,7 @@ mod names;
 mod negotiate;
 mod patch;
 mod pods;
+mod quota;
 mod registry;
 mod request;
 mod resource;

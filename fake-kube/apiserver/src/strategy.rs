@@ -6,7 +6,7 @@ use crate::meta;
 use crate::names::NameRule;
 use crate::resource::{Definition, Traits};
 
-const WITH_GENERATION: [(&str, &str); 17] = [
+const WITH_GENERATION: [(&str, &str); 18] = [
     ("", "pods"),
     ("", "replicationcontrollers"),
     ("apiextensions.k8s.io", "customresourcedefinitions"),
@@ -16,6 +16,7 @@ const WITH_GENERATION: [(&str, &str); 17] = [
     ("apps", "statefulsets"),
     ("batch", "cronjobs"),
     ("batch", "jobs"),
+    ("discovery.k8s.io", "endpointslices"),
     ("networking.k8s.io", "ingresses"),
     ("networking.k8s.io", "ingressclasses"),
     ("networking.k8s.io", "networkpolicies"),

@@ -209,6 +209,9 @@ impl State {
             m.insert("creationTimestamp".to_owned(), json!(meta::time(call.now)));
         }
         self.generate_name(call, &mut object)?;
+        if def.namespaced {
+            self.check_quotas(call, &object)?;
+        }
         // Tracked before the strategy fills in what no client owns.
         let api_version = def.api_version();
         if def.has_status() && !def.is_custom() {

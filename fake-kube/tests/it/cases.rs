@@ -12,8 +12,6 @@ use jiff::SignedDuration;
 
 /// What the API server's admission does not do yet; a case that passes must leave this list.
 pub const KNOWN_FAILURES: &[(&str, &str)] = &[
-    ("wl-quota", "quotas are not enforced"),
-    ("wl-service", "slices have no generation, and empty port names are dropped"),
     ("wl-pvc-protection", "claims get no protection finalizer on create"),
 ];
 

@@ -108,7 +108,10 @@ fn is_unset(parent: &Node, node: &Node, key: &str, value: &Value) -> bool {
         }
         // Pointers to strings are rare and their empty values not meaningful, with one exception.
         Value::String(s) => {
-            s.is_empty() && node.kind == Type::String && key != "storageClassName" && key != "type"
+            // Ports of slices have a name even when it is empty (case wl-service).
+            let slice_port = parent.name.as_deref().is_some_and(|n| n.ends_with("discovery.v1.EndpointPort"));
+            let kept = matches!(key, "storageClassName" | "type") || (slice_port && key == "name");
+            s.is_empty() && node.kind == Type::String && !kept
         }
         Value::Bool(false) => VALUES.contains(&key),
         Value::Number(n) => {
