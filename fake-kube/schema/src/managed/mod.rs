@@ -2,11 +2,13 @@
 //!
 //! A port of apimachinery's field manager stack over structured-merge-diff's updater (reference 2.8, cases ssa-*):
 //! `fieldset` holds paths, `typed` and `walks` read values under a schema, `entries` is the wire form, this file the
-//! manager. All versions of a kind are taken to share one schema, which conversion `None` guarantees for custom
-//! resources. Leaves out: re-reading ownership after a list type changed, and conversion webhooks.
+//! manager, `shortcut` its answer to writes that change values only. All versions of a kind are taken to share one
+//! schema, which conversion `None` guarantees for custom resources. Leaves out: re-reading ownership after a list type
+//! changed, and conversion webhooks.
 
 mod entries;
 mod fieldset;
+mod shortcut;
 mod typed;
 mod walks;
 
@@ -158,8 +160,24 @@ pub fn apply_owned(
 /// Reads the managedFields a client sent in `new` (a client may clear them; a subresource may not touch them) and
 /// replaces them by the result.
 pub fn track_update(schema: &Schema, live: Option<&Value>, new: &mut Value, w: &Write<'_>) {
-    let types = Types { arena: schema.arena() };
     let sent = entries::take(new);
+    if let Some(entries) = live.and_then(|live| shortcut::renewed(live, new, sent.as_ref(), w)) {
+        if let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("managedFields".into(), entries);
+        }
+        return;
+    }
+    tracked_by_updater(schema, live, new, sent, w);
+}
+
+fn tracked_by_updater(
+    schema: &Schema,
+    live: Option<&Value>,
+    new: &mut Value,
+    sent: Option<Value>,
+    w: &Write<'_>,
+) {
+    let types = Types { arena: schema.arena() };
     let live_entries = live.and_then(|l| l.pointer("/metadata/managedFields"));
     let from_live = || entries::decode(live_entries).unwrap_or_default();
     let mut managers = if !w.subresource.is_empty() {
