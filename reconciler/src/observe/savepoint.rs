@@ -69,7 +69,7 @@ fn savepoint_failed(p: &mut Pass, cause: &str) {
         Some(SnapshotTriggerType::Periodic) => "Periodic savepoint failed".to_owned(),
         _ => format!("Savepoint failed for savepointTriggerNonce: {}", nonce_text(p)),
     };
-    p.event(EventKind::Warning, Component::Operator, "SavepointError", message);
+    p.event(EventKind::Warning, Component::Operator, "SavepointError", format!("{message} -> {cause}"));
     if info.trigger_type != Some(SnapshotTriggerType::Periodic)
         && is_past_grace(p, info.trigger_timestamp, p.configs.observe.savepoint_grace)
     {
