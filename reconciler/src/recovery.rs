@@ -55,6 +55,7 @@ pub fn restart_unhealthy(p: &mut Pass) -> Flow {
     p.event(EventKind::Warning, Component::Job, "RestartUnhealthyJob", message);
     health::forget(p);
     if p.configs.observe.ha.is_activated() && choose::ha_metadata(p).is_available() {
+        restore::rely_on_metadata(p);
         p.lose_sight_of_job();
         p.set_jm(JobManagerDeploymentStatus::Missing);
         return restore::remove(p);

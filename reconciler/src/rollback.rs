@@ -83,6 +83,9 @@ pub fn begin(p: &mut Pass) -> Flow {
     );
     p.set_target_mode(restore_mode);
     p.set_recorded_mode(restore_mode);
+    if restore_mode == UpgradeMode::LastState {
+        restore::rely_on_metadata(p);
+    }
     p.end_job();
     restore::bring_up(p)
 }

@@ -11,6 +11,7 @@ use crate::decision::{Component, EventKind};
 use crate::error::{ErrorDocument, ErrorType};
 use crate::observation::{JobFact, JobManagerFacts, Seen, Why};
 use crate::pass::{Flow, Pass};
+use crate::upgrade::restore;
 use drey_api::{FlinkJobState, JobManagerDeploymentStatus};
 use std::time::Duration;
 
@@ -65,6 +66,9 @@ fn missing(p: &mut Pass) {
     };
     p.set_jm(JobManagerDeploymentStatus::Missing);
     p.lose_sight_of_job();
+    if !known && !p.job_is_terminal() {
+        restore::rely_on_metadata(p);
+    }
     if !known {
         p.note("3.4.4", "the JobManager Deployment is gone");
         let error = ErrorDocument::new(ErrorType::MissingJobManager, "Missing JobManager deployment");

@@ -3,7 +3,7 @@
 //! The order that no crash may break: recorded "about to" and job id stored, old JobManager seen gone, metadata of a
 //! job that will not be restored from it removed, cluster created, recorded "deployed".
 
-use super::choose::{Refusal, UNKNOWN_CHECKPOINT, known_path};
+use super::choose::{self, Refusal, UNKNOWN_CHECKPOINT, known_path};
 use super::{redeploy, refuse};
 use crate::blueprint;
 use crate::cluster::{Cluster, cluster};
@@ -233,11 +233,25 @@ fn from_metadata(p: &mut Pass) -> Flow<Option<Start>> {
         HaMetadata::WithCheckpoint => Restore::HaMetadata { guarded: true },
         // No checkpoint was ever completed: what the job was started from is still the newest state.
         HaMetadata::WithoutCheckpoint => match p.status.job_status.upgrade_savepoint_path.clone() {
-            Some(path) if path != LAST_STATE_SAVEPOINT_PATH => Restore::From(path),
-            Some(_) | None => Restore::HaMetadata { guarded: false },
+            Some(path) if path == LAST_STATE_SAVEPOINT_PATH => {
+                p.note("4.8.8", "the metadata held a checkpoint and holds none any more");
+                let message = RESTORE_FAILED.to_owned();
+                refuse(p, &Refusal { rule: "4.8.8", reason: "RestoreFailed", message });
+                return Ok(None);
+            }
+            Some(path) => Restore::From(path),
+            None => Restore::HaMetadata { guarded: false },
         },
     };
     Ok(Some(Start { restore, keep_id: true, drop_ha: false }))
+}
+
+/// The job is about to live in its HA metadata alone. Seen with a checkpoint now, metadata without one would later be a
+/// loss and no beginning; the dummy path says so even after a crash.
+pub fn rely_on_metadata(p: &mut Pass) {
+    if choose::ha_metadata(p) == HaMetadata::WithCheckpoint {
+        p.status.job_status.upgrade_savepoint_path = Some(LAST_STATE_SAVEPOINT_PATH.to_owned());
+    }
 }
 
 /// The path on record is the newest state there is, so it follows what the job is started from.

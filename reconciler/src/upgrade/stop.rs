@@ -26,6 +26,9 @@ pub fn begin(p: &mut Pass, how: Suspend, mode: UpgradeMode) -> Flow {
         Suspend::Cancel => cancel(p, mode),
         Suspend::Noop | Suspend::Stateless | Suspend::LastState | Suspend::NeverStarted => {
             p.set_target_mode(mode);
+            if mode == UpgradeMode::LastState {
+                restore::rely_on_metadata(p);
+            }
             // Written before the cluster is touched; from here on only the recorded mode says how to restore.
             let cancel_first = how == Suspend::Stateless && p.job_is_cancellable();
             p.end_job();

@@ -262,6 +262,39 @@ fn t54_b28_resume_without_metadata_refuses_until_it_is_back() {
     assert_eq!(world.starts[1].1, Restore::HaMetadata { guarded: true });
 }
 
+/// The map of the job is there, the pointer in it is not: started from that, the job would begin from nothing.
+#[test]
+fn b03_metadata_that_lost_its_checkpoint_is_no_beginning() {
+    let lose_pointer = |world: &mut World| {
+        let (id, checkpoint) = world.ha.take().expect("HA metadata");
+        assert!(checkpoint.is_some());
+        world.ha = Some((id, None));
+        world.changed = true;
+        world.for_a_while(secs(100));
+    };
+    let refused = |world: &World| {
+        assert_eq!((count(world, "RestoreFailed"), world.starts.len()), (1, 1), "{}", world.trace.join("\n"));
+        assert!(error(world).contains("HA metadata is not available to restore from last state."));
+    };
+
+    let mut suspended = stable(json!({"job": {"upgradeMode": "last-state"}}));
+    suspended.checkpoint();
+    suspend(&mut suspended, JobState::Suspended);
+    suspended.until(SOON, "SUSPENDED", |w| w.lifecycle() == Some(LifecycleState::Suspended));
+    lose_pointer(&mut suspended);
+    suspend(&mut suspended, JobState::Running);
+    suspended.for_a_while(secs(100));
+    refused(&suspended);
+
+    let mut lost = stable(json!({"job": {"upgradeMode": "last-state"}}));
+    lost.checkpoint();
+    lost.kill_deployment();
+    lost.pods_until = Some(lost.now + secs(20));
+    lost.for_a_while(secs(5));
+    lose_pointer(&mut lost);
+    refused(&lost);
+}
+
 #[test]
 fn t55_a_pending_savepoint_delays_the_upgrade_unless_told_otherwise() {
     for (ignore, first) in [("false", "waits"), ("true", "goes")] {
