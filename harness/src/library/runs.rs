@@ -111,6 +111,12 @@ impl<'a> Run<'a> {
         let outcome = match (played.broken, played.failure) {
             (Some(error), _) => Outcome::Broken { error },
             (None, Some(failure)) => Outcome::Failed { failures: vec![failure] },
+            (None, None) if played.done == 0 && !played.skipped.is_empty() => {
+                let first = &played.skipped[0];
+                Outcome::Skipped {
+                    reason: format!("no step can be carried out here; {}: {}", first.step, first.reason),
+                }
+            }
             (None, None) => Outcome::Passed,
         };
         CaseReport {
@@ -118,6 +124,8 @@ impl<'a> Run<'a> {
             wall: played.real_time,
             events: played.events,
             events_dropped: played.events_dropped,
+            skipped_steps: played.skipped,
+            start: played.start.unwrap_or(self.case.clock.start),
             ..self.report(options, outcome)
         }
     }

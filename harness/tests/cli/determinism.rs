@@ -8,15 +8,18 @@ use drey_harness::determinism::on_seeded_thread;
 
 use crate::drey::{drey, root, said};
 
-/// Two processes play the whole library, on different numbers of threads. All they have in common is the seed.
+/// Two processes play the whole library, on different numbers of threads. All they have in common is the seed. Runs
+/// that crash the operator at each write repeat a cell many times over; one of them is compared below.
 #[test]
 fn every_scenario_is_the_same_in_two_processes() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let start = |name: &str, jobs: &str| {
         let report = folder.path().join(name);
         let report = report.to_str().expect("a path in UTF-8");
-        let mut command =
-            drey(&root(), &["run", "scenarios", "--no-golden", "--jobs", jobs, "--report", report]);
+        let mut command = drey(
+            &root(),
+            &["run", "scenarios", "--no-golden", "--quick", "--jobs", jobs, "--report", report],
+        );
         // Neither size of the environment nor zone of time may matter.
         command
             .env("TZ", if jobs == "1" { "UTC" } else { "Asia/Kathmandu" })
@@ -117,6 +120,16 @@ fn the_comparison_finds_two_events_that_changed_places() {
     assert!(found[0].contains("x.txt: line 2\n  - 00:00:02 b\n  + 00:00:02 c"), "{found:?}");
     other.transcripts.insert("y.txt".to_owned(), String::new());
     assert!(differences(&one, &other).iter().any(|line| line.contains("y.txt is in one of them only")));
+}
+
+#[test]
+fn a_run_with_a_crash_is_the_same_in_two_processes() {
+    let file = "scenarios/chaos/crash-at-every-write-upgrade.yaml";
+    let case = "upgradeMode=savepoint,crash=9-reply-lost";
+    let play = || said(&drey(&root(), &["replay", file, "--case", case]).output().expect("drey starts")).out;
+    let first = play();
+    assert!(first.lines().count() > 20, "there is a transcript: {first}");
+    assert_eq!(first, play());
 }
 
 /// Other seeds give other runs, or "the same for the same seed" would say nothing.

@@ -50,6 +50,9 @@ pub struct Arguments {
     /// Judge by steps and invariants alone, as with other seeds and modes.
     #[arg(long)]
     no_golden: bool,
+    /// Leave out the runs that crash the operator at each of its writes; the cells they belong to are played.
+    #[arg(long)]
+    quick: bool,
     /// A line for every run, also where a bar is shown.
     #[arg(long, short)]
     verbose: bool,
@@ -111,6 +114,7 @@ impl Arguments {
         self.place.fill(Options {
             jobs: self.jobs.map_or(usual_jobs(self.place.mode), usize::from),
             goldens,
+            is_quick: self.quick,
             ..usual
         })
     }
