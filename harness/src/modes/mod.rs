@@ -10,6 +10,8 @@ pub mod playground;
 use std::num::NonZero;
 use std::sync::Arc;
 
+use drey_language::scenario::Step;
+
 pub use crate::library::Mode;
 pub use cluster::RemoteCluster;
 pub use flink_sockets::FlinkSockets;
@@ -30,6 +32,18 @@ impl Place {
             Place::Virtual => Mode::Virtual,
             Place::Loopback(_) => Mode::Loopback,
             Place::Cluster(_) => Mode::Cluster,
+        }
+    }
+}
+
+impl Place {
+    /// Why a step is not carried out here; it is reported as skipped.
+    pub fn skip_reason(&self, step: &Step) -> Option<&'static str> {
+        match self {
+            Place::Virtual => None,
+            _ if step.virtual_only => Some("it says virtualOnly"),
+            Place::Loopback(_) => None,
+            Place::Cluster(cluster) => cluster::skip_reason(step, cluster.operator),
         }
     }
 }

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use drey_language::cel::Evaluator;
 use drey_language::events::{Event, Kind, Lane};
+use drey_language::report::SkippedStep;
 use drey_language::scenario::Case;
 use drey_language::vocabulary::Vocabulary;
 use fake_kube_apiserver::Verdict;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
 use super::context::Context;
@@ -17,7 +19,7 @@ use super::monitors::Monitors;
 use super::passes::{PassRecord, Passes};
 use super::steps;
 use crate::determinism;
-use crate::modes::Place;
+use crate::modes::{Mode, Place};
 use crate::world::{World, WorldSettings};
 
 /// Which run of the case this is.
@@ -49,6 +51,11 @@ pub struct Played {
     /// Scenario time and real time it took.
     pub scenario_time: Duration,
     pub real_time: Duration,
+    /// Steps this mode could not carry out, and how many it did.
+    pub skipped: Vec<SkippedStep>,
+    pub done: usize,
+    /// Scenario time at which it began, where it is not the scenario's own.
+    pub start: Option<Timestamp>,
     /// Deciding writes of the operator, the points where it can be crashed.
     pub writes: u32,
 }
@@ -90,6 +97,9 @@ impl Played {
             passes: Vec::new(),
             scenario_time: Duration::ZERO,
             real_time: Duration::ZERO,
+            skipped: Vec::new(),
+            done: 0,
+            start: None,
             writes: 0,
         }
     }
@@ -105,23 +115,37 @@ async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
     if let Some(failure) = &failure {
         context.journal(Lane::Check, Kind::CheckFailed, None, failure.expected.clone());
     }
-    Played {
+    let elapsed = context.world.clock.elapsed();
+    let began = SignedDuration::try_from(elapsed).ok().and_then(|passed| context.world.clock.now().checked_sub(passed).ok());
+    let played = Played {
         failure: failure.map(|failure| failure.report(context.world.clock.now())),
         broken: None,
         events: context.world.journal.events(),
         events_dropped: context.world.journal.with(|log| log.dropped()),
         passes: context.passes.all(),
-        scenario_time: context.world.clock.elapsed(),
+        scenario_time: elapsed,
         real_time: started.elapsed(),
+        skipped: std::mem::take(&mut context.skipped),
+        done: context.done,
+        start: began.filter(|_| context.world.mode == Mode::Cluster),
         writes: context.world.faults.writes(),
+    };
+    if context.world.mode == Mode::Cluster {
+        context.world.close().await;
     }
+    played
 }
 
 pub(super) async fn prepare(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> anyhow::Result<Context> {
     let passes = Passes::default();
     let settings = WorldSettings::from_scenario(&case.world, run.seed);
     let observer = Arc::new(passes.clone());
-    let world = World::boot_in(&run.place, settings, run.seed, case.clock.start, run.scale, observer).await?;
+    // A real cluster has a time of its own, and its objects carry it.
+    let epoch = match &run.place {
+        Place::Cluster(cluster) => cluster.now(),
+        Place::Virtual | Place::Loopback(_) => case.clock.start,
+    };
+    let world = World::boot_in(&run.place, settings, run.seed, epoch, run.scale, observer).await?;
     passes.write_to(world.journal.clone());
     let invariants = Invariants::default();
     invariants.watch(&world);
@@ -143,6 +167,9 @@ pub(super) async fn prepare(case: &Case, vocabulary: &Vocabulary, run: &CaseRun)
         monitors,
         evaluator: Evaluator::new(vocabulary.environment()),
         params: case.params_json(),
+        place: run.place.clone(),
+        skipped: Vec::new(),
+        done: 0,
         changed,
         limit: case.clock.limit,
         restart_after: run.crash.map(|_| Duration::from_secs(5)),

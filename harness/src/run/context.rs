@@ -8,6 +8,7 @@ use std::time::Duration;
 use drey_language::cel::{Bindings, EvalError, Evaluator, Expression};
 use drey_language::events::{Kind, Lane};
 use drey_language::matching::{Mismatch, Tree};
+use drey_language::report::SkippedStep;
 use drey_language::scenario::{Arg, ObjectRef};
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -16,7 +17,7 @@ use super::failure::Failure;
 use super::invariants::Invariants;
 use super::monitors::Monitors;
 use super::passes::Passes;
-use crate::modes::Mode;
+use crate::modes::{Mode, Place};
 use crate::world::World;
 use crate::world::flink::ClusterKey;
 use crate::world::kinds::{self, KindInfo};
@@ -28,6 +29,11 @@ pub struct Context {
     pub monitors: Monitors,
     pub evaluator: Evaluator,
     pub params: Value,
+    pub place: Place,
+    /// Steps that this mode cannot carry out.
+    pub skipped: Vec<SkippedStep>,
+    /// Steps that were carried out.
+    pub done: usize,
     /// Told at every change of an object.
     pub changed: Arc<Notify>,
     /// Longest scenario time of the whole case.

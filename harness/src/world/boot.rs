@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use drey_blueprint::config::OperatorConfig;
-use drey_operator::{LeaseConfig, PassObserver, configured_concurrency};
+use drey_blueprint::config::{OperatorConfig, keys};
+use drey_operator::{LeaseConfig, PassObserver, ProxyTransport, configured_concurrency};
 use fake_kube::Cluster;
 use fake_kube_apiserver::{ApiServer, Options, User};
 use jiff::Timestamp;
@@ -20,7 +20,8 @@ use super::network::Network;
 use super::operator::{ApiAccess, Blueprint, OperatorProcess};
 use super::settings::WorldSettings;
 use super::watcher::Watcher;
-use crate::modes::{FlinkSockets, Mode, Place, Sockets};
+use crate::modes::cluster::{self, OperatorUnderTest};
+use crate::modes::{FlinkSockets, Mode, Place, RemoteCluster, Sockets};
 
 /// The namespace scenarios work in unless an object says otherwise.
 pub const NAMESPACE: &str = "default";
@@ -44,6 +45,8 @@ pub struct World {
     pub mode: Mode,
     /// Open while the world is, outside of virtual mode.
     pub sockets: Option<Sockets>,
+    /// In cluster mode the cluster; the simulated one beside it stays empty.
+    remote: Option<Arc<RemoteCluster>>,
     blueprint: Blueprint,
     operators: Arc<Mutex<Vec<OperatorProcess>>>,
     tasks: JoinSet<()>,
@@ -79,7 +82,11 @@ impl World {
             Place::Loopback(options) => Some(Sockets::open(&api, options).await?),
             Place::Virtual | Place::Cluster(_) => None,
         };
-        if sockets.is_some() {
+        let remote = match place {
+            Place::Cluster(remote) => Some(remote.clone()),
+            Place::Virtual | Place::Loopback(_) => None,
+        };
+        if sockets.is_some() || remote.is_some() {
             settings.api_latency = clock.lasting(settings.api_latency);
             settings.flink_latency = clock.lasting(settings.flink_latency);
         }
@@ -87,8 +94,15 @@ impl World {
             Some(sockets) => sockets.user()?,
             None => kube::Client::new(api.service(User::new("user", &["system:masters"])), NAMESPACE),
         };
-        let hands = Hands::new(client, NAMESPACE);
-        prepare(&hands).await?;
+        let hands = match &remote {
+            Some(remote) => remote.furnish().await?,
+            None => Hands::new(client, NAMESPACE),
+        };
+        if let Some(remote) = &remote {
+            confine(&mut settings, remote, &hands.namespace);
+        } else {
+            prepare(&hands).await?;
+        }
         api.set_observer(Arc::new(watcher.clone()));
         let flink = FlinkWorld::new(journal.clone(), settings.flink.clone(), seed);
         let programs = FlinkPrograms {
@@ -107,21 +121,27 @@ impl World {
             sockets.lead_to(&cluster);
             network = network.through(Arc::new(FlinkSockets::open(cluster.clone(), clock)?));
         }
+        if let Some(remote) = &remote {
+            network = network.through(Arc::new(ProxyTransport::new(remote.client()?)));
+        }
         let faults = Faults::new(journal.clone(), clock, seed, settings.api_latency);
         api.set_gate(Arc::new(faults.clone()));
         let dying = faults.clone();
         watcher.on_request(move |record| dying.carried_out(&record.info));
         let config = operator_config(&settings)?;
-        let access = match &sockets {
-            Some(sockets) => ApiAccess::Sockets(Box::new(sockets.operator())),
-            None => ApiAccess::InMemory(api.clone()),
+        let access = match (&sockets, &remote) {
+            (Some(sockets), _) => ApiAccess::Sockets(Box::new(sockets.operator())),
+            (None, Some(remote)) => ApiAccess::Sockets(Box::new(remote.config.clone())),
+            (None, None) => ApiAccess::InMemory(api.clone()),
         };
+        let lease_namespace = if remote.is_some() { hands.namespace.clone() } else { "flink-operator".to_owned() };
+        let lease = || LeaseConfig::new(&lease_namespace, "flink-operator-lease");
         let blueprint = Blueprint {
             api: access,
             flink: Arc::new(network.clone()),
             clock,
             journal: journal.clone(),
-            concurrency: if sockets.is_some() { configured_concurrency(&config) } else { 1 },
+            concurrency: if place.mode() != Mode::Virtual { configured_concurrency(&config) } else { 1 },
             config,
             observer,
             leader_election: settings.operator.has_leader_election.then(lease),
@@ -139,12 +159,18 @@ impl World {
             settings,
             mode: place.mode(),
             sockets,
+            remote,
             blueprint,
             operators: Arc::default(),
             tasks: JoinSet::new(),
         };
-        world.start_cluster();
-        world.follow_ha_changes();
+        if let Some(remote) = &world.remote {
+            let ear = Arc::new(world.watcher.clone());
+            cluster::follow(&remote.client()?, &world.hands.namespace, clock, ear, &mut world.tasks);
+        } else {
+            world.start_cluster();
+            world.follow_ha_changes();
+        }
         Ok(world)
     }
 
@@ -248,6 +274,11 @@ impl World {
 
     /// Stops the operators as SIGTERM does, then the listener; what is left ends with the world.
     pub async fn close(mut self) {
+        if let Some(remote) = self.remote.clone()
+            && let Err(error) = remote.clear(&self.hands).await
+        {
+            tracing::warn!("could not {error:#}");
+        }
         self.operators().iter_mut().for_each(OperatorProcess::terminate);
         let deadline = tokio::time::Instant::now() + CLOSING_MAX;
         while !self.operators().iter().all(OperatorProcess::is_dead) && tokio::time::Instant::now() < deadline
@@ -282,8 +313,13 @@ impl Wake {
     }
 }
 
-fn lease() -> LeaseConfig {
-    LeaseConfig::new("flink-operator", "flink-operator-lease")
+/// The operator looks at the case's namespace only, or does not run here at all.
+fn confine(settings: &mut WorldSettings, remote: &RemoteCluster, namespace: &str) {
+    let key = keys::WATCHED_NAMESPACES.name.to_owned();
+    settings.operator.config.insert(key, namespace.to_owned());
+    if remote.operator == OperatorUnderTest::Deployed {
+        settings.operator.replicas = 0;
+    }
 }
 
 fn operator_config(settings: &WorldSettings) -> anyhow::Result<OperatorConfig> {

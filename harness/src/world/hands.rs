@@ -1,5 +1,7 @@
 //! The scenario's own hands on the API server: what a user does with kubectl, over whatever transport the mode has.
 
+use std::borrow::Cow;
+
 use http::{Method, Request};
 use serde_json::Value;
 
@@ -10,6 +12,7 @@ use super::kinds::{self, KindInfo};
 pub struct Hands {
     client: kube::Client,
     pub namespace: String,
+    is_confined: bool,
 }
 
 /// What the server answered.
@@ -58,7 +61,21 @@ impl Reply {
 
 impl Hands {
     pub fn new(client: kube::Client, namespace: &str) -> Hands {
-        Hands { client, namespace: namespace.to_owned() }
+        Hands { client, namespace: namespace.to_owned(), is_confined: false }
+    }
+
+    /// Objects go into the own namespace whatever they say themselves: on a cluster that others use too.
+    pub fn confined(self) -> Hands {
+        Hands { is_confined: true, ..self }
+    }
+
+    fn own<'o>(&self, object: &'o Value) -> Cow<'o, Value> {
+        if !self.is_confined || object["metadata"]["namespace"].is_null() {
+            return Cow::Borrowed(object);
+        }
+        let mut object = object.clone();
+        object["metadata"]["namespace"] = Value::String(self.namespace.clone());
+        Cow::Owned(object)
     }
 
     pub async fn request(
@@ -115,12 +132,14 @@ impl Hands {
 
     /// Strict, as kubectl is: an unknown or repeated field is refused.
     pub async fn create(&self, object: &Value) -> Result<Reply, NoAnswer> {
+        let object = &*self.own(object);
         let (path, _) = self.place(object)?;
         self.json(Method::POST, &format!("{path}?fieldManager=scenario&fieldValidation=Strict"), object).await
     }
 
     /// Server-side apply.
     pub async fn apply(&self, object: &Value) -> Result<Reply, NoAnswer> {
+        let object = &*self.own(object);
         let (path, name) = self.place(object)?;
         let path = format!("{path}/{name}?fieldManager=scenario&fieldValidation=Strict&force=true");
         self.request(Method::PATCH, &path, PatchStyle::Apply.content_type(), object.to_string().into_bytes())
@@ -128,6 +147,7 @@ impl Hands {
     }
 
     pub async fn replace(&self, object: &Value) -> Result<Reply, NoAnswer> {
+        let object = &*self.own(object);
         let (path, name) = self.place(object)?;
         self.json(Method::PUT, &format!("{path}/{name}?fieldManager=scenario&fieldValidation=Strict"), object)
             .await

@@ -16,16 +16,16 @@ use drey_operator::{FlinkTransport, Target, Unanswered};
 
 use crate::support::repository;
 
-/// A handful of each kind: upgrade, failure, lost metadata, faults of the API server, of REST, of the operator. The
-/// whole library runs with `drey run --mode loopback`.
+/// Short ones of each kind: upgrades under faults of the API server and of watches, a savepoint, a failed job, a REST
+/// server that hangs or is gone. The whole library runs with `drey run --mode loopback`.
 const SCENARIOS: [&str; 7] = [
-    "upgrade/running-keeps-state.yaml",
-    "upgrade/suspend-and-resume-keeps-state.yaml",
-    "job-failed/restart-on-goes-on-from-last-checkpoint.yaml",
-    "ha-lost/jobmanager-and-metadata-gone-refuses-to-start.yaml",
-    "savepoints/stop-reply-lost-takes-one-savepoint.yaml",
     "chaos/answers-lost-after-commit.yaml",
     "chaos/status-write-conflicts.yaml",
+    "chaos/watches-cut-and-late.yaml",
+    "deletion/of-a-failed-job-removes-everything.yaml",
+    "deletion/with-hanging-jobmanager-goes-on.yaml",
+    "deletion/with-savepoint-keeps-the-state.yaml",
+    "deletion/with-unreachable-jobmanager-goes-on.yaml",
 ];
 
 #[test]
@@ -35,16 +35,19 @@ fn scenarios_pass_over_real_sockets() {
     let found = library::find(&files, &vocabulary).expect("the files are there");
     assert!(found.problems.is_empty(), "{:?}", found.problems);
     // Other cells of a matrix differ in what Flink does, not in how requests travel.
-    let runs: Vec<_> = found.scenarios.iter().filter_map(|scenario| library::cells_of(scenario).next()).collect();
+    let runs: Vec<_> =
+        found.scenarios.iter().filter_map(|scenario| library::cells_of(scenario).next()).collect();
     assert_eq!(runs.len(), SCENARIOS.len());
     // Real time passes mostly in sleep: all at once.
-    let options = Options { mode: Mode::Loopback, jobs: runs.len(), goldens: Goldens::Ignore, ..Options::usual(1) };
+    let options =
+        Options { mode: Mode::Loopback, jobs: runs.len(), goldens: Goldens::Ignore, ..Options::usual(1) };
     let reports = library::play(&runs, &vocabulary, &options, &mut ());
     for report in &reports {
         match &report.outcome {
             Outcome::Passed => assert!(!report.events.is_empty(), "{} saw nothing", report.title()),
             Outcome::Failed { failures } => {
-                let told: Vec<_> = failures.iter().map(|one| failure::render(one, report, Paint::auto(false))).collect();
+                let told: Vec<_> =
+                    failures.iter().map(|one| failure::render(one, report, Paint::auto(false))).collect();
                 panic!("{}", told.join("\n"));
             }
             other => panic!("{}: {other:?}", report.title()),
@@ -126,6 +129,8 @@ fn the_operator_is_known_by_its_token() {
                 world.clock.sleep(Duration::from_millis(500)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), wrote).await.expect("the gate counts the operator's writes");
+        tokio::time::timeout(Duration::from_secs(20), wrote)
+            .await
+            .expect("the gate counts the operator's writes");
     });
 }

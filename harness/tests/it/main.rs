@@ -1,5 +1,6 @@
 //! Integration tests of the harness.
 
+mod cluster;
 mod loopback;
 mod play;
 mod support;

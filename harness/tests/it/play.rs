@@ -22,7 +22,8 @@ impl Session {
             true => (*arg).to_owned(),
             false => format!("'{arg}'"),
         });
-        self.transcript.push_str(&format!("$ kubectl {}\n{said}{warned}\n", shown.collect::<Vec<_>>().join(" ")));
+        self.transcript
+            .push_str(&format!("$ kubectl {}\n{said}{warned}\n", shown.collect::<Vec<_>>().join(" ")));
         said
     }
 
@@ -45,17 +46,24 @@ fn a_session_with_kubectl() {
     assert_eq!(applied, "flinkdeployment.flink.apache.org/basic-example created\n");
     s.wait(".status.lifecycleState", "STABLE");
     let listed = s.run(&["get", "flinkdeployments,deployments,services,pods"]);
-    for word in ["basic-example", "RUNNING", "STABLE", "service/basic-example-rest", "1/1", "taskmanager-1-1"] {
+    for word in ["basic-example", "RUNNING", "STABLE", "service/basic-example-rest", "1/1", "taskmanager-1-1"]
+    {
         assert!(listed.contains(word), "{word}: {listed}");
     }
     let logs = s.run(&["logs", "deployment/basic-example", "--tail=5"]);
     assert!(!logs.trim().is_empty(), "the JobManager says something");
 
     let patch = r#"{"spec":{"job":{"parallelism":4}}}"#;
-    assert!(s.run(&["patch", "flinkdeployment", "basic-example", "--type=merge", "-p", patch]).contains("patched"));
+    assert!(
+        s.run(&["patch", "flinkdeployment", "basic-example", "--type=merge", "-p", patch])
+            .contains("patched")
+    );
     s.wait(".status.observedGeneration", "2");
     s.wait(".status.lifecycleState", "STABLE");
-    let spec = kubectl(&s.play.kubeconfig, &["get", "deployment", "basic-example", "-o", "jsonpath={.metadata.generation}"]);
+    let spec = kubectl(
+        &s.play.kubeconfig,
+        &["get", "deployment", "basic-example", "-o", "jsonpath={.metadata.generation}"],
+    );
     assert!(spec.status.success(), "the JobManager's Deployment is there: {}", text(&spec.stderr));
 
     let old = s.run(&["get", "pods", "-l", "component=jobmanager", "-o", "name"]);
@@ -66,7 +74,9 @@ fn a_session_with_kubectl() {
     assert!(new.starts_with("pod/") && new != old, "another pod took over: {old} {new}");
 
     let described = s.run(&["describe", "flinkdeployment", "basic-example"]);
-    for word in ["Lifecycle State", "Job Manager Deployment Status", "Last Reconciled Spec", "Submit", "SpecChanged"] {
+    for word in
+        ["Lifecycle State", "Job Manager Deployment Status", "Last Reconciled Spec", "Submit", "SpecChanged"]
+    {
         assert!(described.contains(word), "{word}: {described}");
     }
     let events = s.run(&["get", "events", "--field-selector", "involvedObject.kind=FlinkDeployment"]);
@@ -82,7 +92,8 @@ fn a_session_with_kubectl() {
     document(&transcript);
 }
 
-const BEGIN: &str = "<!-- session: begin, written by the test `a_session_with_kubectl` with DREY_BLESS=1 -->\n";
+const BEGIN: &str =
+    "<!-- session: begin, written by the test `a_session_with_kubectl` with DREY_BLESS=1 -->\n";
 const END: &str = "<!-- session: end -->";
 
 /// Times and generated names differ between runs, so the page is written when asked and not compared.
@@ -103,11 +114,18 @@ fn a_scenario_stands_still_before_a_step() {
     let folder = tempfile::tempdir().expect("a folder");
     let scenario = repository("scenarios/upgrade/running-keeps-state.yaml");
     let scenario = scenario.to_str().expect("a plain path");
-    let mut play = Play::start(folder.path(), &[scenario, "--pause-at", "patch", "--time-scale", "60", "--quiet"]);
+    let mut play =
+        Play::start(folder.path(), &[scenario, "--pause-at", "patch", "--time-scale", "60", "--quiet"]);
     let line = play.wait_for("stands before step");
     assert!(line.contains("patch"), "{line}");
     if has_kubectl() {
-        let state = ["get", "flinkdeployment", "app", "-o", "jsonpath={.status.lifecycleState} {.metadata.generation}"];
+        let state = [
+            "get",
+            "flinkdeployment",
+            "app",
+            "-o",
+            "jsonpath={.status.lifecycleState} {.metadata.generation}",
+        ];
         assert_eq!(text(&kubectl(&play.kubeconfig, &state).stdout), "STABLE 1");
     }
     let (code, _) = play.interrupt();
@@ -131,7 +149,10 @@ fn refusals_say_what_to_do() {
     let address = taken.local_addr().expect("an address").to_string();
     let kubeconfig = folder.path().join("mine");
     let kubeconfig = kubeconfig.to_str().expect("a plain path");
-    check_refusal(&["--listen", &address, "--kubeconfig", kubeconfig], &[&address, "in use", "next:", "127.0.0.1:0"]);
+    check_refusal(
+        &["--listen", &address, "--kubeconfig", kubeconfig],
+        &[&address, "in use", "next:", "127.0.0.1:0"],
+    );
     assert!(!std::path::Path::new(kubeconfig).exists(), "nothing is left behind");
     check_refusal(&["--listen", "0.0.0.0:0", "--kubeconfig", kubeconfig], &["0.0.0.0:0", "loopback"]);
     std::fs::write(kubeconfig, "mine").expect("written");

@@ -67,6 +67,7 @@ impl Place {
             context: self.context.clone(),
             namespace: self.namespace.clone(),
             operator: self.operator.unwrap_or_default(),
+            now: crate::play::time_of_day(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(RemoteCluster::connect(&options)).context("use the cluster")

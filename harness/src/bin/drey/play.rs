@@ -128,7 +128,7 @@ impl Arguments {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a world that people look at shows the time of day")]
-fn time_of_day() -> Timestamp {
+pub fn time_of_day() -> Timestamp {
     Timestamp::now()
 }
 

@@ -8,6 +8,7 @@ mod structure;
 mod time;
 
 use drey_language::events::{Kind, Lane};
+use drey_language::report::SkippedStep;
 use drey_language::scenario::Step;
 use drey_language::vocabulary::StepKind;
 
@@ -19,11 +20,23 @@ use futures::future::LocalBoxFuture;
 pub fn run_all<'a>(context: &'a mut Context, steps: &'a [Step]) -> LocalBoxFuture<'a, Result<(), Failure>> {
     Box::pin(async move {
         for step in steps {
+            if let Some(reason) = context.place.skip_reason(step) {
+                skip(context, step, reason);
+                continue;
+            }
+            context.done += 1;
             run_one(context, step).await.map_err(|failure| failure.in_step(step))?;
             settle(context).await?;
         }
         Ok(())
     })
+}
+
+/// Told in the report and in the stream of events, never silently dropped.
+fn skip(context: &mut Context, step: &Step, reason: &str) {
+    let at = step.span.to_string();
+    context.journal(Lane::Check, Kind::Note, None, format!("skipped {}: {reason}", step.title()));
+    context.skipped.push(SkippedStep { step: step.title(), at, reason: reason.to_owned() });
 }
 
 /// Lets everything that is due now happen, then asks the judges.
