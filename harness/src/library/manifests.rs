@@ -166,7 +166,10 @@ impl Crd {
 
     /// What the API server would refuse.
     fn bad_values(&self, node: &Node, object: &Value) -> Vec<Diagnostic> {
-        let causes = self.schema.validate(object, None);
+        // As the server does on a create: a null where none may stand counts as absent.
+        let mut received = object.clone();
+        self.schema.drop_nulls(&mut received);
+        let causes = self.schema.validate(&received, None);
         causes.iter().map(|cause| self.bad_value(node, object, cause)).collect()
     }
 
@@ -348,5 +351,9 @@ mod tests {
         assert!(found[0].starts_with("app.yaml:5:17: error: "), "{found:?}");
         let found = told(&format!("{HEAD}spec:\n  job: {{upgradeMode: laststate}}\n"));
         assert!(found[0].contains("nearest: last-state"), "{found:?}");
+        assert!(
+            told(&format!("{HEAD}spec:\n  job: {{upgradeMode: stateless, initialSavepointPath: null}}\n"))
+                .is_empty()
+        );
     }
 }

@@ -137,10 +137,10 @@ impl Invariants {
         }
         let text = |pointer| change.object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let key = ClusterKey::new(text("/metadata/namespace"), text("/metadata/name"));
-        if lost_its_finalizer(change) {
-            if let Some(left) = what_is_left(api, &key) {
-                self.report(format!("{key}: the finalizer left while {left} was still there"));
-            }
+        if lost_its_finalizer(change)
+            && let Some(left) = what_is_left(api, &key)
+        {
+            self.report(format!("{key}: the finalizer left while {left} was still there"));
         }
         let mut inner = self.lock();
         let cluster = inner.clusters.entry(key).or_default();

@@ -1,5 +1,7 @@
 //! Runs scenarios: a case at a time, each in a world of its own.
 
+#![allow(clippy::result_large_err, reason = "a failure is made once per run and never on a hot path")]
+
 mod case;
 mod context;
 mod failure;
