@@ -142,7 +142,7 @@ fn record(number: u64, object: String, pass: &Pass<'_>, is_converged: bool) -> P
         object,
         started: pass.started,
         ended: pass.ended,
-        trigger: format!("{:?}", pass.cause),
+        trigger: pass.cause.to_string(),
         trace: pass.decision.trace.iter().map(ToString::to_string).collect(),
         plan: pass.decision.plan.iter().map(|action| format!("{:?}", action.kind())).collect(),
         next,

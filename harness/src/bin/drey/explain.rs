@@ -15,7 +15,7 @@ use crate::show::Format;
 
 /// Run one scenario and tell each pass of the reconciler: trigger, rules applied, plan, next, outcome.
 ///
-/// Passes in which everything was as it should be are counted in one line each stretch.
+/// Stretches of passes that found nothing to do are one line each.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
@@ -120,9 +120,9 @@ impl Story<'_> {
             None => (first.number.to_string(), String::new()),
         };
         let passes = if count == 1 {
-            "all as it should be".to_owned()
+            "nothing to do".to_owned()
         } else {
-            format!("{count} passes, all as it should be")
+            format!("{count} passes, nothing to do")
         };
         let next = &last.unwrap_or(first).next;
         writeln!(out, "\npass {number}  {}{until}  {}  {passes}; next {next}", self.at(first), first.object)
@@ -133,6 +133,9 @@ impl Story<'_> {
         writeln!(out, "  trigger  {}", pass.trigger)?;
         for (index, step) in pass.trace.iter().filter(|step| !step.trim().is_empty()).enumerate() {
             writeln!(out, "  {:7}  {}", if index == 0 { "rules" } else { "" }, step.trim())?;
+        }
+        if pass.trace.iter().all(|step| step.trim().is_empty()) {
+            writeln!(out, "  rules    none: the status follows what was observed")?;
         }
         let plan = if pass.plan.is_empty() { "nothing".to_owned() } else { pass.plan.join(", ") };
         writeln!(out, "  plan     {plan}")?;
