@@ -119,11 +119,8 @@ impl Story<'_> {
             Some(last) => (format!("{}-{}", first.number, last.number), format!(" to {}", self.at(last))),
             None => (first.number.to_string(), String::new()),
         };
-        let passes = if count == 1 {
-            "nothing to do".to_owned()
-        } else {
-            format!("{count} passes, nothing to do")
-        };
+        let passes =
+            if count == 1 { "nothing to do".to_owned() } else { format!("{count} passes, nothing to do") };
         let next = &last.unwrap_or(first).next;
         writeln!(out, "\npass {number}  {}{until}  {}  {passes}; next {next}", self.at(first), first.object)
     }
