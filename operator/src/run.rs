@@ -96,7 +96,8 @@ struct Record {
 async fn reign<S: FusedFuture<Output = ()>>(deps: &Deps, fence: Fence, mut shutdown: Pin<&mut S>) {
     let settings = Settings::of(&deps.config);
     let world = Arc::new(World::default());
-    let mut news = watches(&deps.client, &settings.namespaces, settings.label_selector.as_deref(), &world);
+    let mut news =
+        watches(&deps.client, &settings.namespaces, settings.label_selector.as_deref(), &world, &deps.clock);
     let context = Context {
         api: Api::new(deps.client.clone(), Arc::clone(&deps.clock), fence),
         flink: Arc::clone(&deps.flink),

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use drey_api::FlinkDeployment;
 use futures::StreamExt;
@@ -13,12 +14,14 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 use super::index::{Entry, Index, Reduced};
 use super::{State, World, reduce};
+use crate::clock::Clock;
 use crate::queue::Key;
 
 /// What came of one watch event.
@@ -50,12 +53,13 @@ pub(crate) fn watches(
     namespaces: &[String],
     resource_selector: Option<&str>,
     world: &Arc<World>,
+    clock: &Arc<dyn Clock>,
 ) -> SelectAll<BoxStream<'static, WatchNews>> {
     let all = [String::new()];
     let scopes: &[String] = if namespaces.is_empty() { &all } else { namespaces };
     let mut streams = Vec::new();
     for scope in scopes {
-        let with = Watch { client, scope, world };
+        let with = Watch { client, scope, world, clock };
         streams.push(with.stream::<FlinkDeployment, _>(
             "FlinkDeployment",
             resource_selector,
@@ -99,6 +103,27 @@ struct Watch<'a> {
     client: &'a Client,
     scope: &'a str,
     world: &'a Arc<World>,
+    clock: &'a Arc<dyn Clock>,
+}
+
+/// The usual pauses between attempts, in the world's time as everything the operator waits for.
+struct Pauses {
+    usual: DefaultBackoff,
+    clock: Arc<dyn Clock>,
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.usual.next().map(|pause| self.clock.runtime(pause))
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.usual.reset();
+    }
 }
 
 impl Watch<'_> {
@@ -130,7 +155,8 @@ impl Watch<'_> {
             None => watcher::Config::default(),
         };
         let (scope, world) = (self.scope.to_owned(), Arc::clone(self.world));
-        let stream = watcher(api, config).default_backoff().map(move |item| {
+        let pauses = Pauses { usual: DefaultBackoff::default(), clock: Arc::clone(self.clock) };
+        let stream = watcher(api, config).backoff(pauses).map(move |item| {
             let mut news = WatchNews {
                 kind,
                 scope: scope.clone(),
