@@ -273,7 +273,8 @@ impl<'a> Pass<'a> {
     }
 
     pub fn into_decision(mut self, end: End) -> Decision {
-        if self.plan.is_empty() && self.o.failure.is_none() {
+        // A pass that has something to store proves nothing: storing it may be what fails.
+        if self.plan.is_empty() && self.o.failure.is_none() && self.finished_status() == self.before {
             self.memo.failures = 0;
         }
         let untouched = Decision {

@@ -521,7 +521,7 @@ impl World {
         o
     }
 
-    fn answer(&mut self, o: &mut Observation, ask: &Ask) {
+    pub fn answer(&mut self, o: &mut Observation, ask: &Ask) {
         self.flink_requests += usize::from(ask.is_flink());
         let down = self.unreachable || self.jm.is_none();
         macro_rules! or_down {

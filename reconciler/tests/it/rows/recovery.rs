@@ -278,3 +278,18 @@ fn trouble_of_the_api_server_is_waited_out_and_told_when_one_request_keeps_faili
     check(ActionKind::CreateCluster, 403, 0, true);
     check(ActionKind::PersistStatus, 422, 0, true);
 }
+
+/// A status that cannot be stored is a failure like any other: the waits grow, although the plan is empty.
+#[test]
+fn waits_grow_while_the_status_cannot_be_stored() {
+    let mut world = stable(json!({}));
+    world.set_job_state(FlinkJobState::Restarting);
+    let mut o = world.observation();
+    for ask in needs(&o, &world.policy, world.now) {
+        world.answer(&mut o, &ask);
+    }
+    o.memo.failures = 5;
+    let decision = decide(&o, &world.policy, world.now);
+    assert!(decision.plan.is_empty() && Some(&decision.status) != o.resource.status.as_ref());
+    assert_eq!(decision.memo.failures, 5);
+}
