@@ -11,7 +11,8 @@ pub struct Rule {
 
 /// Whatever does IO, keeps time or throws dice: kept out of the pure middle.
 const IO: &[&str] = &["tokio", "hyper", "kube-client", "kube-runtime"];
-const IO_AND_DICE: &[&str] = &["tokio", "hyper", "kube-client", "kube-runtime", "rand", "rand_core", "fastrand"];
+const IO_AND_DICE: &[&str] =
+    &["tokio", "hyper", "kube-client", "kube-runtime", "rand", "rand_core", "fastrand"];
 
 pub const RULES: &[Rule] = &[
     Rule { package: "drey-api", ours: &[], never: IO },
@@ -19,7 +20,11 @@ pub const RULES: &[Rule] = &[
     Rule { package: "drey-reconciler", ours: &["drey-api", "drey-blueprint"], never: IO_AND_DICE },
     Rule { package: "drey-operator", ours: &["drey-api", "drey-blueprint", "drey-reconciler"], never: &[] },
     Rule { package: "fake-kube-schema", ours: &[], never: IO },
-    Rule { package: "fake-kube-apiserver", ours: &["fake-kube-schema"], never: &["kube-client", "kube-runtime"] },
+    Rule {
+        package: "fake-kube-apiserver",
+        ours: &["fake-kube-schema"],
+        never: &["kube-client", "kube-runtime"],
+    },
     Rule {
         package: "fake-kube",
         ours: &["fake-kube-schema", "fake-kube-apiserver"],

@@ -8,7 +8,11 @@ use serde_json::json;
 fn the_workspace_keeps_its_dependency_rules() {
     let graph = Graph::load().expect("cargo metadata answers");
     for rule in RULES {
-        assert!(graph.members.contains(rule.package), "rule for {}, which is no workspace member", rule.package);
+        assert!(
+            graph.members.contains(rule.package),
+            "rule for {}, which is no workspace member",
+            rule.package
+        );
     }
     let found = breaches(&graph);
     assert!(found.is_empty(), "dependency rules broken:\n  {}", found.join("\n  "));
@@ -29,7 +33,10 @@ fn a_transitive_breach_is_reported_with_its_chain() {
         ]},
     });
     let graph = Graph::from_metadata(&metadata).expect("well-formed");
-    assert_eq!(breaches(&graph), ["drey-reconciler must not reach tokio: drey-reconciler -> innocent -> tokio"]);
+    assert_eq!(
+        breaches(&graph),
+        ["drey-reconciler must not reach tokio: drey-reconciler -> innocent -> tokio"]
+    );
 }
 
 #[test]

@@ -171,7 +171,9 @@ where
             match shared.identities.user(request.headers(), certified) {
                 Ok(user) => match shared.proxy.route(request.uri()) {
                     Some(route) => Ok(shared.proxy.carry(route, request).await),
-                    None => shared.api.service(user).oneshot(request).await.map(|r| r.map(identity::Body::Api)),
+                    None => {
+                        shared.api.service(user).oneshot(request).await.map(|r| r.map(identity::Body::Api))
+                    }
                 },
                 Err(status) => Ok(identity::unauthorized(&status)),
             }

@@ -56,7 +56,11 @@ impl ServiceProxy {
     pub(super) async fn carry(&self, route: Route, request: Request<Incoming>) -> Response<Body> {
         let (mut head, body) = request.into_parts();
         let Ok(body) = Limited::new(body, BODY_MAX).collect().await else {
-            return refusal(&Status::new(413, "RequestEntityTooLarge", "the request body is too large to proxy"));
+            return refusal(&Status::new(
+                413,
+                "RequestEntityTooLarge",
+                "the request body is too large to proxy",
+            ));
         };
         let Ok(uri) = route.path.parse() else {
             return refusal(&Status::new(400, "BadRequest", "the proxied path is not a path"));
@@ -74,7 +78,10 @@ impl ServiceProxy {
                 refusal(&Status::new(404, "NotFound", &text))
             }
             Err(DialError::Refused) => {
-                let text = format!("error trying to reach service: dial tcp {host}:{}: connect: connection refused", route.port);
+                let text = format!(
+                    "error trying to reach service: dial tcp {host}:{}: connect: connection refused",
+                    route.port
+                );
                 refusal(&Status::new(503, "ServiceUnavailable", &text))
             }
             // The real proxy waits for the kernel's timeout; the caller's comes first.
@@ -85,7 +92,8 @@ impl ServiceProxy {
 
 fn refusal(status: &Status) -> Response<Body> {
     let mut response = Response::new(Body::Text(Full::new(Bytes::from(status.to_value().to_string()))));
-    *response.status_mut() = http::StatusCode::from_u16(status.code).unwrap_or(http::StatusCode::SERVICE_UNAVAILABLE);
+    *response.status_mut() =
+        http::StatusCode::from_u16(status.code).unwrap_or(http::StatusCode::SERVICE_UNAVAILABLE);
     response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
     response
 }
@@ -119,7 +127,8 @@ mod tests {
         let check = |uri: &str, expected: Option<(&str, &str, u16, &str)>| {
             let uri = uri.parse().expect("a uri");
             let found = route(&uri);
-            let found = found.as_ref().map(|r| (r.namespace.as_str(), r.service.as_str(), r.port, r.path.as_str()));
+            let found =
+                found.as_ref().map(|r| (r.namespace.as_str(), r.service.as_str(), r.port, r.path.as_str()));
             assert_eq!(found, expected, "{uri}");
         };
         let base = "/api/v1/namespaces/ns/services";

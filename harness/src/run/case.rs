@@ -116,7 +116,9 @@ async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
         context.journal(Lane::Check, Kind::CheckFailed, None, failure.expected.clone());
     }
     let elapsed = context.world.clock.elapsed();
-    let began = SignedDuration::try_from(elapsed).ok().and_then(|passed| context.world.clock.now().checked_sub(passed).ok());
+    let began = SignedDuration::try_from(elapsed)
+        .ok()
+        .and_then(|passed| context.world.clock.now().checked_sub(passed).ok());
     let played = Played {
         failure: failure.map(|failure| failure.report(context.world.clock.now())),
         broken: None,

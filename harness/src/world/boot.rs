@@ -134,7 +134,8 @@ impl World {
             (None, Some(remote)) => ApiAccess::Sockets(Box::new(remote.config.clone())),
             (None, None) => ApiAccess::InMemory(api.clone()),
         };
-        let lease_namespace = if remote.is_some() { hands.namespace.clone() } else { "flink-operator".to_owned() };
+        let lease_namespace =
+            if remote.is_some() { hands.namespace.clone() } else { "flink-operator".to_owned() };
         let lease = || LeaseConfig::new(&lease_namespace, "flink-operator-lease");
         let blueprint = Blueprint {
             api: access,
