@@ -38,11 +38,14 @@ impl Sample {
     }
 }
 
+/// What a pass saw, when, and what it planned.
+type Seen = (Observation, Timestamp, Vec<ActionKind>);
+
 #[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<(Observation, Timestamp, Vec<ActionKind>)>>>);
+struct Recorder(Arc<Mutex<Vec<Seen>>>);
 
 impl Recorder {
-    fn take(&self) -> Vec<(Observation, Timestamp, Vec<ActionKind>)> {
+    fn take(&self) -> Vec<Seen> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -31,7 +31,9 @@ fn flat(text: &str) -> BTreeMap<String, String> {
 }
 
 fn nested(text: &str) -> BTreeMap<String, String> {
-    let tree: Value = serde_saphyr::from_str(text).unwrap_or_default();
+    // YAML 1.2, as Flink's reader has it: `y` and `on` are texts.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let tree: Value = serde_saphyr::from_str_with_options(text, options).unwrap_or_default();
     let mut out = BTreeMap::new();
     flatten("", &tree, &mut out);
     out
