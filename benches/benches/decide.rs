@@ -12,7 +12,7 @@ fn decide(c: &mut Criterion) {
     let samples = samples(SEED).expect("the run that gives the observations passes");
     let mut group = c.benchmark_group("decide");
     for sample in samples {
-        println!("decide/{}: checksum {}, plan {:?}", sample.name, sample.decide(&policy), sample.plan);
+        println!("decide/{}: checksum {:016x}, plan {:?}", sample.name, sample.decide(&policy), sample.plan);
         group.bench_function(sample.name, |b| {
             b.iter(|| drey_reconciler::decide(black_box(&sample.observation), &policy, sample.now))
         });

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use drey_harness::determinism::fnv1a;
 use drey_harness::world::flink::ClusterKey;
 use drey_operator::{Pass, PassObserver};
 use drey_reconciler::{ActionKind, Observation, Policy, decide};
@@ -23,11 +24,9 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// The decision as a number: how much was planned, explained and written. Differs when `decide` works differently.
+    /// The decision as a number, which differs when anything of it does.
     pub fn decide(&self, policy: &Policy) -> u64 {
-        let decision = decide(&self.observation, policy, self.now);
-        let text: usize = decision.trace.iter().map(|step| step.to_string().len()).sum();
-        (decision.plan.len() * 1_000_000 + decision.events.len() * 10_000 + text) as u64
+        fnv1a(format!("{:?}", decide(&self.observation, policy, self.now)).as_bytes())
     }
 
     /// Allocations of one decision, on this thread alone.

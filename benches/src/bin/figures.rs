@@ -150,7 +150,7 @@ fn decide_table(samples: &[Sample]) -> String {
         let micros = started.elapsed().as_secs_f64() * 1e6 / f64::from(decisions);
         let plan: Vec<String> = sample.plan.iter().map(|kind| format!("{kind:?}")).collect();
         let plan = if plan.is_empty() { "nothing".to_owned() } else { plan.join(", ") };
-        text += &format!("| {} | {plan} | {micros:.1} us | {} |\n", sample.name, sample.decide(&policy));
+        text += &format!("| {} | {plan} | {micros:.1} us | {:016x} |\n", sample.name, sample.decide(&policy));
     }
     text
 }
