@@ -20,6 +20,7 @@ const LEFT: f64 = 84.0;
 const RIGHT: f64 = 24.0;
 const TOP: f64 = 48.0;
 const BOTTOM: f64 = 88.0;
+const LEGEND_STEP: f64 = 240.0;
 
 /// Decades that hold all values.
 fn decades(values: impl Iterator<Item = f64>) -> (i32, i32) {
@@ -64,8 +65,10 @@ impl Chart {
             escaped(self.y)
         );
         for (index, series) in self.series.iter().enumerate() {
-            svg += &series.to_svg(&x_at, &y_at);
-            let x = LEFT + 260.0 * index as f64;
+            // The last line's numbers go below it, where they do not cover those of its neighbour.
+            let is_last = index > 0 && index + 1 == self.series.len();
+            svg += &series.to_svg(&x_at, &y_at, if is_last { 18.0 } else { -10.0 });
+            let x = 36.0 + LEGEND_STEP * index as f64;
             let y = HEIGHT - 18.0;
             svg += &format!(
                 "<rect x=\"{x}\" y=\"{}\" width=\"18\" height=\"4\" fill=\"{}\"/>\n",
@@ -79,7 +82,7 @@ impl Chart {
 }
 
 impl Series {
-    fn to_svg(&self, x_at: &dyn Fn(f64) -> f64, y_at: &dyn Fn(f64) -> f64) -> String {
+    fn to_svg(&self, x_at: &dyn Fn(f64) -> f64, y_at: &dyn Fn(f64) -> f64, label: f64) -> String {
         let places: Vec<(f64, f64, f64)> =
             self.points.iter().map(|(x, y)| (x_at(*x), y_at(*y), *y)).collect();
         let path: Vec<String> = places.iter().map(|(x, y, _)| format!("{x:.1},{y:.1}")).collect();
@@ -90,7 +93,7 @@ impl Series {
         );
         for (x, y, value) in places {
             svg += &format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"/>\n");
-            svg += &text(x, y - 10.0, "middle", 11, &grouped(value));
+            svg += &text(x, y + label, "middle", 11, &grouped(value));
         }
         svg
     }
