@@ -8,7 +8,7 @@ help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: ## run the whole scenario library against the real reconciler, in virtual time; report in target/drey/report
-	@$(CARGO) run --quiet --locked --bin drey -- run scenarios --report $(REPORT)
+	@$(CARGO) run --locked --bin drey -- run scenarios --report $(REPORT)
 
 test: ## all tests: unit, property, scenario, conformance, documentation examples
 	ci/test
