@@ -7,7 +7,7 @@ use std::future::Future;
 use drey_api::FlinkJobState;
 use drey_reconciler::{
     Ask, Cause, CheckpointFacts, ClusterFact, CompletedCheckpoint, ExceptionFact, HistoryEntry, JobFact,
-    MetricFacts, Observation, ResultFact, Seen, TriggerFact, Why,
+    MetricFacts, Observation, Parallelism, Requirements, ResultFact, Seen, TaskCounts, TriggerFact, Why,
 };
 use serde_json::Value;
 
@@ -43,6 +43,9 @@ pub(crate) async fn answer(ask: &Ask, observation: &mut Observation, flink: &Fli
         Ask::Exceptions { job } => facts.exceptions = seen(flink.exceptions(job), exceptions).await,
         Ask::Metrics { job } => facts.metrics = seen(flink.metrics(job, &METRICS), metrics).await,
         Ask::Cluster => facts.cluster = of_cluster(flink.config(), cluster).await,
+        Ask::Requirements { job } => {
+            facts.requirements = seen(flink.resource_requirements(job), requirements).await;
+        }
         Ask::PodEvents { pods } => {
             let namespace = observation.resource.namespace().to_owned();
             observation.mount_failures = mount_failures(api, &namespace, pods).await;
@@ -121,6 +124,11 @@ fn job(overview: &wire::JobOverview) -> Option<JobFact> {
         state: state?,
         start_time: overview.start_time,
         last_modification: overview.last_modification,
+        tasks: overview.tasks.map(|t| TaskCounts {
+            running: t.running,
+            finished: t.finished,
+            total: t.total,
+        }),
     })
 }
 
@@ -218,6 +226,14 @@ fn metrics(values: BTreeMap<String, String>) -> MetricFacts {
         num_restarts: number(METRICS[1]),
         completed_checkpoints: number(METRICS[2]),
     }
+}
+
+fn requirements(vertices: wire::ResourceRequirements) -> Requirements {
+    let bounds = |(vertex, r): (String, wire::VertexRequirements)| {
+        let wire::Bounds { lower_bound: lower, upper_bound: upper } = r.parallelism;
+        (vertex, Parallelism { lower, upper })
+    };
+    vertices.into_iter().map(bounds).collect()
 }
 
 fn cluster(config: wire::ClusterConfig) -> ClusterFact {

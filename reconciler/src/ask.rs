@@ -22,6 +22,8 @@ pub enum Ask {
     Metrics { job: String },
     /// `GET /config` -> `flink.cluster`.
     Cluster,
+    /// `GET /jobs/:job/resource-requirements` -> `flink.requirements`.
+    Requirements { job: String },
     /// Core events with reason `FailedMount` of these pods -> `mount_failures`.
     PodEvents { pods: Vec<String> },
 }

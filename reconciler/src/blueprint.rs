@@ -22,7 +22,7 @@ pub struct Configs {
 impl Pass<'_> {
     /// Again after every replacement of the target spec.
     pub fn load_configs(&mut self) {
-        let deploy = Settings::read(&self.conf_of(&self.spec));
+        let deploy = Settings::read(&conf_of(self, &self.spec));
         let observe = match self.deployed_spec() {
             Some(deployed) => {
                 let operator = &self.policy.config;
@@ -32,10 +32,11 @@ impl Pass<'_> {
         };
         self.configs = Configs { observe, deploy };
     }
+}
 
-    fn conf_of(&self, spec: &FlinkDeploymentSpec) -> FlinkConf {
-        effective::deploy(&self.policy.config, &self.o.resource, spec)
-    }
+/// What a cluster of this spec is started with.
+pub fn conf_of(p: &Pass, spec: &FlinkDeploymentSpec) -> FlinkConf {
+    effective::deploy(&p.policy.config, &p.o.resource, spec)
 }
 
 /// From what is recorded to what is wanted.

@@ -83,6 +83,11 @@ impl Walk<'_> {
             }
             Action::RemoveFinalizer => self.remove_finalizer(),
             Action::DeleteCluster { uid } => self.delete_cluster(uid),
+            Action::Rescale { job, .. } => {
+                if self.stored.job_status.job_id.as_ref() != Some(job) {
+                    self.fail("rescales-another-job", format!("{job} is not the job on record"));
+                }
+            }
             Action::CancelJob { .. }
             | Action::StripJobGraphs { .. }
             | Action::DisposeSavepoint { .. }

@@ -32,6 +32,8 @@ pub fn cluster(o: &Observation) -> Cluster<'_> {
 pub struct Failure {
     pub reason: String,
     pub message: String,
+    /// What it is about: the container, the pod or the Deployment.
+    pub about: String,
 }
 
 /// What is visibly wrong with a JobManager that is not available.
@@ -66,6 +68,7 @@ fn replica_failure(facts: &JobManagerFacts) -> Option<Failure> {
     (found.reason.as_deref() == Some("FailedCreate")).then(|| Failure {
         reason: "FailedCreate".into(),
         message: found.message.clone().unwrap_or_default(),
+        about: "Deployment".into(),
     })
 }
 
@@ -90,7 +93,7 @@ fn container_failure(o: &Observation) -> Option<Failure> {
             Some(last) => format!("[{}] CrashLoop - {last}", container.name),
             None => format!("[{}] {}", container.name, waiting.message.as_deref().unwrap_or(&waiting.reason)),
         };
-        return Some(Failure { reason: waiting.reason.clone(), message });
+        return Some(Failure { reason: waiting.reason.clone(), message, about: container.name.clone() });
     }
     None
 }
@@ -103,7 +106,7 @@ fn mount_failure(facts: &JobManagerFacts, o: &Observation) -> Option<Failure> {
     let counts = |message: &String| facts.has_config_map && !message.contains(&missed);
     let all = o.mount_failures.known()?.iter();
     let (_, message) = all.filter(|(_, message)| counts(message)).find(|(pod, _)| stuck.contains(pod))?;
-    Some(Failure { reason: "FailedMount".into(), message: message.clone() })
+    Some(Failure { reason: "FailedMount".into(), message: message.clone(), about: "pod".into() })
 }
 
 fn condition<'a>(conditions: &'a [ConditionFacts], kind: &str) -> Option<&'a ConditionFacts> {

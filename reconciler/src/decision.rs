@@ -4,7 +4,7 @@
 //! whole plan succeeded, writes `status` if it differs from what is stored. Every action may be repeated: ids are
 //! chosen here and stored before they are used.
 
-use crate::observation::Memo;
+use crate::observation::{Memo, Requirements};
 use drey_api::{FlinkDeploymentStatus, SavepointFormat};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -74,6 +74,11 @@ pub enum Action {
     DisposeSavepoint {
         path: String,
     },
+    /// `PUT /jobs/:job/resource-requirements`: other bounds of the parallelism, all vertices of the job.
+    Rescale {
+        job: String,
+        requirements: Requirements,
+    },
     AddFinalizer,
     RemoveFinalizer,
 }
@@ -91,6 +96,7 @@ pub enum ActionKind {
     TriggerCheckpoint,
     CancelJob,
     DisposeSavepoint,
+    Rescale,
     AddFinalizer,
     RemoveFinalizer,
 }
@@ -108,6 +114,7 @@ impl Action {
             Action::TriggerCheckpoint { .. } => ActionKind::TriggerCheckpoint,
             Action::CancelJob { .. } => ActionKind::CancelJob,
             Action::DisposeSavepoint { .. } => ActionKind::DisposeSavepoint,
+            Action::Rescale { .. } => ActionKind::Rescale,
             Action::AddFinalizer => ActionKind::AddFinalizer,
             Action::RemoveFinalizer => ActionKind::RemoveFinalizer,
         }

@@ -12,6 +12,13 @@ use drey_api::constants::FLINK_DEPLOYMENT_FINALIZER;
 use drey_api::{LifecycleState, UpgradeMode};
 use std::time::Duration;
 
+/// Tasks of a job may take so long to start before anybody hears of it.
+const TASKS_GRACE_MS: i64 = 60_000;
+
+const WITHOUT_TASKS: &str = "The deletion waits for all tasks of the job to run, since a savepoint is to be taken first \
+                             (kubernetes.operator.job.savepoint-on-deletion); set the option to false to delete \
+                             without one";
+
 pub fn has_finalizer(p: &Pass) -> bool {
     let finalizers = p.o.resource.metadata.finalizers.as_deref().unwrap_or_default();
     finalizers.iter().any(|finalizer| finalizer == FLINK_DEPLOYMENT_FINALIZER)
@@ -98,6 +105,17 @@ fn take_savepoint(p: &mut Pass) -> Flow {
     }
     if p.job_is_terminal() {
         return Ok(());
+    }
+    if let Some(job) = sight.job.as_ref().filter(|job| p.job_is_running() && !job.all_tasks_run()) {
+        p.note("4.9", "not all tasks of the job run: no savepoint could be taken yet");
+        if job.last_modification.saturating_add(TASKS_GRACE_MS) < p.now_ms() {
+            p.event_once(EventKind::Warning, Component::Operator, "CleanupFailed", WITHOUT_TASKS);
+        }
+        return p.poll(
+            job.last_modification,
+            p.policy.poll_ceiling,
+            "savepoint before deletion: tasks start",
+        );
     }
     if p.job_is_running() {
         p.note("4.9", "a savepoint is taken before the deployment goes");

@@ -44,23 +44,6 @@ pub fn managed(p: &mut Pass) -> Flow {
     Ok(())
 }
 
-/// Parts of a valid spec that this version does not act on. The user is told when they appear, and the job is none the
-/// worse for them.
-pub fn tell_what_is_ignored(p: &mut Pass) {
-    let ignored = [
-        (
-            p.spec.ingress.is_some(),
-            "spec.ingress: create the Ingress yourself, the job is deployed without it",
-        ),
-        (p.configs.deploy.autoscaler, "job.autoscaler.enabled: the job keeps the parallelism of its spec"),
-    ];
-    let texts: Vec<&str> = ignored.into_iter().filter(|(given, _)| *given).map(|(_, text)| text).collect();
-    if !texts.is_empty() {
-        let text = format!("not managed by this version of the operator: {}", texts.join("; "));
-        p.event_once(EventKind::Warning, Component::Operator, "NotManaged", &text);
-    }
-}
-
 /// The stored specs. One that cannot be read means that what runs is unknown: nothing is touched.
 pub fn load(p: &mut Pass) -> Flow {
     let Some(text) = p.status.reconciliation_status.last_reconciled_spec.clone() else { return Ok(()) };
@@ -88,6 +71,12 @@ pub fn failed_plan(p: &mut Pass) -> Flow {
     };
     p.memo.failures = p.memo.failures.saturating_add(1);
     p.note("2.9", format!("{:?} failed: {}", failure.action, describe(&failure.error)));
+    if failure.action == ActionKind::Rescale {
+        // 2.8: on any error it takes an upgrade.
+        p.memo.scale_failed = Some(p.generation);
+        p.memo.failures = 0;
+        return p.again("scaling in place failed: upgrade instead");
+    }
     match &failure.error {
         ActionError::Unreachable { why } => {
             let wait = crate::pace::back_off(
@@ -184,6 +173,7 @@ fn report(p: &mut Pass, failure: &ActionFailure) {
         | ActionKind::DeleteHa
         | ActionKind::StripJobGraphs
         | ActionKind::DisposeSavepoint
+        | ActionKind::Rescale
         | ActionKind::AddFinalizer
         | ActionKind::RemoveFinalizer => (
             ErrorType::Reconciliation,

@@ -14,12 +14,15 @@ pub enum HaMetadata {
     /// A map of a job, without any checkpoint in it (empty data is fine, B27).
     WithoutCheckpoint,
     WithCheckpoint,
+    /// In ZooKeeper or wherever a user's own factory keeps it: relied on, since Flink removes it only when the job has
+    /// ended, and never seen. A JobManager that finds none is made to fail by the guard (4.8.2).
+    Elsewhere,
 }
 
 impl HaMetadata {
     pub fn is_available(self) -> bool {
         match self {
-            HaMetadata::WithoutCheckpoint | HaMetadata::WithCheckpoint => true,
+            HaMetadata::WithoutCheckpoint | HaMetadata::WithCheckpoint | HaMetadata::Elsewhere => true,
             HaMetadata::Unknown | HaMetadata::Gone => false,
         }
     }

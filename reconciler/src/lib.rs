@@ -40,6 +40,7 @@ mod ha;
 mod health;
 mod ids;
 mod lifecycle;
+mod notices;
 mod observation;
 mod observe;
 mod pace;
@@ -62,7 +63,8 @@ pub use health::{HealthRecord, HealthResult};
 pub use observation::{
     ActionError, ActionFailure, Cause, CheckpointFacts, ClusterFact, CompletedCheckpoint, ConditionFacts,
     ContainerFacts, ExceptionFact, FlinkFacts, HaConfigMap, HaFacts, HistoryEntry, JobFact, JobManagerFacts,
-    Memo, MetricFacts, Observation, PodFacts, ResultFact, Seen, TriggerFact, Waiting, Why,
+    Memo, MetricFacts, Observation, Parallelism, PodFacts, Requirements, ResultFact, Seen, TaskCounts,
+    TriggerFact, Waiting, Why,
 };
 pub use policy::Policy;
 
@@ -102,7 +104,8 @@ fn run(p: &mut Pass) -> Flow {
         p.act(Action::AddFinalizer);
     }
     let sight = observe::observe(p)?;
+    notices::of_lost_metadata(p);
     validation::validate(p)?;
-    gate::tell_what_is_ignored(p);
+    notices::of_ignored_parts(p);
     upgrade::reconcile(p, &sight)
 }

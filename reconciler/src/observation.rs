@@ -195,6 +195,7 @@ pub struct FlinkFacts {
     pub exceptions: Seen<Vec<ExceptionFact>>,
     pub metrics: Seen<MetricFacts>,
     pub cluster: Seen<ClusterFact>,
+    pub requirements: Seen<Requirements>,
 }
 
 impl Default for FlinkFacts {
@@ -208,8 +209,18 @@ impl Default for FlinkFacts {
             exceptions: Seen::NotAsked,
             metrics: Seen::NotAsked,
             cluster: Seen::NotAsked,
+            requirements: Seen::NotAsked,
         }
     }
+}
+
+/// `GET /jobs/:id/resource-requirements`: bounds of the parallelism by job vertex (adaptive scheduler only).
+pub type Requirements = BTreeMap<String, Parallelism>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parallelism {
+    pub lower: i64,
+    pub upper: i64,
 }
 
 /// One entry of `GET /jobs/overview`.
@@ -223,6 +234,23 @@ pub struct JobFact {
     pub start_time: i64,
     /// Moves with every state change, so a restart between two passes is not missed.
     pub last_modification: i64,
+    /// `None`: the answer does not count them.
+    pub tasks: Option<TaskCounts>,
+}
+
+/// `tasks` of an entry of `/jobs/overview`. All zero before the graph exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskCounts {
+    pub running: i64,
+    pub finished: i64,
+    pub total: i64,
+}
+
+impl JobFact {
+    /// A job is RUNNING before its tasks are, and Flink refuses a savepoint of it until they all are.
+    pub fn all_tasks_run(&self) -> bool {
+        self.tasks.is_none_or(|tasks| tasks.total > 0 && tasks.running + tasks.finished >= tasks.total)
+    }
 }
 
 /// State of a savepoint, stop-with-savepoint or checkpoint trigger. 404 is `Seen::Absent`.
@@ -351,4 +379,10 @@ pub struct Memo {
     pub rejected: Option<i64>,
     /// The health record as of the last look; the stored one lags behind.
     pub health: Option<HealthRecord>,
+    /// Generation whose warnings have been shown.
+    pub warned: Option<i64>,
+    /// Generation whose upgrade waits, and since when.
+    pub waiting: Option<(i64, Timestamp)>,
+    /// Generation that could not be reached by scaling in place: it takes an upgrade.
+    pub scale_failed: Option<i64>,
 }

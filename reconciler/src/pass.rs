@@ -124,6 +124,17 @@ impl<'a> Pass<'a> {
 
     /// Stores an error; the event is published when the stored error changes.
     pub fn fail(&mut self, error: ErrorDocument, component: Component, reason: &str) {
+        self.fail_about(error, component, reason, None);
+    }
+
+    /// As `fail`. With a key the event stays one although its text moves on, as the text of a back-off does.
+    pub fn fail_about(
+        &mut self,
+        error: ErrorDocument,
+        component: Component,
+        reason: &str,
+        key: Option<String>,
+    ) {
         let text = error.to_text(self.policy.error_limits());
         if self.before.error.as_deref() != Some(text.as_str()) {
             let message = match error.causes.is_empty() {
@@ -135,6 +146,9 @@ impl<'a> Pass<'a> {
                 ),
             };
             self.event(EventKind::Warning, component, reason, message);
+            if let Some(event) = self.events.last_mut() {
+                event.key = key;
+            }
         }
         self.status.error = Some(text);
     }

@@ -65,8 +65,8 @@ pub fn begin(p: &mut Pass) -> Flow {
             UpgradeMode::LastState
         }
         Choice::Stop { restore, .. } => restore,
-        Choice::Wait { why, .. } => {
-            p.note("5.6", format!("the rollback waits: {why}"));
+        Choice::Wait(wait) => {
+            p.note("5.6", format!("the rollback waits: {}", wait.text(p)));
             return p.after(p.policy.progress_interval(), "the rollback waits");
         }
         Choice::Refuse(refusal) => {

@@ -15,6 +15,16 @@ pub fn trigger(p: &mut Pass, sight: &Sight) -> Flow {
     if sight.job.as_ref().is_none_or(|job| job.state != FlinkJobState::Running) {
         return Ok(());
     }
+    // A job is RUNNING before its tasks are; a savepoint of it then could only fail.
+    if let Some(job) = sight.job.as_ref().filter(|job| !job.all_tasks_run()) {
+        let settings = &p.configs.observe;
+        let periodic = !settings.periodic_savepoint.is_empty() || !settings.periodic_checkpoint.is_empty();
+        if !periodic && !is_asked_for(p) {
+            return Ok(());
+        }
+        p.note("5.7", "not all tasks of the job run: no savepoint could be taken");
+        return p.poll(job.last_modification, p.policy.poll_ceiling, "waiting for the tasks of the job");
+    }
     if p.memo.snapshot_retry.is_some_and(|at| p.now < at) {
         p.note("5.9", "the last one failed: the next attempt waits");
         return Ok(());
@@ -22,6 +32,14 @@ pub fn trigger(p: &mut Pass, sight: &Sight) -> Flow {
     let savepoint = trigger_savepoint(p);
     let checkpoint = trigger_checkpoint(p);
     if savepoint || checkpoint { recovery::idle(p, sight) } else { Ok(()) }
+}
+
+/// By hand: a nonce that differs from the recorded one.
+fn is_asked_for(p: &Pass) -> bool {
+    let (Some(job), Some(recorded)) = (p.job(), p.recorded_job()) else { return false };
+    let differs = |wanted: Option<i64>, done: Option<i64>| wanted.is_some() && wanted != done;
+    differs(job.savepoint_trigger_nonce, recorded.savepoint_trigger_nonce)
+        || differs(job.checkpoint_trigger_nonce, recorded.checkpoint_trigger_nonce)
 }
 
 fn trigger_savepoint(p: &mut Pass) -> bool {

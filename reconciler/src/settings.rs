@@ -15,7 +15,7 @@ pub enum Ha {
     #[default]
     None,
     Kubernetes,
-    /// ZooKeeper or a user's own factory: active, but its metadata cannot be read from here.
+    /// ZooKeeper or a user's own factory: active, and its metadata out of sight.
     Other,
 }
 

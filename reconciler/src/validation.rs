@@ -2,6 +2,7 @@
 
 use crate::decision::Component;
 use crate::error::{ErrorDocument, ErrorType};
+use crate::notices;
 use crate::pass::{Flow, Pass};
 use drey_api::{JobState, ReconciliationState, UpgradeMode};
 
@@ -11,6 +12,7 @@ pub fn validate(p: &mut Pass) -> Flow {
             p.note("8", "the spec is valid again");
             p.status.error = None;
         }
+        notices::of_valid_spec(p);
         return Ok(());
     };
     p.note(rule, format!("invalid spec: {problem}"));

@@ -6,12 +6,12 @@ mod ha;
 mod resource;
 
 use drey_api::FlinkDeployment;
-use drey_reconciler::{Action, ActionError};
+use drey_reconciler::{Action, ActionError, Parallelism};
 use serde_json::Value;
 
 use crate::answer::{why_api, why_flink};
 use crate::api::{Api, ApiError, Place};
-use crate::flink::wire::{CheckpointRequest, SavepointRequest, StopRequest};
+use crate::flink::wire::{Bounds, CheckpointRequest, SavepointRequest, StopRequest, VertexRequirements};
 use crate::flink::{FlinkClient, FlinkError};
 use crate::queue::Key;
 use crate::world::World;
@@ -139,6 +139,15 @@ impl Actor<'_> {
             },
             Action::DisposeSavepoint { path } => {
                 self.fenced(self.flink)?.dispose_savepoint(path).await?;
+                Ok(())
+            }
+            Action::Rescale { job, requirements } => {
+                let bounds = |(vertex, p): (&String, &Parallelism)| {
+                    let parallelism = Bounds { lower_bound: p.lower, upper_bound: p.upper };
+                    (vertex.clone(), VertexRequirements { parallelism })
+                };
+                let bounds = requirements.iter().map(bounds).collect();
+                self.fenced(self.flink)?.set_resource_requirements(job, &bounds).await?;
                 Ok(())
             }
             Action::AddFinalizer => self.finalizer(true).await,

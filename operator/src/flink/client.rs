@@ -15,7 +15,8 @@ use super::error::FlinkError;
 use super::transport::{FlinkTransport, Target};
 use super::wire::{
     CheckpointRequest, CheckpointStatistics, ClusterConfig, ExecutionResult, FailureCause, JobExceptions,
-    JobsOverview, Metric, Operation, Poll, SavepointRequest, StopRequest, TaskManagers, Triggered,
+    JobsOverview, Metric, Operation, Poll, ResourceRequirements, SavepointRequest, StopRequest, TaskManagers,
+    Triggered,
 };
 
 /// What a poll of a triggered operation says.
@@ -144,14 +145,14 @@ impl FlinkClient {
     }
 
     /// The adaptive scheduler's bounds per vertex.
-    pub async fn resource_requirements(&self, job: &str) -> Result<serde_json::Value, FlinkError> {
+    pub async fn resource_requirements(&self, job: &str) -> Result<ResourceRequirements, FlinkError> {
         self.get(&format!("/jobs/{job}/resource-requirements")).await
     }
 
     pub async fn set_resource_requirements(
         &self,
         job: &str,
-        bounds: &serde_json::Value,
+        bounds: &ResourceRequirements,
     ) -> Result<(), FlinkError> {
         let path = format!("/jobs/{job}/resource-requirements");
         self.exchange(Method::PUT, &path, Some(bounds)).await.map(|_| ())

@@ -27,6 +27,34 @@ pub struct JobOverview {
     pub end_time: i64,
     #[serde(default = "never")]
     pub last_modification: i64,
+    #[serde(default)]
+    pub tasks: Option<TaskCounts>,
+}
+
+/// Tasks of a job by state, as far as they tell whether all of them run. All zero before the graph exists.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct TaskCounts {
+    #[serde(default)]
+    pub total: i64,
+    #[serde(default)]
+    pub running: i64,
+    #[serde(default)]
+    pub finished: i64,
+}
+
+/// GET and PUT /jobs/:id/resource-requirements, by job vertex
+pub type ResourceRequirements = BTreeMap<String, VertexRequirements>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VertexRequirements {
+    pub parallelism: Bounds,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bounds {
+    pub lower_bound: i64,
+    pub upper_bound: i64,
 }
 
 fn never() -> i64 {

@@ -2,7 +2,8 @@
 //!
 //! Asked for only when the job changed state since the last look (`last-modification` moves with every restart), so
 //! that a job that simply runs costs one request per pass. After a start of the operator the last half hour is
-//! reported; the events' names are derived from their texts, so nothing appears twice.
+//! reported; the events' names are derived from their texts, so nothing appears twice. What comes after that first look
+//! is new, and the count of its event grows.
 
 use crate::ask::Ask;
 use crate::decision::{Component, Event, EventKind};
@@ -22,15 +23,15 @@ pub fn report(p: &mut Pass, job: &JobFact) -> Flow {
         p.note("7.4", "exceptions could not be asked for");
         return Ok(());
     };
-    let since = match &p.memo.exceptions_until {
-        Some((id, until)) if *id == job.id => *until,
-        Some(_) | None => p.now_ms() - FIRST_LOOK_BACK_MS,
+    let (since, first_look) = match &p.memo.exceptions_until {
+        Some((id, until)) if *id == job.id => (*until, false),
+        Some(_) | None => (p.now_ms() - FIRST_LOOK_BACK_MS, true),
     };
     let limit = p.policy.exceptions_per_pass;
     let mut fresh: Vec<&ExceptionFact> = entries.iter().filter(|e| e.timestamp > since).collect();
     fresh.sort_by_key(|entry| std::cmp::Reverse(entry.timestamp));
     for entry in fresh.iter().take(limit) {
-        let event = event(entry, p.policy.exception_lines);
+        let event = Event { once: first_look, ..event(entry, p.policy.exception_lines) };
         p.push_event(event);
     }
     let until = fresh.first().map_or(since, |newest| newest.timestamp);

@@ -93,7 +93,9 @@ fn starting(p: &mut Pass, facts: &JobManagerFacts) -> Flow {
         p.note("3.4.3b", format!("the JobManager cannot start: {}", failure.reason));
         let mut error = ErrorDocument::new(ErrorType::DeploymentFailed, failure.message);
         error.reason = Some(failure.reason.clone());
-        p.fail(error, Component::JobManagerDeployment, &failure.reason);
+        // One event per cause: the text of a back-off names ever longer waits.
+        let key = Some(failure.about);
+        p.fail_about(error, Component::JobManagerDeployment, &failure.reason, key);
     }
     p.set_jm(JobManagerDeploymentStatus::Error);
     Ok(())

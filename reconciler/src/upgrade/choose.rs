@@ -2,8 +2,10 @@
 //!
 //! The one place where "stateful never becomes stateless" is decided. Rows are in the order of the tables.
 
-use super::super::cluster::{Cluster, cluster, never_started};
+use super::wait::Wait;
 use crate::ask::Ask;
+use crate::cluster::{Cluster, cluster, never_started};
+use crate::error::ErrorType;
 use crate::ha::{self, HaMetadata};
 use crate::observation::{CheckpointFacts, Seen};
 use crate::pass::{Flow, Pass};
@@ -17,11 +19,8 @@ pub enum Choice {
         how: Suspend,
         restore: UpgradeMode,
     },
-    /// Not now. `others`: recovery and the like may go on meanwhile.
-    Wait {
-        why: String,
-        others: bool,
-    },
+    /// Not now.
+    Wait(Wait),
     Refuse(Refusal),
 }
 
@@ -55,7 +54,7 @@ pub const NO_METADATA: &str = "JobManager deployment is missing and HA metadata 
 pub fn choose(p: &mut Pass) -> Flow<Choice> {
     let (choice, fallback) = by_job(p)?;
     match choice {
-        Choice::Wait { why, others } => by_cluster(p, why, others, fallback),
+        Choice::Wait(wait) => Ok(by_cluster(p, wait, fallback)),
         decided @ (Choice::Stop { .. } | Choice::Refuse(_)) => Ok(decided),
     }
 }
@@ -73,18 +72,18 @@ fn by_job(p: &mut Pass) -> Flow<(Choice, bool)> {
         }
         return Ok(stop(p, "4.3.3", Suspend::Noop, UpgradeMode::Savepoint));
     }
+    if p.job_is_terminal() && ha_metadata(p) == HaMetadata::Elsewhere {
+        return Ok((Choice::Wait(Wait::EndedOutOfSight), false));
+    }
     if p.job_state() == Some(FlinkJobState::Cancelling) {
-        return Ok((wait("the job is being cancelled", false), false));
+        return Ok((Choice::Wait(Wait::Cancelling), false));
     }
     if mode == UpgradeMode::Savepoint {
         if p.job_is_running() {
             return Ok(stop(p, "4.3.5", Suspend::Savepoint, UpgradeMode::Savepoint));
         }
         if !version_changed(p) && !p.configs.deploy.last_state_fallback {
-            return Ok((
-                wait("the job does not run, and falling back to last-state is switched off", true),
-                false,
-            ));
+            return Ok((Choice::Wait(Wait::FallbackForbidden), false));
         }
         p.note("4.3.6", "the job does not run: savepoint falls back to last-state");
         mode = UpgradeMode::LastState;
@@ -103,10 +102,7 @@ fn last_state(p: &mut Pass) -> Flow<(Choice, bool)> {
         if p.job_is_cancellable() {
             return Ok(stop(p, "4.3.9", Suspend::Cancel, UpgradeMode::Savepoint));
         }
-        return Ok((
-            wait("the Flink version changes and the job can be neither stopped nor cancelled", true),
-            false,
-        ));
+        return Ok((Choice::Wait(Wait::VersionChange), false));
     }
     let cancel = allows_last_state_cancel(p);
     if p.job_is_running() {
@@ -115,7 +111,7 @@ fn last_state(p: &mut Pass) -> Flow<(Choice, bool)> {
     if cancel {
         return Ok(stop(p, "4.3.12", Suspend::Cancel, UpgradeMode::Savepoint));
     }
-    Ok((wait("the job does not run and cannot be cancelled", true), true))
+    Ok((Choice::Wait(Wait::NotRunning), true))
 }
 
 /// The newest state must not be older than the user allows (B20, T49).
@@ -137,7 +133,8 @@ fn by_state_age(p: &mut Pass, cancel: bool) -> Flow<(Choice, bool)> {
         Seen::Known(facts) => facts,
         Seen::Absent | Seen::NotAsked => &none,
         Seen::Unreachable { why } => {
-            return Ok((wait(&format!("the age of the last checkpoint is unknown: {why}"), true), false));
+            let why = why.to_string();
+            return Ok((Choice::Wait(Wait::CheckpointAgeUnknown { why }), false));
         }
     };
     let completed = facts.latest.iter().max_by_key(|checkpoint| checkpoint.id);
@@ -145,38 +142,42 @@ fn by_state_age(p: &mut Pass, cancel: bool) -> Flow<(Choice, bool)> {
         return Ok(default(p));
     }
     if facts.newest.as_ref().is_some_and(|newest| newest.in_progress && oldest < newest.trigger_timestamp) {
-        return Ok((wait("waiting for pending checkpoint", true), false));
+        return Ok((Choice::Wait(Wait::PendingCheckpoint), false));
     }
     Ok(stop(p, "4.3 state age", Suspend::Savepoint, UpgradeMode::Savepoint))
 }
 
 /// 4.4: what the JobManager itself allows when the job does not.
-fn by_cluster(p: &mut Pass, why: String, others: bool, fallback: bool) -> Flow<Choice> {
+fn by_cluster(p: &mut Pass, wait: Wait, fallback: bool) -> Choice {
     let metadata = ha_metadata(p);
     let both_ha = p.configs.deploy.ha.is_activated() && p.configs.observe.ha.is_activated();
-    if fallback && both_ha && metadata.is_available() {
-        return Ok(stop(p, "4.4.1", Suspend::LastState, UpgradeMode::LastState).0);
+    let fresh = matches!(cluster(p.o), Cluster::Present(facts) if never_started(facts))
+        && p.jm() != JobManagerDeploymentStatus::Missing;
+    // Metadata that cannot be seen is not there before the first JobManager ran.
+    let is_first_word = fresh && metadata == HaMetadata::Elsewhere && !lives_in_metadata(p);
+    if fallback && both_ha && metadata.is_available() && !is_first_word {
+        return stop(p, "4.4.1", Suspend::LastState, UpgradeMode::LastState).0;
     }
-    let job_manager = cluster(p.o);
     // Where metadata may not serve as a fallback, a recovered JobManager that is not up yet is waited for (T45).
     let is_usable = metadata == HaMetadata::Gone || (fallback && metadata.is_available());
-    if let Cluster::Present(facts) = job_manager
-        && p.jm() != JobManagerDeploymentStatus::Missing
-        && never_started(facts)
-        && is_usable
-    {
-        return Ok(never_ran(p, metadata));
+    if fresh && (is_usable || is_first_word) {
+        return never_ran(p, metadata);
     }
     let lost = matches!(p.jm(), JobManagerDeploymentStatus::Missing | JobManagerDeploymentStatus::Error);
     if lost && metadata == HaMetadata::Gone {
-        return Ok(refuse("4.4.3", NO_METADATA));
+        return refuse("4.4.3", NO_METADATA);
     }
-    Ok(Choice::Wait { why, others })
+    Choice::Wait(wait)
+}
+
+/// The job was last started from its HA metadata: no path on record is as new.
+fn lives_in_metadata(p: &Pass) -> bool {
+    p.recorded_mode() == UpgradeMode::LastState || !last_savepoint_known(p)
 }
 
 /// 4.4.2: no JobManager of this deployment ever ran, so the state is still what it was to be started from.
 fn never_ran(p: &mut Pass, metadata: HaMetadata) -> Choice {
-    if metadata.is_available() {
+    if metadata.is_available() && (metadata != HaMetadata::Elsewhere || lives_in_metadata(p)) {
         // Left by an earlier cluster and newer than any path on record.
         return stop(p, "4.4.2", Suspend::NeverStarted, UpgradeMode::LastState).0;
     }
@@ -195,10 +196,6 @@ fn stop(p: &mut Pass, rule: &'static str, how: Suspend, restore: UpgradeMode) ->
     (Choice::Stop { how, restore }, false)
 }
 
-fn wait(why: &str, others: bool) -> Choice {
-    Choice::Wait { why: why.to_owned(), others }
-}
-
 fn refuse(rule: &'static str, message: &str) -> Choice {
     Choice::Refuse(Refusal { rule, reason: "UpgradeFailed", message: message.to_owned() })
 }
@@ -208,10 +205,19 @@ pub fn uses_status_savepoint(p: &Pass) -> bool {
     match p.job_state() {
         Some(FlinkJobState::Canceled) => true,
         Some(FlinkJobState::Failed | FlinkJobState::Finished) => {
-            ha_metadata(p) == HaMetadata::Gone || p.jm_is_ready()
+            ha_metadata(p) == HaMetadata::Gone || p.jm_is_ready() || was_shut_down(p)
         }
         Some(_) | None => false,
     }
+}
+
+/// Metadata out of sight: the job cannot have gone on if the operator itself took its JobManager away (5.3.4). One that
+/// somebody else took away is reported missing.
+fn was_shut_down(p: &Pass) -> bool {
+    let error = p.status.error.as_deref().unwrap_or_default();
+    ha_metadata(p) == HaMetadata::Elsewhere
+        && p.jm() == JobManagerDeploymentStatus::Missing
+        && !error.contains(ErrorType::MissingJobManager.class())
 }
 
 /// 4.5: no path means no state; the dummy path means that there is some, and nobody knows where.
@@ -232,13 +238,15 @@ pub fn ha_metadata(p: &Pass) -> HaMetadata {
     match p.configs.observe.ha {
         Ha::Kubernetes => ha::metadata(&p.o.ha),
         Ha::None => HaMetadata::Gone,
-        // ZooKeeper cannot be read: neither available nor gone.
-        Ha::Other => HaMetadata::Unknown,
+        Ha::Other => HaMetadata::Elsewhere,
     }
 }
 
+/// A JobManager takes the job graph it finds in metadata the operator cannot reach: the new spec would not count (B23).
+/// A cancelled job is removed from there by Flink.
 fn allows_last_state_cancel(p: &Pass) -> bool {
-    p.job_is_cancellable() && (ha_metadata(p) == HaMetadata::Gone || p.configs.deploy.last_state_cancel)
+    let is_usable = !matches!(ha_metadata(p), HaMetadata::Gone | HaMetadata::Elsewhere);
+    p.job_is_cancellable() && (!is_usable || p.configs.deploy.last_state_cancel)
 }
 
 fn version_changed(p: &Pass) -> bool {

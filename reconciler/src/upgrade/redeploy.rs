@@ -14,7 +14,7 @@ pub fn is_asked_for(p: &mut Pass) -> bool {
     let diff = blueprint::diff(&recorded.spec, &p.spec);
     let is_asked_for = diff.kind == DiffKind::SavepointRedeploy;
     if is_asked_for {
-        super::spec_changed_event(p, &diff.event_text());
+        super::spec_changed_event(p, diff);
     }
     is_asked_for
 }

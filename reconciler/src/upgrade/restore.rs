@@ -217,8 +217,7 @@ fn from_metadata(p: &mut Pass) -> Flow<Option<Start>> {
     let metadata = match p.configs.deploy.ha {
         Ha::Kubernetes => ha::metadata(&p.o.ha),
         Ha::None => HaMetadata::Gone,
-        // Cannot be read from here; the guard makes a JobManager that finds none fail instead of starting empty.
-        Ha::Other => HaMetadata::WithCheckpoint,
+        Ha::Other => HaMetadata::Elsewhere,
     };
     let restore = match metadata {
         HaMetadata::Unknown => {
@@ -230,7 +229,7 @@ fn from_metadata(p: &mut Pass) -> Flow<Option<Start>> {
             refuse(p, &Refusal { rule: "4.8.8", reason: "RestoreFailed", message });
             return Ok(None);
         }
-        HaMetadata::WithCheckpoint => Restore::HaMetadata { guarded: true },
+        HaMetadata::WithCheckpoint | HaMetadata::Elsewhere => Restore::HaMetadata { guarded: true },
         // No checkpoint was ever completed: what the job was started from is still the newest state.
         HaMetadata::WithoutCheckpoint => match p.status.job_status.upgrade_savepoint_path.clone() {
             Some(path) if path == LAST_STATE_SAVEPOINT_PATH => {
@@ -249,7 +248,7 @@ fn from_metadata(p: &mut Pass) -> Flow<Option<Start>> {
 /// The job is about to live in its HA metadata alone. Seen with a checkpoint now, metadata without one would later be a
 /// loss and no beginning; the dummy path says so even after a crash.
 pub fn rely_on_metadata(p: &mut Pass) {
-    if choose::ha_metadata(p) == HaMetadata::WithCheckpoint {
+    if matches!(choose::ha_metadata(p), HaMetadata::WithCheckpoint | HaMetadata::Elsewhere) {
         p.status.job_status.upgrade_savepoint_path = Some(LAST_STATE_SAVEPOINT_PATH.to_owned());
     }
 }

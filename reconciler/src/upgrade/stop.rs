@@ -259,7 +259,7 @@ fn without_job_manager(p: &mut Pass, since: i64) -> Flow<Stopped> {
         return p.poll(since, p.policy.poll_ceiling, "stop with savepoint: waiting for the JobManager");
     }
     match choose::ha_metadata(p) {
-        HaMetadata::WithCheckpoint | HaMetadata::WithoutCheckpoint => {
+        HaMetadata::WithCheckpoint | HaMetadata::WithoutCheckpoint | HaMetadata::Elsewhere => {
             // Flink removes the metadata of a job that has ended: this one has not.
             p.note(
                 "4.1",
@@ -309,7 +309,7 @@ pub fn follow_cancellation(p: &mut Pass) -> Flow {
         return p.poll(since, p.policy.poll_ceiling, "cancelling: waiting for the JobManager");
     }
     match choose::ha_metadata(p) {
-        HaMetadata::WithCheckpoint | HaMetadata::WithoutCheckpoint => {
+        HaMetadata::WithCheckpoint | HaMetadata::WithoutCheckpoint | HaMetadata::Elsewhere => {
             p.note(
                 "4.4.1",
                 "the JobManager went before the job was cancelled; the HA metadata still holds the job",

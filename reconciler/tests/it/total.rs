@@ -81,6 +81,7 @@ fn jobs() -> impl Strategy<Value = Vec<JobFact>> {
             state,
             start_time: 1,
             last_modification: 2,
+            tasks: None,
         });
         job.into_iter().collect()
     })

@@ -66,6 +66,15 @@ pub struct World {
     /// HA metadata: job id, and progress of the newest checkpoint, if any.
     pub ha: Option<(String, Option<i64>)>,
     pub ha_enabled: bool,
+    /// HA metadata lies in ZooKeeper: `ha` is there, and nobody sees it.
+    pub ha_hidden: bool,
+    /// Tasks of a RUNNING job that do not run yet.
+    pub tasks_missing: i64,
+    /// What the adaptive scheduler holds.
+    pub requirements: Requirements,
+    /// The JobManager does not take new bounds.
+    pub rescale_fails: bool,
+    pub rescales: usize,
     pub snapshots: BTreeMap<String, i64>,
     /// Progress that must not be lost any more.
     pub durable: i64,
@@ -107,8 +116,9 @@ pub struct World {
 
 impl World {
     pub fn new(resource: FlinkDeployment) -> World {
-        let ha_enabled =
-            resource.spec.flink_configuration.get("high-availability.type").as_deref() == Some("kubernetes");
+        let ha = resource.spec.flink_configuration.get("high-availability.type");
+        let ha_hidden = ha.as_deref() == Some("zookeeper");
+        let ha_enabled = ha_hidden || ha.as_deref() == Some("kubernetes");
         World {
             resource,
             exists: true,
@@ -125,6 +135,11 @@ impl World {
             jm: None,
             ha: None,
             ha_enabled,
+            ha_hidden,
+            tasks_missing: 0,
+            requirements: Requirements::new(),
+            rescale_fails: false,
+            rescales: 0,
             snapshots: BTreeMap::new(),
             durable: 0,
             stateless_asked: false,
@@ -384,8 +399,10 @@ impl World {
             .filter(|(_, t)| t.result.is_none() && t.done_at <= now)
             .map(|(id, _)| id.clone())
             .collect();
+        let tasks_run = self.tasks_missing == 0;
         for id in due {
-            let Some(job) = jm.job.as_mut().filter(|job| job.state == FlinkJobState::Running) else {
+            let running = |job: &&mut Job| job.state == FlinkJobState::Running && tasks_run;
+            let Some(job) = jm.job.as_mut().filter(running) else {
                 jm.triggers.get_mut(&id).unwrap().result =
                     Some(Err("Not all required tasks are running".into()));
                 continue;
@@ -506,7 +523,7 @@ impl World {
             true => self.pod_facts.clone(),
             false => Vec::new(),
         });
-        let maps = self.ha.iter().flat_map(|(id, checkpoint)| {
+        let maps = self.ha.iter().filter(|_| !self.ha_hidden).flat_map(|(id, checkpoint)| {
             let keys = checkpoint.map(|n| format!("checkpointID-{n:019}")).into_iter().collect();
             [
                 HaConfigMap {
@@ -550,6 +567,7 @@ impl World {
                     state: job.state,
                     start_time: job.start,
                     last_modification: job.modified,
+                    tasks: Some(TaskCounts { running: 2 - self.tasks_missing, finished: 0, total: 2 }),
                 });
                 o.flink.jobs = or_down!(Seen::Known(jobs.collect()));
             }
@@ -574,6 +592,9 @@ impl World {
                 let fact =
                     ClusterFact { flink_version: "1.20.3".into(), flink_revision: "abc @ 2025".into() };
                 o.flink.cluster = or_down!(Seen::Known(fact));
+            }
+            Ask::Requirements { .. } => {
+                o.flink.requirements = or_down!(Seen::Known(self.requirements.clone()))
             }
             Ask::PodEvents { .. } => o.mount_failures = Seen::Known(self.mount_failures.clone()),
         }
@@ -627,6 +648,16 @@ impl World {
                     return Err(ActionError::Flink { code: 500, message: "no such file system".into() });
                 }
                 self.snapshots.remove(path);
+            }
+            Action::Rescale { requirements, .. } => {
+                if self.unreachable || self.jm.is_none() {
+                    return Err(timeout());
+                }
+                if self.rescale_fails {
+                    return Err(ActionError::Flink { code: 500, message: "DefaultScheduler".into() });
+                }
+                self.rescales += 1;
+                self.requirements = requirements.clone();
             }
             Action::AddFinalizer => {
                 self.resource.metadata.finalizers = Some(vec![FLINK_DEPLOYMENT_FINALIZER.into()]);

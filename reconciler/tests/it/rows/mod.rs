@@ -1,11 +1,14 @@
 //! The test-case catalogue of reconciler.md 10, one test per case, each named by its number.
 
 mod deletion;
+mod notices;
 mod observation;
 mod recovery;
+mod scaling;
 mod snapshots;
 mod spec;
 mod upgrades;
+mod zookeeper;
 
 pub use super::fixture::{app, no_ha, start};
 pub use super::stories::{SOON, bump, running, suspend};

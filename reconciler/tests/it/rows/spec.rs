@@ -153,3 +153,63 @@ fn what_is_not_managed_is_said_once_and_costs_nothing() {
         assert_eq!(world.status().error, None);
     }
 }
+
+#[test]
+fn t25_keys_that_are_the_operators_own_are_refused() {
+    for key in ["kubernetes.namespace", "kubernetes.cluster-id", "high-availability.cluster-id"] {
+        let mut world = stable(json!({}));
+        set_key(&mut world, key, "x");
+        world.for_a_while(secs(120));
+        assert!(error(&world).contains(&format!("Forbidden Flink config key: {key}")), "{}", error(&world));
+        assert_eq!((world.starts.len(), count(&world, "ValidationError")), (1, 1));
+    }
+}
+
+#[test]
+fn t27_a_redeploy_without_a_path_is_refused() {
+    for path in [None, Some(" ")] {
+        let mut world = stable(json!({}));
+        world.edit(|spec| {
+            let job = spec.job.as_mut().unwrap();
+            job.initial_savepoint_path = path.map(Into::into);
+            job.savepoint_redeploy_nonce = Some(1);
+        });
+        world.for_a_while(secs(120));
+        assert!(error(&world).contains("InitialSavepointPath must not be empty for savepoint redeployment"));
+        assert_eq!((world.starts.len(), world.job().map(|job| job.state)), (1, Some(FlinkJobState::Running)));
+    }
+}
+
+#[test]
+fn t34_remains_of_older_formats_in_a_pod_template_are_no_change() {
+    let mut world =
+        stable(json!({"podTemplate": {"apiVersion": "v1", "kind": "Pod", "spec": {"hostname": "a"}}}));
+    world
+        .edit(|spec| spec.pod_template = serde_json::from_value(json!({"spec": {"hostname": "a"}})).unwrap());
+    world.for_a_while(secs(60));
+    assert_eq!((world.starts.len(), count(&world, "SpecChanged")), (1, 0));
+    assert_eq!(world.status().observed_generation, Some(2));
+    world
+        .edit(|spec| spec.pod_template = serde_json::from_value(json!({"spec": {"hostname": "b"}})).unwrap());
+    running(&mut world);
+    assert_eq!(world.starts.len(), 2);
+}
+
+/// QUIRK (2.9): there the error and its event are written again in every pass.
+#[test]
+fn quirk_a_spec_that_stays_invalid_costs_one_event_and_one_write() {
+    let mut world = stable(json!({}));
+    world.edit(|spec| spec.job.as_mut().unwrap().parallelism = 0);
+    world.for_a_while(secs(5));
+    let writes = world.status_writes;
+    world.for_a_while(secs(3600));
+    assert_eq!((count(&world, "ValidationError"), world.status_writes), (1, writes));
+}
+
+fn set_key(world: &mut World, key: &str, value: &str) {
+    world.edit(|spec| {
+        let mut conf = serde_json::to_value(&spec.flink_configuration).unwrap();
+        conf[key] = json!(value);
+        spec.flink_configuration = serde_json::from_value(conf).unwrap();
+    });
+}
