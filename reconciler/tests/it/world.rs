@@ -36,6 +36,8 @@ pub struct Trigger {
     pub done_at: Timestamp,
     pub stop: bool,
     pub result: Option<Result<String, String>>,
+    /// The savepoint of a stop that failed.
+    pub savepoint: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -86,6 +88,8 @@ pub struct World {
     pub changed: bool,
     pub unreachable: bool,
     pub next_savepoint_fails: bool,
+    /// The next stop completes its savepoint, and the job fails right after it.
+    pub next_stop_fails_late: bool,
     /// Every savepoint fails.
     pub savepoints_fail: bool,
     pub disposals_fail: bool,
@@ -150,6 +154,7 @@ impl World {
             changed: true,
             unreachable: false,
             next_savepoint_fails: false,
+            next_stop_fails_late: false,
             savepoints_fail: false,
             disposals_fail: false,
             stuck: false,
@@ -415,11 +420,18 @@ impl World {
             job.progress += 1;
             let path = format!("s3://bucket/savepoints/savepoint-{}", &id[..6]);
             self.snapshots.insert(path.clone(), job.progress);
-            let stop = jm.triggers[&id].stop;
-            jm.triggers.get_mut(&id).unwrap().result = Some(Ok(path));
+            let trigger = jm.triggers.get_mut(&id).unwrap();
+            let stop = trigger.stop;
+            let late = stop && std::mem::take(&mut self.next_stop_fails_late);
+            if late {
+                trigger.savepoint = Some(path);
+                trigger.result = Some(Err("failed during stopping".into()));
+            } else {
+                trigger.result = Some(Ok(path));
+            }
             if stop {
                 self.durable = self.durable.max(job.progress);
-                job.state = FlinkJobState::Finished;
+                job.state = if late { FlinkJobState::Failed } else { FlinkJobState::Finished };
                 job.modified = now.as_millisecond();
                 self.ha = None;
             }
@@ -547,6 +559,7 @@ impl World {
             };
         }
         let jm = self.jm.clone().unwrap_or_default();
+        let savepoint = |id: &String| jm.triggers.get(id).and_then(|t| t.savepoint.clone());
         let trigger = |id: &String| match jm.triggers.get(id).map(|t| t.result.clone()) {
             None => Seen::Absent,
             Some(None) => Seen::Known(TriggerFact::InProgress),
@@ -556,7 +569,7 @@ impl World {
                     class: "java.util.concurrent.CompletionException".into(),
                     message: Some(message),
                 }],
-                savepoint_path: None,
+                savepoint_path: savepoint(id),
             }),
         };
         match ask {
@@ -715,7 +728,7 @@ impl World {
         }
         let done_at = self.now + self.delays.savepoint;
         let Some(jm) = &mut self.jm else { return Err(ActionError::Unreachable { why: Why::Refused }) };
-        jm.triggers.entry(id.to_owned()).or_insert(Trigger { done_at, stop, result: None });
+        jm.triggers.entry(id.to_owned()).or_insert(Trigger { done_at, stop, result: None, savepoint: None });
         Ok(())
     }
 }

@@ -1,8 +1,10 @@
 //! The test-case catalogue of reconciler.md 10, one test per case, each named by its number.
 
+mod bugs;
 mod deletion;
 mod notices;
 mod observation;
+mod quirks;
 mod recovery;
 mod scaling;
 mod snapshots;
