@@ -1,11 +1,15 @@
 //! Single requests to the Kubernetes API on plain JSON: bounded in time, counted, and fenced when they write.
-//! No retries here; what to do about a failure is decided by whoever asked.
+//! No retries here; what to do about a failure is decided by whoever asked. How long the server wants to be left alone
+//! is passed on with its refusal.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Method;
+use http_body_util::BodyExt;
+use kube::client::Body;
 use serde_json::Value;
 
 use crate::clock::Clock;
@@ -16,12 +20,15 @@ use crate::net::{classify, innermost};
 /// A request that takes longer than this (world time) is given up.
 pub(crate) const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// A server that wants to be left alone for longer is asked again after this all the same.
+pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
 /// What a request to the API server came to besides its answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
     /// The server said no.
     #[error("{call}: {message} (HTTP {code} {reason})")]
-    Status { call: String, code: u16, reason: String, message: String },
+    Status { call: String, code: u16, reason: String, message: String, retry_after: Option<Duration> },
     /// No answer: a write may have happened or not.
     #[error("{call}: {why}: {detail}")]
     Unanswered { call: String, why: Unanswered, detail: String },
@@ -47,6 +54,23 @@ impl ApiError {
 
     pub fn is_forbidden(&self) -> bool {
         self.code() == Some(403)
+    }
+
+    /// `Retry-After` of a server that has too much to do, within bounds.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            ApiError::Status { retry_after, .. } => *retry_after,
+            ApiError::Unanswered { .. } | ApiError::Fenced { .. } | ApiError::Nonsense { .. } => None,
+        }
+    }
+
+    /// No answer, or that of a server in trouble: the same request may succeed later.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            ApiError::Unanswered { .. } => true,
+            ApiError::Status { code, .. } => matches!(code, 429 | 500..=504),
+            ApiError::Fenced { .. } | ApiError::Nonsense { .. } => false,
+        }
     }
 
     /// 409 because the object changed or is another one than expected.
@@ -188,10 +212,14 @@ impl Api {
         let request = request.body(bytes).map_err(|e| nonsense(e.to_string()))?;
         let counter = if is_write { &self.requests.writes } else { &self.requests.reads };
         counter.fetch_add(1, Ordering::Relaxed);
-        let answer = self.client.request::<Value>(request);
-        match tokio::time::timeout(allowance, answer).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(failed(call(), error)),
+        match tokio::time::timeout(allowance, self.exchange(request)).await {
+            Ok(Ok((status, _, body))) if status.is_success() => {
+                serde_json::from_slice(&body).map_err(|e| nonsense(e.to_string()))
+            }
+            Ok(Ok((status, headers, body))) => Err(refused(call(), status, &headers, &body)),
+            Ok(Err(error)) => {
+                Err(ApiError::Unanswered { call: call(), why: classify(&error), detail: innermost(&error) })
+            }
             Err(_) => Err(ApiError::Unanswered {
                 call: call(),
                 why: Unanswered::Timeout,
@@ -199,18 +227,49 @@ impl Api {
             }),
         }
     }
+
+    /// Not the client's own reading of answers, which drops the headers.
+    async fn exchange(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<(http::StatusCode, http::HeaderMap, Bytes), kube::Error> {
+        let answer = self.client.send(request.map(Body::from)).await?;
+        let (head, body) = answer.into_parts();
+        Ok((head.status, head.headers, body.collect().await?.to_bytes()))
+    }
 }
 
-fn failed(call: String, error: kube::Error) -> ApiError {
-    match error {
-        kube::Error::Api(status) => ApiError::Status {
-            call,
-            code: status.code,
-            reason: status.reason.clone(),
-            message: status.message.clone(),
-        },
-        kube::Error::SerdeError(e) => ApiError::Nonsense { call, detail: e.to_string() },
-        other => ApiError::Unanswered { call, why: classify(&other), detail: innermost(&other) },
+/// The members of a `Status` that are used.
+#[derive(Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Refusal {
+    reason: String,
+    message: String,
+    details: Details,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Details {
+    retry_after_seconds: u64,
+}
+
+fn refused(call: String, status: http::StatusCode, headers: &http::HeaderMap, body: &[u8]) -> ApiError {
+    let refusal = serde_json::from_slice::<Refusal>(body).unwrap_or_else(|_| Refusal {
+        message: String::from_utf8_lossy(body).trim().chars().take(512).collect(),
+        ..Refusal::default()
+    });
+    // Seconds: API servers send no dates.
+    let header =
+        headers.get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let seconds = header.unwrap_or(refusal.details.retry_after_seconds);
+    let is_busy = matches!(status.as_u16(), 429 | 503);
+    ApiError::Status {
+        call,
+        code: status.as_u16(),
+        reason: refusal.reason,
+        message: refusal.message,
+        retry_after: (is_busy && seconds > 0).then(|| Duration::from_secs(seconds).min(RETRY_AFTER_MAX)),
     }
 }
 
@@ -230,5 +289,25 @@ mod tests {
         check("v1", "Secret", "/api/v1/namespaces/ns/secrets/x");
         check("networking.k8s.io/v1", "Ingress", "/apis/networking.k8s.io/v1/namespaces/ns/ingresses/x");
         assert_eq!(Place::of(&Value::Null, "ns"), None);
+    }
+
+    #[test]
+    fn refusals_say_how_long_to_wait_within_bounds() {
+        let check = |code: u16, header: Option<&str>, body: &str, expected: Option<u64>| {
+            let mut headers = http::HeaderMap::new();
+            headers.extend(header.map(|value| (http::header::RETRY_AFTER, value.parse().unwrap())));
+            let status = http::StatusCode::from_u16(code).unwrap();
+            let refused = refused("GET /x".into(), status, &headers, body.as_bytes());
+            assert_eq!(refused.retry_after().map(|d| d.as_secs()), expected, "{code} {header:?} {body}");
+            assert_eq!(refused.code(), Some(code));
+        };
+        check(429, Some("7"), "{}", Some(7));
+        check(503, Some("7"), "not a status", Some(7));
+        check(429, Some("86400"), "{}", Some(60));
+        check(429, None, r#"{"details": {"retryAfterSeconds": 3}}"#, Some(3));
+        check(429, Some("Fri, 31 Dec 2027 23:59:59 GMT"), "{}", None);
+        check(429, Some("0"), "{}", None);
+        check(500, Some("7"), "{}", None);
+        check(409, Some("7"), r#"{"reason": "Conflict"}"#, None);
     }
 }

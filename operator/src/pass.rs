@@ -1,21 +1,23 @@
 //! One pass over one resource: gather, ask, decide, act. Everything it knows comes in, everything it leaves
 //! behind goes out; between the two it holds nothing.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use drey_api::{FlinkDeployment, FlinkDeploymentSpec, ReconciledSpec};
 use drey_blueprint::config::keys;
-use drey_reconciler::{ActionFailure, ActionKind, Decision, Memo, Next, Observation, Policy};
+use drey_reconciler::{ActionFailure, ActionKind, Decision, Event, Memo, Next, Observation, Policy};
+use jiff::Timestamp;
 
 use crate::act::{ActError, Actor};
 use crate::answer::answer;
 use crate::api::Api;
-use crate::clock::Clock;
+use crate::clock::{Clock, after};
 use crate::flink::{FlinkClient, FlinkTransport, Target};
 use crate::observer::{Counts, Outcome, Pass, PassObserver};
 use crate::queue::{Cause, Key};
-use crate::recorder;
+use crate::recorder::Recorder;
 use crate::settings::Settings;
 use crate::world::World;
 
@@ -25,9 +27,16 @@ const ROUNDS_MAX: u32 = 12;
 /// All events of a pass together may take this long.
 const EVENTS_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// Events that could not be published are tried again after this.
+const EVENTS_AGAIN: Duration = Duration::from_secs(15);
+
+/// So many of them are kept per resource; of more, the oldest are left out.
+const UNSENT_MAX: usize = 32;
+
 /// What every pass needs.
 pub(crate) struct Context {
     pub api: Api,
+    pub recorder: Recorder,
     pub flink: Arc<dyn FlinkTransport>,
     pub clock: Arc<dyn Clock>,
     pub policy: Policy,
@@ -41,8 +50,19 @@ pub(crate) struct Context {
 pub(crate) struct Memory {
     pub memo: Memo,
     pub failure: Option<ActionFailure>,
+    pub unsent: Unsent,
+    /// The API server asked to be left alone until then.
+    pub not_before: Option<Timestamp>,
     /// The pass asked nobody and changed nothing: it read what the watches had brought.
     pub was_free: bool,
+}
+
+/// Events that could not be published yet, with the times of what they tell, oldest first.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Unsent {
+    events: Vec<(Timestamp, Event)>,
+    /// Not tried again before: a pass waits for the attempt.
+    not_before: Option<Timestamp>,
 }
 
 /// What a pass came to.
@@ -64,13 +84,19 @@ pub(crate) async fn pass(context: &Context, key: &Key, cause: Cause, memory: Mem
     let started = context.clock.now();
     observation.memo = memory.memo;
     observation.failure = memory.failure;
+    // The pass that only tells the decision of a refusal sends nothing, and does not end the wait either.
+    let held = memory.not_before.filter(|until| observation.failure.is_some() && *until > started);
     let api = context.api.counted_anew();
     let flink = flink_client(context, &observation.resource);
     let rounds = ask(context, &mut observation, &flink, &api).await;
     let decision = drey_reconciler::decide(&observation, &context.policy, started);
+    let mut unsent = memory.unsent;
     let outcome = match forbidden(key, &observation, &decision) {
         Some(error) => Outcome::Failed { at: 0, error },
-        None => carry_out(context, key, &observation, version, &decision, &flink, &api).await,
+        None => {
+            unsent = publish(context, key, &observation.resource, &decision, unsent, &api).await;
+            carry_out(context, key, &observation, version, &decision, &flink, &api).await
+        }
     };
     let counts = Counts {
         api_reads: api.requests.reads(),
@@ -91,22 +117,41 @@ pub(crate) async fn pass(context: &Context, key: &Key, cause: Cause, memory: Mem
         ended,
     });
     let was_free = counts == Counts { rounds, ..Counts::default() };
-    settle(decision, outcome, was_free)
+    let not_before = match &outcome {
+        Outcome::Failed { error: ActError::Api(error), .. } => {
+            error.retry_after().map(|wait| after(ended, wait))
+        }
+        Outcome::Failed { .. } | Outcome::Done => None,
+    };
+    let left = Memory { unsent, not_before: not_before.or(held), was_free, ..Memory::default() };
+    settle(decision, outcome, left)
 }
 
-fn settle(decision: Decision, outcome: Outcome, was_free: bool) -> (End, Memory) {
+fn settle(decision: Decision, outcome: Outcome, left: Memory) -> (End, Memory) {
     let memo = decision.memo;
     match outcome {
-        Outcome::Done => (End::Done(decision.next), Memory { memo, failure: None, was_free }),
-        Outcome::Failed { error: ActError::Outdated(_), .. } => {
-            (End::Outdated, Memory { memo, failure: None, was_free })
+        Outcome::Done => {
+            let next = if left.unsent.events.is_empty() { decision.next } else { soon(decision.next) };
+            (End::Done(next), Memory { memo, ..left })
         }
+        Outcome::Failed { error: ActError::Outdated(_), .. } => (End::Outdated, Memory { memo, ..left }),
         Outcome::Failed { at, error } => {
             let action =
                 decision.plan.get(at).map_or(ActionKind::PersistStatus, drey_reconciler::Action::kind);
             let failure = error.for_decision().map(|error| ActionFailure { action, error });
-            (End::Failed(error), Memory { memo, failure, was_free })
+            (End::Failed(error), Memory { memo, failure, ..left })
         }
+    }
+}
+
+/// Events that are left are not to wait for the next change.
+fn soon(next: Next) -> Next {
+    match next {
+        Next::After(wait, reason) if wait <= EVENTS_AGAIN => Next::After(wait, reason),
+        Next::After(..) | Next::OnChange(_) => {
+            Next::After(EVENTS_AGAIN, "events are to be published".to_owned())
+        }
+        Next::Again(reason) => Next::Again(reason),
     }
 }
 
@@ -139,7 +184,7 @@ fn forbidden(key: &Key, observation: &Observation, decision: &Decision) -> Optio
     Some(ActError::Forbidden(format!("{}: {}", violation.rule, violation.text)))
 }
 
-/// Events first (best effort), then the plan in order up to the first error, then the status.
+/// The plan in order up to the first error, then the status.
 async fn carry_out(
     context: &Context,
     key: &Key,
@@ -150,7 +195,6 @@ async fn carry_out(
     api: &Api,
 ) -> Outcome {
     let resource = &observation.resource;
-    publish(context, key, resource, decision, api).await;
     let stored = resource.status.as_ref().and_then(|s| serde_json::to_value(s).ok()).unwrap_or_default();
     let cancel_timeout = context.clock.runtime(context.settings.flink_cancel_timeout);
     let mut actor = Actor {
@@ -181,17 +225,57 @@ async fn carry_out(
     }
 }
 
-/// Best effort, and not for long: a job may stand still until the plan is carried out.
-async fn publish(context: &Context, key: &Key, resource: &FlinkDeployment, decision: &Decision, api: &Api) {
+/// Before the plan, and not for long: a job may stand still until the plan is carried out. What is left comes back, to be
+/// published with the next pass: an outage of the API server is when users need the story most.
+async fn publish(
+    context: &Context,
+    key: &Key,
+    resource: &FlinkDeployment,
+    decision: &Decision,
+    unsent: Unsent,
+    api: &Api,
+) -> Unsent {
+    if unsent.events.is_empty() && decision.events.is_empty() {
+        return Unsent::default();
+    }
+    let now = context.clock.now();
+    let mut queue = VecDeque::from(unsent.events);
+    queue.extend(decision.events.iter().map(|event| (now, event.clone())));
+    let put_off = unsent.not_before.filter(|until| *until > now);
+    if put_off.is_none() {
+        send(context, key, resource, &mut queue, api).await;
+    }
+    let excess = queue.len().saturating_sub(UNSENT_MAX);
+    for (at, event) in queue.drain(..excess) {
+        tracing::warn!(%key, %at, reason = event.reason, message = event.message, "left out an event");
+    }
+    let not_before = put_off.or_else(|| Some(after(context.clock.now(), EVENTS_AGAIN)));
+    Unsent { not_before: not_before.filter(|_| !queue.is_empty()), events: queue.into() }
+}
+
+/// Takes what is dealt with off the queue, up to the first that may succeed later.
+async fn send(
+    context: &Context,
+    key: &Key,
+    resource: &FlinkDeployment,
+    queue: &mut VecDeque<(Timestamp, Event)>,
+    api: &Api,
+) {
     let all = async {
-        for event in &decision.events {
-            if let Err(error) = recorder::publish(api, resource, event, context.clock.now()).await {
-                tracing::warn!(%key, reason = event.reason, %error, "could not publish an event");
+        while let Some((at, event)) = queue.front() {
+            match context.recorder.publish(api, resource, event, *at).await {
+                Err(error) if error.is_passing() => {
+                    tracing::warn!(%key, reason = event.reason, %error, "could not publish an event yet");
+                    return;
+                }
+                Err(error) => tracing::warn!(%key, reason = event.reason, %error, "left out an event"),
+                Ok(()) => {}
             }
+            queue.pop_front();
         }
     };
     if tokio::time::timeout(context.clock.runtime(EVENTS_TIME_MAX), all).await.is_err() {
-        tracing::warn!(%key, "left events out: the API server takes too long");
+        tracing::warn!(%key, "put events off: the API server takes too long");
     }
 }
 

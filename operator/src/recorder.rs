@@ -1,7 +1,8 @@
 //! Publishes core v1 Events under the names the Java operator gives them (reconciler.md 7.1), so that both bump
 //! the same object and `kubectl get events` reads the same. What to say is decided elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
 
 use drey_api::FlinkDeployment;
 use drey_reconciler::{Event, EventKind};
@@ -31,31 +32,110 @@ fn kind_text(kind: EventKind) -> &'static str {
     }
 }
 
-/// Publishes one event, new or repeated. 403 and races with other writers are not worth failing for.
-pub(crate) async fn publish(
-    api: &Api,
-    resource: &FlinkDeployment,
-    event: &Event,
-    now: Timestamp,
-) -> Result<(), ApiError> {
-    let name = event_name(event, resource);
-    let place = Place::new("v1", "events", resource.namespace());
-    // Most events are new, and of a `once` event nothing more is needed: created first, read only when it is there.
-    let result = match api.create(&place, &fresh(&name, event, resource, now)).await {
-        Err(e) if e.is_already_exists() && event.once => return Ok(()),
-        Err(e) if e.is_already_exists() => match api.get(&place, &name).await {
-            Ok(stored) => api.replace(&place, &name, &repeated(stored, event, now)).await,
-            Err(e) => Err(e),
-        },
-        result => result,
-    };
-    match result {
-        Ok(_) => Ok(()),
-        Err(e) if e.is_forbidden() || e.is_conflict() || e.is_not_found() => {
-            tracing::warn!(event = name, reason = event.reason, error = %e, "leave out an event");
-            Ok(())
+/// So many events are remembered; of more, the oldest are looked up again when they repeat.
+const REMEMBERED_MAX: usize = 4096;
+
+/// Publishes events and remembers how often, so that a repeat is one request, and a repeat that is not counted none.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// By namespace and name; `None`: it is there, and its count is not known.
+    counts: BTreeMap<String, Option<i64>>,
+    order: VecDeque<String>,
+}
+
+impl Known {
+    fn put(&mut self, id: String, count: Option<i64>) {
+        if self.counts.insert(id.clone(), count).is_some() {
+            return;
         }
-        Err(e) => Err(e),
+        self.order.push_back(id);
+        if self.order.len() > REMEMBERED_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.counts.remove(&oldest);
+        }
+    }
+}
+
+impl Recorder {
+    /// Publishes one event, new or repeated, that happened `at`. 403 and races with other writers are not worth failing
+    /// for.
+    pub(crate) async fn publish(
+        &self,
+        api: &Api,
+        resource: &FlinkDeployment,
+        event: &Event,
+        at: Timestamp,
+    ) -> Result<(), ApiError> {
+        let name = event_name(event, resource);
+        let place = Place::new("v1", "events", resource.namespace());
+        let id = format!("{}/{name}", resource.namespace());
+        let known = self.with(|known| known.counts.get(&id).copied());
+        let result = match known {
+            Some(_) if event.once => return Ok(()),
+            Some(count) => match self.repeat(api, &place, &name, event, at, count).await {
+                // Events live for an hour.
+                Err(e) if e.is_not_found() => self.create(api, &place, &name, event, resource, at).await,
+                result => result,
+            },
+            None => self.create(api, &place, &name, event, resource, at).await,
+        };
+        match result {
+            Ok(count) => {
+                self.with(|known| known.put(id, count));
+                Ok(())
+            }
+            Err(e) if e.is_forbidden() || e.is_conflict() || e.is_not_found() => {
+                tracing::warn!(event = name, reason = event.reason, error = %e, "leave out an event");
+                Ok(())
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Most events are new: created first, and read only when they are there. The answer is the count, if it is known.
+    async fn create(
+        &self,
+        api: &Api,
+        place: &Place,
+        name: &str,
+        event: &Event,
+        resource: &FlinkDeployment,
+        at: Timestamp,
+    ) -> Result<Option<i64>, ApiError> {
+        match api.create(place, &fresh(name, event, resource, at)).await {
+            Ok(_) => Ok(Some(1)),
+            Err(e) if e.is_already_exists() && event.once => Ok(None),
+            Err(e) if e.is_already_exists() => self.repeat(api, place, name, event, at, None).await,
+            Err(e) => Err(e),
+        }
+    }
+
+    async fn repeat(
+        &self,
+        api: &Api,
+        place: &Place,
+        name: &str,
+        event: &Event,
+        at: Timestamp,
+        count: Option<i64>,
+    ) -> Result<Option<i64>, ApiError> {
+        let count = match count {
+            Some(count) => count,
+            None => api.get(place, name).await?["count"].as_i64().unwrap_or(0),
+        };
+        let next = count.saturating_add(1).min(i64::from(i32::MAX));
+        api.merge(place, name, &repeated(event, at, next)).await?;
+        Ok(Some(next))
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut Known) -> R) -> R {
+        f(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -88,12 +168,14 @@ fn fresh(name: &str, event: &Event, resource: &FlinkDeployment, now: Timestamp) 
     })
 }
 
-fn repeated(mut stored: Value, event: &Event, now: Timestamp) -> Value {
-    let count = stored["count"].as_i64().unwrap_or(0);
-    stored["count"] = json!(count.saturating_add(1).min(i64::from(i32::MAX)));
-    stored["lastTimestamp"] = json!(seconds(now));
-    stored["message"] = json!(event.message);
-    stored
+/// What a repeat changes, as a merge patch.
+fn repeated(event: &Event, at: Timestamp, count: i64) -> Value {
+    let mut patch = json!({ "count": count, "lastTimestamp": seconds(at), "message": event.message });
+    let annotations = valid_annotations(&event.annotations);
+    if !annotations.is_empty() {
+        patch["metadata"] = json!({ "annotations": annotations });
+    }
+    patch
 }
 
 /// Kubernetes times have whole seconds.
@@ -180,11 +262,27 @@ mod tests {
         let first = fresh("Job.1", &event("m", None), &resource(), t(10));
         assert_eq!(first["count"], 1);
         assert_eq!(first["firstTimestamp"], "1970-01-01T00:00:10Z");
-        let second = repeated(first.clone(), &event("n", None), t(20));
-        assert_eq!(second["count"], 2);
-        assert_eq!(second["message"], "n");
-        assert_eq!(second["firstTimestamp"], first["firstTimestamp"]);
-        assert_eq!(second["lastTimestamp"], "1970-01-01T00:00:20Z");
+        let mut told = event("n", None);
+        told.annotations.insert("tm-id".into(), "tm-1".into());
+        told.annotations.insert("no key".into(), "x".into());
+        assert_eq!(
+            repeated(&told, t(20), 2),
+            json!({
+                "count": 2, "message": "n", "lastTimestamp": "1970-01-01T00:00:20Z",
+                "metadata": { "annotations": { "tm-id": "tm-1" } },
+            })
+        );
+    }
+
+    #[test]
+    fn so_many_events_are_remembered_and_no_more() {
+        let mut known = Known::default();
+        for n in 0..=REMEMBERED_MAX {
+            known.put(n.to_string(), Some(1));
+            known.put(n.to_string(), Some(2));
+        }
+        assert_eq!((known.counts.len(), known.order.len()), (REMEMBERED_MAX, REMEMBERED_MAX));
+        assert_eq!((known.counts.get("0"), known.counts.get("1")), (None, Some(&Some(2))));
     }
 
     #[test]

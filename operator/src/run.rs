@@ -24,6 +24,7 @@ use crate::limiter::Limiter;
 use crate::observer::Lifecycle;
 use crate::pass::{Context, End, Memory, pass};
 use crate::queue::{Cause, Key, Queue};
+use crate::recorder::Recorder;
 use crate::settings::{RESYNC, Settings};
 use crate::world::{WatchNews, World, watches};
 
@@ -100,6 +101,7 @@ async fn reign<S: FusedFuture<Output = ()>>(deps: &Deps, fence: Fence, mut shutd
         watches(&deps.client, &settings.namespaces, settings.label_selector.as_deref(), &world, &deps.clock);
     let context = Context {
         api: Api::new(deps.client.clone(), Arc::clone(&deps.clock), fence),
+        recorder: Recorder::default(),
         flink: Arc::clone(&deps.flink),
         clock: Arc::clone(&deps.clock),
         policy: Policy::new(deps.config.clone()),
@@ -192,6 +194,16 @@ impl Desk<'_> {
             let record = self.records.entry(key.clone()).or_default();
             if resource.uid != record.uid {
                 *record = Record { uid: resource.uid.clone(), ..Record::default() };
+            }
+            // Telling the decision of a refusal sends nothing.
+            let now_there = self.context.clock.now();
+            if let Some(until) = record.memory.not_before.filter(|until| *until > now_there)
+                && record.memory.failure.is_none()
+            {
+                let wait = self.context.clock.runtime(crate::clock::until(now_there, until));
+                tracing::debug!(%key, ?wait, "the API server asked to be left alone");
+                self.queue.postpone(&key, now + wait, cause);
+                continue;
             }
             // What a decision paced itself, what stands half done and what the user wants is not for the limiter to delay.
             let generation = resource.value.metadata.generation.unwrap_or_default();

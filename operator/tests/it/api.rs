@@ -22,6 +22,8 @@ pub enum Spoil {
     Not,
     /// Refused with this code.
     Refuse(u16),
+    /// 429, and asked to wait for so many seconds.
+    Busy(u32),
     /// Carried out, but the answer never comes.
     LoseReply,
     /// Never arrives.
@@ -120,6 +122,11 @@ impl FakeApi {
             let spoil = state.hook.as_mut().map_or(Spoil::Not, |hook| hook(&head.method, &path));
             match spoil {
                 Spoil::Refuse(code) => Some(status(code, "Spoilt")),
+                Spoil::Busy(seconds) => {
+                    let mut answer = status(429, "TooManyRequests");
+                    answer.headers_mut().insert("retry-after", seconds.into());
+                    Some(answer)
+                }
                 Spoil::Not => Some(state.answer(&head.method, &path, &query, body)),
                 Spoil::LoseReply => {
                     state.answer(&head.method, &path, &query, body);

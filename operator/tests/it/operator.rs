@@ -44,6 +44,9 @@ async fn a_new_deployment_is_written_ahead_created_and_reaches_stable() {
     operator.live(s(30)).await;
     assert_eq!(operator.status()["jobStatus"]["state"], "RUNNING");
     assert_eq!(operator.status()["lifecycleState"], "STABLE");
+    // Before the attempt, after it, and what was seen then: each once (reconciler.md 2.3 has a loop that does it thrice).
+    let status_writes = writes.iter().filter(|w| w.ends_with("/status")).count();
+    assert_eq!(status_writes, 2, "{writes:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -348,6 +351,89 @@ async fn a_repeated_event_is_counted_up_under_its_name() {
     let event = operator.api.get("events", &submitted).unwrap();
     assert_eq!((&event["reason"], &event["count"]), (&json!("Submit"), &json!(2)));
     assert!(event["lastTimestamp"].as_str() > event["firstTimestamp"].as_str(), "{event}");
+}
+
+/// The same thing again is one request: what the first cost is remembered.
+#[tokio::test(start_paused = true)]
+async fn a_repeated_event_costs_one_request() {
+    let operator = running().await;
+    let flapping = async {
+        for state in ["RESTARTING", "RUNNING", "RESTARTING", "RUNNING", "RESTARTING"] {
+            tokio::time::sleep(s(70)).await;
+            operator.job_is(state);
+        }
+        tokio::time::sleep(s(70)).await;
+    };
+    tokio::select! {
+        () = operator.live(s(3600)) => {}
+        () = flapping => {}
+    }
+    let writes = operator.api.writes();
+    let events =
+        |method: &str| writes.iter().filter(|w| w.starts_with(method) && w.contains("events")).count();
+    // To RESTARTING and back are new once each.
+    assert_eq!((events("POST"), events("PUT"), events("PATCH")), (2, 0, 3), "{writes:#?}");
+    let to_restarting = operator.api.names("events").into_iter().find_map(|name| {
+        let event = operator.api.get("events", &name)?;
+        (event["message"] == "Job status changed from RUNNING to RESTARTING").then_some(event)
+    });
+    assert_eq!(to_restarting.unwrap()["count"], 3);
+}
+
+/// An outage of the API server is when users need the story most.
+#[tokio::test(start_paused = true)]
+async fn events_of_an_outage_are_published_when_it_is_over() {
+    let operator = running().await;
+    let begin = tokio::time::Instant::now();
+    operator.api.spoil(move |_, path| match path.contains("/events") && begin.elapsed() < s(120) {
+        true => Spoil::Refuse(503),
+        false => Spoil::Not,
+    });
+    operator.job_is("RESTARTING");
+    operator.live(s(180)).await;
+    let told: Vec<_> = operator
+        .api
+        .names("events")
+        .into_iter()
+        .filter_map(|name| operator.api.get("events", &name))
+        .filter(|event| event["message"] == "Job status changed from RUNNING to RESTARTING")
+        .collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let at = |field: &str| told[0][field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let happened = jiff::Timestamp::from_second(1_780_000_000 + 35).unwrap();
+    assert!((at("firstTimestamp") - happened).total(jiff::Unit::Second).unwrap().abs() < 5.0, "{told:#?}");
+    assert_eq!((&told[0]["count"], at("lastTimestamp")), (&json!(1), at("firstTimestamp")));
+    let tries = operator.api.writes().iter().filter(|w| w.as_str() == "POST events").count();
+    assert_eq!(tries, 1, "refused ones are not logged");
+}
+
+/// A server that is busy says for how long.
+#[tokio::test(start_paused = true)]
+async fn a_busy_api_server_is_left_alone_as_long_as_it_asks() {
+    let operator = Operator::new();
+    operator.apply_wordcount();
+    let refusals = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (begin, seen) = (tokio::time::Instant::now(), std::sync::Arc::clone(&refusals));
+    operator.api.spoil(move |method, path| {
+        let is_create = *method == Method::POST && path.ends_with("/deployments");
+        if is_create {
+            seen.lock().unwrap().push(begin.elapsed().as_secs());
+        }
+        if is_create && begin.elapsed() < s(30) { Spoil::Busy(20) } else { Spoil::Not }
+    });
+    let meddling = async {
+        tokio::time::sleep(s(7)).await;
+        operator
+            .api
+            .change("flinkdeployments", "wordcount", |o| o["metadata"]["labels"] = json!({ "a": "b" }));
+        tokio::time::sleep(s(100)).await;
+    };
+    tokio::select! {
+        () = operator.live(s(3600)) => {}
+        () = meddling => {}
+    }
+    assert_eq!(*refusals.lock().unwrap(), [0, 20, 40]);
+    assert!(operator.api.get("deployments", "wordcount").is_some());
 }
 
 /// Everything an operator did to a small world, with times.

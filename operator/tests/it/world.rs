@@ -188,4 +188,11 @@ impl Operator {
         answer(&format!("PATCH /v1/jobs/{job}?mode=cancel"), json!({}));
         answer(&format!("GET /v1/jobs/{job}/checkpoints"), json!({ "latest": {}, "history": [] }));
     }
+
+    /// The job is in another state from now on.
+    pub fn job_is(&self, state: &str) {
+        let mut flink = self.flink.0.lock().unwrap();
+        let (_, overview) = flink.answers.get_mut("GET /v1/jobs/overview").expect("brought up");
+        overview["jobs"][0]["state"] = json!(state);
+    }
 }
