@@ -36,6 +36,8 @@ pub struct Counts {
     pub api_reads: u32,
     pub api_writes: u32,
     pub flink_requests: u32,
+    /// Events of earlier passes among the writes, which the API server had no time for then.
+    pub late_events: u32,
     pub rounds: u32,
 }
 

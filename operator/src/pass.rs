@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use drey_api::{FlinkDeployment, FlinkDeploymentSpec, ReconciledSpec};
 use drey_blueprint::config::keys;
-use drey_reconciler::{ActionFailure, ActionKind, Decision, Event, Memo, Next, Observation, Policy};
+use drey_reconciler::{ActionFailure, ActionKind, Decision, Memo, Next, Observation, Policy};
 use jiff::Timestamp;
 
 use crate::act::{ActError, Actor};
@@ -17,15 +17,18 @@ use crate::clock::{Clock, after};
 use crate::flink::{FlinkClient, FlinkTransport, Target};
 use crate::observer::{Counts, Outcome, Pass, PassObserver};
 use crate::queue::{Cause, Key};
-use crate::recorder::Recorder;
+use crate::recorder::{Happening, Recorder};
 use crate::settings::Settings;
 use crate::world::World;
 
 /// Rounds of asking before a decision; each answer can raise at most a few more questions.
 const ROUNDS_MAX: u32 = 12;
 
-/// All events of a pass together may take this long.
+/// All events of a pass together may take this long where a plan waits for them,
 const EVENTS_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// and this long where nothing does.
+const EVENTS_TIME_ALONE_MAX: Duration = Duration::from_secs(30);
 
 /// Events that could not be published are tried again after this.
 const EVENTS_AGAIN: Duration = Duration::from_secs(15);
@@ -57,12 +60,20 @@ pub(crate) struct Memory {
     pub was_free: bool,
 }
 
-/// Events that could not be published yet, with the times of what they tell, oldest first.
+/// Events that could not be published yet, oldest first.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Unsent {
-    events: Vec<(Timestamp, Event)>,
+    events: Vec<Happening>,
     /// Not tried again before: a pass waits for the attempt.
     not_before: Option<Timestamp>,
+}
+
+impl Unsent {
+    /// How many are tried now.
+    fn due(&self, now: Timestamp) -> u32 {
+        let is_put_off = self.not_before.is_some_and(|until| until > now);
+        if is_put_off { 0 } else { u32::try_from(self.events.len()).unwrap_or(u32::MAX) }
+    }
 }
 
 /// What a pass came to.
@@ -91,6 +102,7 @@ pub(crate) async fn pass(context: &Context, key: &Key, cause: Cause, memory: Mem
     let rounds = ask(context, &mut observation, &flink, &api).await;
     let decision = drey_reconciler::decide(&observation, &context.policy, started);
     let mut unsent = memory.unsent;
+    let late_events = unsent.due(started);
     let outcome = match forbidden(key, &observation, &decision) {
         Some(error) => Outcome::Failed { at: 0, error },
         None => {
@@ -102,6 +114,7 @@ pub(crate) async fn pass(context: &Context, key: &Key, cause: Cause, memory: Mem
         api_reads: api.requests.reads(),
         api_writes: api.requests.writes(),
         flink_requests: flink.requests(),
+        late_events,
         rounds,
     };
     let ended = context.clock.now();
@@ -240,13 +253,19 @@ async fn publish(
     }
     let now = context.clock.now();
     let mut queue = VecDeque::from(unsent.events);
-    queue.extend(decision.events.iter().map(|event| (now, event.clone())));
+    for event in &decision.events {
+        // A plan that fails is made again, with its events: what nobody has heard yet is said once.
+        if !queue.iter().any(|kept| kept.is_same(event)) {
+            queue.push_back(Happening { at: now, event: event.clone(), tried: false });
+        }
+    }
     let put_off = unsent.not_before.filter(|until| *until > now);
     if put_off.is_none() {
-        send(context, key, resource, &mut queue, api).await;
+        let allowance = if decision.plan.is_empty() { EVENTS_TIME_ALONE_MAX } else { EVENTS_TIME_MAX };
+        send(context, key, resource, &mut queue, allowance, api).await;
     }
     let excess = queue.len().saturating_sub(UNSENT_MAX);
-    for (at, event) in queue.drain(..excess) {
+    for Happening { at, event, .. } in queue.drain(..excess) {
         tracing::warn!(%key, %at, reason = event.reason, message = event.message, "left out an event");
     }
     let not_before = put_off.or_else(|| Some(after(context.clock.now(), EVENTS_AGAIN)));
@@ -258,23 +277,29 @@ async fn send(
     context: &Context,
     key: &Key,
     resource: &FlinkDeployment,
-    queue: &mut VecDeque<(Timestamp, Event)>,
+    queue: &mut VecDeque<Happening>,
+    allowance: Duration,
     api: &Api,
 ) {
     let all = async {
-        while let Some((at, event)) = queue.front() {
-            match context.recorder.publish(api, resource, event, *at).await {
+        while let Some(first) = queue.front_mut() {
+            let result = context.recorder.publish(api, resource, first).await;
+            first.tried = true;
+            match result {
                 Err(error) if error.is_passing() => {
-                    tracing::warn!(%key, reason = event.reason, %error, "could not publish an event yet");
+                    tracing::warn!(%key, reason = first.event.reason, %error, "could not publish an event yet");
                     return;
                 }
-                Err(error) => tracing::warn!(%key, reason = event.reason, %error, "left out an event"),
+                Err(error) => tracing::warn!(%key, reason = first.event.reason, %error, "left out an event"),
                 Ok(()) => {}
             }
             queue.pop_front();
         }
     };
-    if tokio::time::timeout(context.clock.runtime(EVENTS_TIME_MAX), all).await.is_err() {
+    if tokio::time::timeout(context.clock.runtime(allowance), all).await.is_err() {
+        if let Some(first) = queue.front_mut() {
+            first.tried = true;
+        }
         tracing::warn!(%key, "put events off: the API server takes too long");
     }
 }

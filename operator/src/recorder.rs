@@ -35,6 +35,23 @@ fn kind_text(kind: EventKind) -> &'static str {
 /// So many events are remembered; of more, the oldest are looked up again when they repeat.
 const REMEMBERED_MAX: usize = 4096;
 
+/// An event, and when what it tells of happened.
+#[derive(Debug, Clone)]
+pub(crate) struct Happening {
+    pub at: Timestamp,
+    pub event: Event,
+    /// An attempt to publish it had no answer.
+    pub tried: bool,
+}
+
+impl Happening {
+    /// Both would be the same object.
+    pub(crate) fn is_same(&self, event: &Event) -> bool {
+        let name = |e: &Event| (e.component, e.kind, e.key.clone().unwrap_or_else(|| e.message.clone()));
+        self.event.reason == event.reason && name(&self.event) == name(event)
+    }
+}
+
 /// Publishes events and remembers how often, so that a repeat is one request, and a repeat that is not counted none.
 #[derive(Default)]
 pub(crate) struct Recorder {
@@ -63,27 +80,26 @@ impl Known {
 }
 
 impl Recorder {
-    /// Publishes one event, new or repeated, that happened `at`. 403 and races with other writers are not worth failing
-    /// for.
+    /// Publishes one event, new or repeated. 403 and races with other writers are not worth failing for.
     pub(crate) async fn publish(
         &self,
         api: &Api,
         resource: &FlinkDeployment,
-        event: &Event,
-        at: Timestamp,
+        happening: &Happening,
     ) -> Result<(), ApiError> {
+        let Happening { at, event, .. } = happening;
         let name = event_name(event, resource);
         let place = Place::new("v1", "events", resource.namespace());
         let id = format!("{}/{name}", resource.namespace());
         let known = self.with(|known| known.counts.get(&id).copied());
         let result = match known {
             Some(_) if event.once => return Ok(()),
-            Some(count) => match self.repeat(api, &place, &name, event, at, count).await {
+            Some(count) => match self.repeat(api, &place, &name, event, *at, count).await {
                 // Events live for an hour.
-                Err(e) if e.is_not_found() => self.create(api, &place, &name, event, resource, at).await,
+                Err(e) if e.is_not_found() => self.create(api, &place, &name, resource, happening).await,
                 result => result,
             },
-            None => self.create(api, &place, &name, event, resource, at).await,
+            None => self.create(api, &place, &name, resource, happening).await,
         };
         match result {
             Ok(count) => {
@@ -104,14 +120,15 @@ impl Recorder {
         api: &Api,
         place: &Place,
         name: &str,
-        event: &Event,
         resource: &FlinkDeployment,
-        at: Timestamp,
+        happening: &Happening,
     ) -> Result<Option<i64>, ApiError> {
-        match api.create(place, &fresh(name, event, resource, at)).await {
+        let Happening { at, event, tried } = happening;
+        match api.create(place, &fresh(name, event, resource, *at)).await {
             Ok(_) => Ok(Some(1)),
-            Err(e) if e.is_already_exists() && event.once => Ok(None),
-            Err(e) if e.is_already_exists() => self.repeat(api, place, name, event, at, None).await,
+            // After an attempt without answer it is most likely that one.
+            Err(e) if e.is_already_exists() && (event.once || *tried) => Ok(None),
+            Err(e) if e.is_already_exists() => self.repeat(api, place, name, event, *at, None).await,
             Err(e) => Err(e),
         }
     }

@@ -83,7 +83,7 @@ impl PassObserver for Passes {
             .map(|violation| format!("{object}: {} {}", violation.rule, violation.text))
             .collect();
         let has_events = !pass.decision.events.is_empty();
-        if is_converged && !has_events && pass.counts.api_writes > 0 {
+        if is_converged && !has_events && pass.counts.late_events == 0 && pass.counts.api_writes > 0 {
             violations.push(format!("{object}: a converged pass made {} writes", pass.counts.api_writes));
         }
         let mut inner = self.lock();

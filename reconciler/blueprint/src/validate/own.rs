@@ -19,6 +19,12 @@ pub(super) fn rules(cr: &FlinkDeployment, conf: &FlinkConf, operator: &OperatorC
     require(unreadable.is_none(), "own: values can be read", || {
         unreadable.map(|problem| problem.to_string()).unwrap_or_default()
     })?;
+    // Deployed, it would run and never be seen running.
+    require(!conf.value(keys::REST_SSL_ENABLED), "own: plain REST", || {
+        "security.ssl.rest.enabled is not supported yet: the operator speaks plain HTTP with the JobManager; set it to \
+         false (security.ssl.internal.enabled may stay as it is)"
+            .to_owned()
+    })?;
     if cr.spec.flink_version.is_some_and(|version| version >= FlinkVersion::V2_0) {
         let shipped = effective::shipped(&effective::deploy(operator, cr, &cr.spec));
         let overlap = overlapping_keys(&shipped);

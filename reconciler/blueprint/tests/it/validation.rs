@@ -338,6 +338,12 @@ fn what_could_only_fail_later() {
         "own: values can be read",
         "Could not parse value '24 hrs' for key 'kubernetes.operator.savepoint.history.max.age': the unit 'hrs' is not known; accepted units are d, h, min, s, ms, us and ns; write for example '24 h'",
     );
+    accepts(app().config("security.ssl.internal.enabled", "true"));
+    rejects(
+        app().config("security.ssl.rest.enabled", "true"),
+        "own: plain REST",
+        "security.ssl.rest.enabled is not supported yet: the operator speaks plain HTTP with the JobManager; set it to false (security.ssl.internal.enabled may stay as it is)",
+    );
     let overlapping =
         || app().with_ha().without_config("high-availability.type").config("high-availability", "kubernetes");
     accepts(overlapping());
