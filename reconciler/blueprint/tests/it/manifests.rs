@@ -69,19 +69,26 @@ fn valid_manifests_lead_to_objects() {
 #[test]
 fn shipped_examples_lead_to_objects() {
     let Some(folder) = shared("real/flink-kubernetes-operator-1.15.0/examples") else { return };
-    let mut count = 0;
+    let (mut count, mut over_tls) = (0, 0);
     for path in yaml_files(&folder) {
         // Values for other tools lie between them.
         for document in documents(&path) {
             let is_deployment =
                 document["kind"] == "FlinkDeployment" && document["spec"]["image"].is_string();
             if is_deployment && document["spec"]["mode"] != "standalone" {
+                let cr: FlinkDeployment = serde_json::from_value(document.clone()).unwrap();
+                let answer = flink_deployment(&cr, None, &OperatorConfig::default());
+                if answer.is_err_and(|error| error.rule == "own: plain REST") {
+                    over_tls += 1;
+                    continue;
+                }
                 deploys(&path, document);
                 count += 1;
             }
         }
     }
     assert!(count >= 10, "only {count} documents");
+    assert!((1..=3).contains(&over_tls), "{over_tls} documents of the example for TLS");
 }
 
 #[track_caller]
