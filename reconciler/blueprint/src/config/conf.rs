@@ -73,9 +73,9 @@ impl ConfValue for String {
 
 impl ConfValue for bool {
     fn parse(text: &str) -> Result<Self, String> {
-        match text.trim().to_ascii_lowercase().as_str() {
-            "true" => Ok(true),
-            "false" => Ok(false),
+        match text.trim() {
+            yes if yes.eq_ignore_ascii_case("true") => Ok(true),
+            no if no.eq_ignore_ascii_case("false") => Ok(false),
             _ => Err("write 'true' or 'false'".to_owned()),
         }
     }

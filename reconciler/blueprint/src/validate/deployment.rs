@@ -71,9 +71,10 @@ pub fn warnings(cr: &FlinkDeployment, operator: &OperatorConfig) -> Vec<String> 
     warnings.extend(
         twice.map(|(name, _)| format!("spec.{name}.resource is ignored, since resources is given too")),
     );
+    let given = spec.flink_configuration.flatten();
     for key in keys::ALL.iter().filter(|key| key.scope == keys::Scope::Operator) {
-        let given = spec.flink_configuration.flatten().into_keys().find(|name| key.is_named(name));
-        warnings.extend(given.map(|name| {
+        let named = given.keys().find(|name| key.is_named(name));
+        warnings.extend(named.map(|name| {
             format!("{name} has no effect in spec.flinkConfiguration, it is read from the operator's own configuration")
         }));
     }
