@@ -3,6 +3,7 @@
 
 use crate::decision::Action;
 use crate::ids;
+use crate::observation::JobFact;
 use crate::observe::Sight;
 use crate::pace;
 use crate::pass::{Flow, Pass};
@@ -15,44 +16,45 @@ pub fn trigger(p: &mut Pass, sight: &Sight) -> Flow {
     if sight.job.as_ref().is_none_or(|job| job.state != FlinkJobState::Running) {
         return Ok(());
     }
-    // A job is RUNNING before its tasks are; a savepoint of it then could only fail.
-    if let Some(job) = sight.job.as_ref().filter(|job| !job.all_tasks_run()) {
-        let settings = &p.configs.observe;
-        let periodic = !settings.periodic_savepoint.is_empty() || !settings.periodic_checkpoint.is_empty();
-        if !periodic && !is_asked_for(p) {
-            return Ok(());
-        }
-        p.note("5.7", "not all tasks of the job run: no savepoint could be taken");
-        return p.poll(job.last_modification, p.policy.poll_ceiling, "waiting for the tasks of the job");
-    }
     if p.memo.snapshot_retry.is_some_and(|at| p.now < at) {
         p.note("5.9", "the last one failed: the next attempt waits");
         return Ok(());
     }
-    let savepoint = trigger_savepoint(p);
-    let checkpoint = trigger_checkpoint(p);
-    if savepoint || checkpoint { recovery::idle(p, sight) } else { Ok(()) }
+    let Some(job) = &sight.job else { return Ok(()) };
+    let attempts = [trigger_savepoint(p, job), trigger_checkpoint(p, job)];
+    if attempts.contains(&Attempt::Triggered) {
+        return recovery::idle(p, sight);
+    }
+    if attempts.contains(&Attempt::WaitsForTasks) {
+        p.note("5.7", "not all tasks of the job run: no savepoint could be taken");
+        return p.poll(job.last_modification, p.policy.poll_ceiling, "waiting for the tasks of the job");
+    }
+    Ok(())
 }
 
-/// By hand: a nonce that differs from the recorded one.
-fn is_asked_for(p: &Pass) -> bool {
-    let (Some(job), Some(recorded)) = (p.job(), p.recorded_job()) else { return false };
-    let differs = |wanted: Option<i64>, done: Option<i64>| wanted.is_some() && wanted != done;
-    differs(job.savepoint_trigger_nonce, recorded.savepoint_trigger_nonce)
-        || differs(job.checkpoint_trigger_nonce, recorded.checkpoint_trigger_nonce)
+/// What became of one kind of snapshot.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    NotDue,
+    Triggered,
+    /// A job is RUNNING before its tasks are; a snapshot of it then could only fail.
+    WaitsForTasks,
 }
 
-fn trigger_savepoint(p: &mut Pass) -> bool {
+fn trigger_savepoint(p: &mut Pass, observed: &JobFact) -> Attempt {
     if p.status.job_status.savepoint_info.is_pending() {
-        return false;
+        return Attempt::NotDue;
     }
     let wanted = p.job().and_then(|job| job.savepoint_trigger_nonce);
     let done = p.recorded_job().and_then(|job| job.savepoint_trigger_nonce);
     let last = p.status.job_status.savepoint_info.last_periodic_savepoint_timestamp;
     let Some(kind) = due(p, wanted, done, &p.configs.observe.periodic_savepoint.clone(), last, "savepoint")
     else {
-        return false;
+        return Attempt::NotDue;
     };
+    if !observed.all_tasks_run() {
+        return Attempt::WaitsForTasks;
+    }
     p.note("5.7", format!("{} savepoint: the trigger is stored before it is sent", kind.as_str()));
     let trigger = trigger_id(p, "savepoint", kind);
     let format = p.configs.observe.savepoint_format;
@@ -65,23 +67,26 @@ fn trigger_savepoint(p: &mut Pass) -> bool {
     p.persist();
     let (job, directory) = (p.job_id(), p.configs.observe.savepoint_dir.clone());
     p.act(Action::TriggerSavepoint { job, trigger, directory, format });
-    true
+    Attempt::Triggered
 }
 
-fn trigger_checkpoint(p: &mut Pass) -> bool {
+fn trigger_checkpoint(p: &mut Pass, observed: &JobFact) -> Attempt {
     if p.status.job_status.checkpoint_info.is_pending() {
-        return false;
+        return Attempt::NotDue;
     }
     let wanted = p.job().and_then(|job| job.checkpoint_trigger_nonce);
     let done = p.recorded_job().and_then(|job| job.checkpoint_trigger_nonce);
     let last = p.status.job_status.checkpoint_info.last_periodic_checkpoint_timestamp;
     let Some(kind) = due(p, wanted, done, &p.configs.observe.periodic_checkpoint.clone(), last, "checkpoint")
     else {
-        return false;
+        return Attempt::NotDue;
     };
     if p.spec.flink_version.is_none_or(|version| version < FlinkVersion::V1_17) {
         p.note("5.8", "checkpoints can be triggered from Flink 1.17 on only");
-        return false;
+        return Attempt::NotDue;
+    }
+    if !observed.all_tasks_run() {
+        return Attempt::WaitsForTasks;
     }
     p.note("5.7", format!("{} checkpoint: the trigger is stored before it is sent", kind.as_str()));
     let trigger = trigger_id(p, "checkpoint", kind);
@@ -98,7 +103,7 @@ fn trigger_checkpoint(p: &mut Pass) -> bool {
     p.persist();
     let job = p.job_id();
     p.act(Action::TriggerCheckpoint { job, trigger, kind: checkpoint_kind });
-    true
+    Attempt::Triggered
 }
 
 /// A manual trigger has priority over a periodic one.
