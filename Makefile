@@ -2,13 +2,16 @@
 CARGO ?= cargo
 REPORT ?= target/drey/report
 
-.PHONY: help run test test-all gates bench bless lint fmt
+.PHONY: help run loopback test test-all gates bench bless lint fmt
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: ## run the whole scenario library against the real reconciler, in virtual time; report in target/drey/report
 	@$(CARGO) run --locked --bin drey -- run scenarios --report $(REPORT)
+
+loopback: ## the whole library over real HTTP on 127.0.0.1, operator crashes included; part of make test too
+	@$(CARGO) run --locked --bin drey -- run scenarios --mode loopback --report $(REPORT)-loopback
 
 test: ## all tests: unit, property, scenario, conformance, documentation examples
 	ci/test

@@ -1,6 +1,6 @@
 //! Scenarios under `cargo test`, for this repository and for others: a folder becomes one test per case.
 //!
-//! See docs/cargo-test.md. Leaves out: other modes than virtual time; `drey run` has them.
+//! See docs/cargo-test.md. Leaves out: clusters; `drey run --mode cluster` has them.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,7 +11,8 @@ use drey_language::report::{CaseReport, Outcome};
 use drey_language::{Paint, Scenario, Vocabulary, failure};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::library::{self, Found, GOLDEN_SEED, Goldens, Options, cells_of};
+use crate::library::{self, Found, GOLDEN_SEED, Goldens, Mode, Options, cells_of};
+use crate::modes::usual_jobs;
 use crate::run::vocabulary;
 
 /// A `main` that runs every scenario below a folder of the crate as a test of its own, one per case.
@@ -21,11 +22,17 @@ use crate::run::vocabulary;
 /// ```no_run
 /// drey_harness::scenarios!("scenarios");
 /// ```
+///
+/// Or over real HTTP, without golden transcripts: `drey_harness::scenarios!("scenarios", in Loopback);`
 #[macro_export]
 macro_rules! scenarios {
     ($folder:literal) => {
+        $crate::scenarios!($folder, in Virtual);
+    };
+    ($folder:literal, in $mode:ident) => {
         fn main() -> ::std::process::ExitCode {
-            $crate::testing::run_folder(concat!(env!("CARGO_MANIFEST_DIR"), "/", $folder))
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/", $folder);
+            $crate::testing::run_folder_in(folder, $crate::library::Mode::$mode)
         }
     };
 }
@@ -45,8 +52,14 @@ pub const SEED: &str = "DREY_SEED";
 /// A file that cannot be read is a test that fails, and so is a folder without scenarios: a suite that runs nothing
 /// must not look like one that passes.
 pub fn run_folder(folder: impl AsRef<Path>) -> ExitCode {
-    let arguments = Arguments::from_args();
-    libtest_mimic::run(&arguments, trials(&normalise(folder.as_ref()))).exit_code()
+    run_folder_in(folder, Mode::Virtual)
+}
+
+/// As [`run_folder`], in another mode.
+pub fn run_folder_in(folder: impl AsRef<Path>, mode: Mode) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(usual_jobs(mode));
+    libtest_mimic::run(&arguments, trials(&normalise(folder.as_ref()), mode)).exit_code()
 }
 
 /// Plays one scenario file, all its cases, and panics with the report of the first that fails: for tests written by
@@ -69,7 +82,7 @@ pub fn assert_scenario(path: impl AsRef<Path>) {
     if let Some(problems) = found.problems.first() {
         panic!("{}", problems.render(Paint::Plain));
     }
-    let options = options().unwrap_or_else(|error| panic!("{error}"));
+    let options = options(Mode::Virtual).unwrap_or_else(|error| panic!("{error}"));
     for scenario in &found.scenarios {
         for run in cells_of(scenario) {
             if let Err(text) = play(scenario, &run.name(), &vocabulary, &options) {
@@ -79,11 +92,11 @@ pub fn assert_scenario(path: impl AsRef<Path>) {
     }
 }
 
-fn trials(folder: &Path) -> Vec<Trial> {
+fn trials(folder: &Path, mode: Mode) -> Vec<Trial> {
     let vocabulary = Arc::new(vocabulary());
     let found =
         library::find(&[folder.to_path_buf()], &vocabulary).map_err(|error| format!("failed to {error:#}"));
-    let (found, options) = match (found, options()) {
+    let (found, options) = match (found, options(mode)) {
         (Ok(found), Ok(options)) => (found, options),
         (Err(error), _) | (_, Err(error)) => return vec![failing("scenarios", error)],
     };
@@ -91,6 +104,12 @@ fn trials(folder: &Path) -> Vec<Trial> {
     let mut trials: Vec<Trial> =
         problems.iter().map(|problem| failing(&name_of(problem), problem.render(Paint::Plain))).collect();
     for scenario in scenarios {
+        if !scenario.modes.iter().any(|one| one == mode.name()) {
+            let why = format!("runs in {} only", scenario.modes.join(", "));
+            let name = title(folder, &scenario, "default");
+            trials.push(Trial::test(name, move || Err(Failed::from(why))).with_ignored_flag(true));
+            continue;
+        }
         let scenario = Arc::new(scenario);
         for run in cells_of(&scenario) {
             let name = title(folder, &scenario, &run.name());
@@ -101,10 +120,10 @@ fn trials(folder: &Path) -> Vec<Trial> {
             }));
         }
     }
-    if trials.is_empty() {
+    if trials.iter().all(Trial::has_ignored_flag) {
         trials.push(failing(
             "scenarios",
-            format!("no scenario below {}: is the path right?", folder.display()),
+            format!("no scenario of mode {mode} below {}: is the path right?", folder.display()),
         ));
     }
     trials
@@ -125,7 +144,7 @@ fn title(folder: &Path, scenario: &Scenario, case: &str) -> String {
     if case == "default" { path } else { format!("{path}::{case}") }
 }
 
-fn options() -> Result<Options, String> {
+fn options(mode: Mode) -> Result<Options, String> {
     let is_blessing = std::env::var_os(BLESS).is_some_and(|value| !value.is_empty() && value != "0");
     let seed = match std::env::var(SEED) {
         Err(_) => GOLDEN_SEED,
@@ -135,7 +154,7 @@ fn options() -> Result<Options, String> {
         return Err(format!("golden transcripts are of seed {GOLDEN_SEED}: unset {SEED} to bless"));
     }
     let goldens = if is_blessing { Goldens::Bless } else { Goldens::Compare };
-    Ok(Options { jobs: 1, goldens, ..Options::usual(seed) })
+    Ok(Options { jobs: 1, goldens, mode, ..Options::usual(seed) })
 }
 
 /// One case with the crashes it stands for; the report of the first that fails.

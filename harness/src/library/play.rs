@@ -10,7 +10,7 @@ use drey_language::vocabulary::Vocabulary;
 use super::golden::{self, Goldens};
 use super::mode::Mode;
 use super::runs::Run;
-use crate::modes::{ListenerOptions, Place, RemoteCluster, usual_scale};
+use crate::modes::{ListenerOptions, Place, RemoteCluster};
 use crate::run::{CaseRun, Played, run_case};
 
 /// How to play.
@@ -19,8 +19,8 @@ pub struct Options {
     pub seed: u64,
     pub jobs: usize,
     pub mode: Mode,
-    /// Scenario seconds per real second, where time is real; the mode's usual one unless said.
-    pub scale: Option<f64>,
+    /// Mode loopback: at most so many scenario seconds per real second; as many as the machine can unless said.
+    pub speed_max: Option<f64>,
     pub goldens: Goldens,
     /// Leave out the runs that crash the operator at each of its writes.
     pub is_quick: bool,
@@ -36,7 +36,7 @@ impl Options {
             seed,
             jobs,
             mode: Mode::Virtual,
-            scale: None,
+            speed_max: None,
             goldens: Goldens::Compare,
             is_quick: false,
             cluster: None,
@@ -137,8 +137,8 @@ pub fn play_in_its_world(run: &Run<'_>, vocabulary: &Vocabulary, options: &Optio
             return Played::broken("mode cluster needs a cluster: give --kubeconfig FILE".to_owned());
         }
     };
-    let scale = options.scale.unwrap_or(usual_scale(options.mode));
-    run_case(run.case, vocabulary, &CaseRun { seed: options.seed, scale, crash: run.crash, place })
+    let speed_max = options.speed_max;
+    run_case(run.case, vocabulary, &CaseRun { seed: options.seed, speed_max, crash: run.crash, place })
 }
 
 /// `work` over all items on `jobs` threads; the results in the order of the items.

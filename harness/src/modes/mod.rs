@@ -5,6 +5,7 @@
 pub mod cluster;
 mod flink_sockets;
 mod loopback;
+mod pace;
 pub mod playground;
 
 use std::num::NonZero;
@@ -16,6 +17,7 @@ pub use crate::library::Mode;
 pub use cluster::RemoteCluster;
 pub use flink_sockets::FlinkSockets;
 pub use loopback::{ListenerOptions, Sockets};
+pub use pace::block_on as block_on_at_pace;
 
 /// A mode with what it needs to begin.
 #[derive(Clone, Debug, Default)]
@@ -48,21 +50,13 @@ impl Place {
     }
 }
 
-/// Scenario seconds per real second, unless somebody chooses. In loopback mode real latencies are a few milliseconds;
-/// at 30 they stay below what scenarios wait for.
-pub fn usual_scale(mode: Mode) -> f64 {
-    match mode {
-        Mode::Virtual | Mode::Cluster => 1.0,
-        Mode::Loopback => 30.0,
-    }
-}
-
-/// Runs at the same time, unless somebody chooses. In real time they mostly sleep; a cluster is shared with others.
+/// Runs at the same time, unless somebody chooses. Over sockets they wait a little at each jump of the clock; a cluster
+/// is shared with others.
 pub fn usual_jobs(mode: Mode) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     match mode {
         Mode::Virtual => cores,
-        Mode::Loopback => cores * 3,
+        Mode::Loopback => cores * 2,
         Mode::Cluster => 1,
     }
 }
@@ -94,7 +88,7 @@ mod tests {
             assert_eq!(check_scale(mode, scale).is_ok(), is_fine, "{mode} {scale}")
         };
         for mode in Mode::ALL {
-            check(mode, usual_scale(mode), true);
+            check(mode, 1.0, true);
             check(mode, 0.0, false);
             check(mode, f64::NAN, false);
             check(mode, 10.0, mode == Mode::Loopback);

@@ -62,9 +62,10 @@ impl Playground {
             tls: true,
             kubeconfig: Some(options.kubeconfig.clone()),
         });
-        let run = CaseRun { seed: options.seed, scale: options.scale, crash: None, place };
-        let case =
-            OpenCase::open(&case, vocabulary, &run).await.map_err(|error| in_words(error, options.listen))?;
+        let run = CaseRun { seed: options.seed, speed_max: None, crash: None, place };
+        let case = OpenCase::open(&case, vocabulary, &run, options.scale)
+            .await
+            .map_err(|error| in_words(error, options.listen))?;
         let sockets = case.world().sockets.as_ref().context("find the listener of the world")?;
         let url = sockets.listening.url.clone();
         Ok(Playground { case, kubeconfig: options.kubeconfig.clone(), url, told: 0 })

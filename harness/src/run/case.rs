@@ -19,15 +19,15 @@ use super::monitors::Monitors;
 use super::passes::{PassRecord, Passes};
 use super::steps;
 use crate::determinism;
-use crate::modes::{Mode, Place};
+use crate::modes::{Mode, Place, block_on_at_pace};
 use crate::world::{World, WorldSettings};
 
 /// Which run of the case this is.
 #[derive(Clone, Debug)]
 pub struct CaseRun {
     pub seed: u64,
-    /// Scenario seconds per second of the clock the runtime has.
-    pub scale: f64,
+    /// At most so many scenario seconds per real second, where sockets are real and the machine is ours.
+    pub speed_max: Option<f64>,
     pub crash: Option<Crash>,
     pub place: Place,
 }
@@ -66,13 +66,16 @@ pub fn run_case(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
     let seed = run.seed;
     let is_virtual = matches!(run.place, Place::Virtual);
     let work = move || {
+        let work = play(&case, &vocabulary, &run);
         let mut builder = tokio::runtime::Builder::new_current_thread();
-        let builder =
-            if is_virtual { builder.enable_time().start_paused(true) } else { builder.enable_all() };
-        match builder.build() {
-            Ok(runtime) => runtime.block_on(play(&case, &vocabulary, &run)),
-            Err(error) => Played::broken(format!("the system gives no runtime: {error}")),
-        }
+        let played = match run.place {
+            Place::Virtual => {
+                builder.enable_time().start_paused(true).build().map(|runtime| runtime.block_on(work))
+            }
+            Place::Loopback(_) => block_on_at_pace(run.speed_max, work),
+            Place::Cluster(_) => builder.enable_all().build().map(|runtime| runtime.block_on(work)),
+        };
+        played.unwrap_or_else(|error| Played::broken(format!("the system gives no runtime: {error}")))
     };
     let outcome = match is_virtual {
         true => determinism::on_seeded_thread(seed, "scenario", work),
@@ -107,7 +110,7 @@ impl Played {
 
 async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
     let started = Instant::now();
-    let mut context = match prepare(case, vocabulary, run).await {
+    let mut context = match prepare(case, vocabulary, run, 1.0).await {
         Ok(context) => context,
         Err(error) => return Played::broken(format!("the world did not start: {error:#}")),
     };
@@ -138,7 +141,16 @@ async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
     played
 }
 
-pub(super) async fn prepare(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> anyhow::Result<Context> {
+/// A cluster that others run pulls images and starts JVMs.
+const CLUSTER_HICCUPS: Duration = Duration::from_secs(120);
+
+/// `scale` scenario seconds pass per second of the runtime's clock.
+pub(super) async fn prepare(
+    case: &Case,
+    vocabulary: &Vocabulary,
+    run: &CaseRun,
+    scale: f64,
+) -> anyhow::Result<Context> {
     let passes = Passes::default();
     let settings = WorldSettings::from_scenario(&case.world, run.seed);
     let observer = Arc::new(passes.clone());
@@ -147,7 +159,7 @@ pub(super) async fn prepare(case: &Case, vocabulary: &Vocabulary, run: &CaseRun)
         Place::Cluster(cluster) => cluster.now(),
         Place::Virtual | Place::Loopback(_) => case.clock.start,
     };
-    let world = World::boot_in(&run.place, settings, run.seed, epoch, run.scale, observer).await?;
+    let world = World::boot_in(&run.place, settings, run.seed, epoch, scale, observer).await?;
     passes.write_to(world.journal.clone());
     let invariants = Invariants::default();
     invariants.watch(&world);
@@ -174,6 +186,7 @@ pub(super) async fn prepare(case: &Case, vocabulary: &Vocabulary, run: &CaseRun)
         done: 0,
         changed,
         limit: case.clock.limit,
+        hiccups: if run.place.mode() == Mode::Cluster { CLUSTER_HICCUPS } else { Duration::ZERO },
         restart_after: run.crash.map(|_| Duration::from_secs(5)),
         deaths: Default::default(),
     })

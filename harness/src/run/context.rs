@@ -17,7 +17,7 @@ use super::failure::Failure;
 use super::invariants::Invariants;
 use super::monitors::Monitors;
 use super::passes::Passes;
-use crate::modes::{Mode, Place};
+use crate::modes::Place;
 use crate::world::World;
 use crate::world::flink::ClusterKey;
 use crate::world::kinds::{self, KindInfo};
@@ -38,6 +38,8 @@ pub struct Context {
     pub changed: Arc<Notify>,
     /// Longest scenario time of the whole case.
     pub limit: Duration,
+    /// Scenario time by which deadlines are put off: where clocks are real, machines have hiccups no scenario speaks of.
+    pub hiccups: Duration,
     /// A crashed operator is started again after this time, when the scenario says so.
     pub restart_after: Option<Duration>,
     /// When each dead operator was first seen dead.
@@ -46,12 +48,6 @@ pub struct Context {
 
 /// Ground truth of Flink changes without a change in the API: looked at this often while waiting.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-
-/// Real time for which a busy machine may keep threads waiting.
-const HICCUPS: Duration = Duration::from_secs(3);
-
-/// The same of a real cluster, which pulls images and starts JVMs besides.
-const CLUSTER_HICCUPS: Duration = Duration::from_secs(120);
 
 /// A condition over an object: a partial-match tree or an expression.
 pub enum Condition<'a> {
@@ -128,15 +124,9 @@ impl Context {
         }
     }
 
-    /// When a step that waits gives up. Outside of virtual time machines have hiccups no scenario speaks of.
+    /// When a step that waits gives up.
     pub fn deadline(&self, within: Duration) -> Duration {
-        let clock = self.world.clock;
-        let hiccups = match self.world.mode {
-            Mode::Virtual => Duration::ZERO,
-            Mode::Loopback => clock.scenario(HICCUPS),
-            Mode::Cluster => CLUSTER_HICCUPS,
-        };
-        clock.elapsed() + within + hiccups
+        self.world.clock.elapsed() + within + self.hiccups
     }
 
     /// Waits until something changed, or a moment has passed.

@@ -12,6 +12,9 @@ use super::failure::Failure;
 use super::steps;
 use crate::world::World;
 
+/// Real time for which a busy machine may keep threads waiting.
+const HICCUPS: Duration = Duration::from_secs(3);
+
 /// A case in a world of its own, its steps still to be played.
 pub struct OpenCase {
     context: Context,
@@ -21,9 +24,16 @@ pub struct OpenCase {
 
 impl OpenCase {
     /// Boots the world and starts the operator; plays nothing yet. The case has no limit of time: a person decides.
-    pub async fn open(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> anyhow::Result<OpenCase> {
-        let mut context = prepare(case, vocabulary, run).await?;
+    /// `scale` scenario seconds pass per second of the runtime's clock.
+    pub async fn open(
+        case: &Case,
+        vocabulary: &Vocabulary,
+        run: &CaseRun,
+        scale: f64,
+    ) -> anyhow::Result<OpenCase> {
+        let mut context = prepare(case, vocabulary, run, scale).await?;
         context.limit = Duration::MAX;
+        context.hiccups = context.world.clock.scenario(HICCUPS);
         case.monitors.iter().for_each(|step| context.monitors.add(step));
         Ok(OpenCase { context, case: case.clone(), next: 0 })
     }

@@ -1,59 +1,15 @@
-//! Loopback mode: scenarios over real HTTP, and the sockets that stand for the simulated network.
+//! Loopback mode: the sockets that stand for the simulated network. Scenarios over them are `tests/loopback.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use drey_harness::library::{self, Goldens, Mode, Options};
 use drey_harness::modes::{FlinkSockets, ListenerOptions, Place};
-use drey_harness::run::vocabulary;
 use drey_harness::world::flink::ClusterKey;
 use drey_harness::world::{World, WorldSettings};
-use drey_language::Paint;
-use drey_language::failure;
-use drey_language::report::Outcome;
 use drey_operator::{FlinkTransport, Target, Unanswered};
 
 use crate::support::repository;
-
-/// Short ones of each kind: upgrades under faults of the API server and of watches, a savepoint, a failed job, a REST
-/// server that hangs or is gone. The whole library runs with `drey run --mode loopback`.
-const SCENARIOS: [&str; 7] = [
-    "chaos/answers-lost-after-commit.yaml",
-    "chaos/status-write-conflicts.yaml",
-    "chaos/watches-cut-and-late.yaml",
-    "deletion/of-a-failed-job-removes-everything.yaml",
-    "deletion/with-hanging-jobmanager-goes-on.yaml",
-    "deletion/with-savepoint-keeps-the-state.yaml",
-    "deletion/with-unreachable-jobmanager-goes-on.yaml",
-];
-
-#[test]
-fn scenarios_pass_over_real_sockets() {
-    let vocabulary = vocabulary();
-    let files: Vec<_> = SCENARIOS.iter().map(|file| repository("scenarios").join(file)).collect();
-    let found = library::find(&files, &vocabulary).expect("the files are there");
-    assert!(found.problems.is_empty(), "{:?}", found.problems);
-    // Other cells of a matrix differ in what Flink does, not in how requests travel.
-    let runs: Vec<_> =
-        found.scenarios.iter().filter_map(|scenario| library::cells_of(scenario).next()).collect();
-    assert_eq!(runs.len(), SCENARIOS.len());
-    // Real time passes mostly in sleep: all at once.
-    let options =
-        Options { mode: Mode::Loopback, jobs: runs.len(), goldens: Goldens::Ignore, ..Options::usual(1) };
-    let reports = library::play(&runs, &vocabulary, &options, &mut ());
-    for report in &reports {
-        match &report.outcome {
-            Outcome::Passed => assert!(!report.events.is_empty(), "{} saw nothing", report.title()),
-            Outcome::Failed { failures } => {
-                let told: Vec<_> =
-                    failures.iter().map(|one| failure::render(one, report, Paint::auto(false))).collect();
-                panic!("{}", told.join("\n"));
-            }
-            other => panic!("{}: {other:?}", report.title()),
-        }
-    }
-}
 
 fn in_loopback<F: Future<Output = ()> + 'static>(scale: f64, tell: impl FnOnce(World) -> F + Send + 'static) {
     let work = move || {

@@ -13,7 +13,7 @@ pub struct Place {
     /// Where to run: virtual (a clock that jumps), loopback (real HTTP on 127.0.0.1) or cluster (a kubeconfig).
     #[arg(long, value_name = "MODE", default_value_t = Mode::Virtual)]
     pub mode: Mode,
-    /// Mode loopback: scenario seconds per real second. Default: 30.
+    /// Mode loopback: at most so many scenario seconds per real second. Default: as many as the machine can.
     #[arg(long, value_name = "X")]
     time_scale: Option<f64>,
     /// Mode cluster: the kubeconfig to use. Default: $KUBECONFIG or ~/.kube/config.
@@ -55,7 +55,7 @@ impl Place {
             anyhow::bail!("use {option} in mode {}: it belongs to --mode cluster", self.mode);
         }
         let cluster = (self.mode == Mode::Cluster).then(|| self.connect()).transpose()?;
-        Ok(Options { mode: self.mode, scale: self.time_scale, cluster: cluster.map(Arc::new), ..options })
+        Ok(Options { mode: self.mode, speed_max: self.time_scale, cluster: cluster.map(Arc::new), ..options })
     }
 
     fn connect(&self) -> anyhow::Result<RemoteCluster> {

@@ -32,7 +32,7 @@ pub struct Arguments {
     /// Decides every choice left open; the same seed gives the same run. Golden transcripts are of seed 1.
     #[arg(long, value_name = "N", default_value_t = GOLDEN_SEED, value_parser = seed)]
     seed: u64,
-    /// Runs at the same time. Default: one per core, three in loopback mode, one on a cluster.
+    /// Runs at the same time. Default: one per core, two in loopback mode, one on a cluster.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Only what fits: words of the name, case or path, `tag:T`, `name:N`, `case:C`, `!` before what must not fit. `*`
