@@ -117,12 +117,29 @@ pub struct SavepointInfo {
     pub last_periodic_savepoint_timestamp: i64,
 }
 
-impl SavepointInfo {
-    /// A trigger whose result is not known yet.
-    pub fn is_pending(&self) -> bool {
-        self.trigger_id.as_deref().is_some_and(|id| !id.is_empty())
-    }
+/// Savepoints and checkpoints under way look alike. The wire has their four fields beside others, and a flattened part
+/// would cost a detour through a buffer at each reading of a status, so the code is shared and not the struct.
+macro_rules! triggers {
+    ($($info:ident),*) => {$(
+        impl $info {
+            /// A trigger whose result is not known yet.
+            pub fn is_pending(&self) -> bool {
+                self.trigger_id.as_deref().is_some_and(|id| !id.is_empty())
+            }
 
+            pub fn clear_trigger(&mut self) {
+                self.trigger_id = None;
+                self.trigger_timestamp = None;
+                self.trigger_type = None;
+                self.format_type = None;
+            }
+        }
+    )*};
+}
+
+triggers!(SavepointInfo, CheckpointInfo);
+
+impl SavepointInfo {
     /// Records a savepoint: it becomes the last one and joins the history unless its location is already the last
     /// one's. In every case nothing is pending afterwards.
     pub fn record(&mut self, savepoint: Option<Savepoint>) {
@@ -138,13 +155,6 @@ impl SavepointInfo {
             }
         }
         self.clear_trigger();
-    }
-
-    pub fn clear_trigger(&mut self) {
-        self.trigger_id = None;
-        self.trigger_timestamp = None;
-        self.trigger_type = None;
-        self.format_type = None;
     }
 }
 
@@ -182,10 +192,6 @@ pub struct CheckpointInfo {
 }
 
 impl CheckpointInfo {
-    pub fn is_pending(&self) -> bool {
-        self.trigger_id.as_deref().is_some_and(|id| !id.is_empty())
-    }
-
     /// Records a completed checkpoint; nothing is pending afterwards.
     pub fn record(&mut self, checkpoint: Option<Checkpoint>) {
         if let Some(new) = &checkpoint
@@ -195,13 +201,6 @@ impl CheckpointInfo {
         }
         self.last_checkpoint = checkpoint;
         self.clear_trigger();
-    }
-
-    pub fn clear_trigger(&mut self) {
-        self.trigger_id = None;
-        self.trigger_timestamp = None;
-        self.trigger_type = None;
-        self.format_type = None;
     }
 }
 

@@ -12,10 +12,11 @@ use http_body_util::BodyExt;
 use kube::client::Body;
 use serde_json::Value;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, until};
 use crate::fence::Fence;
 use crate::flink::Unanswered;
 use crate::net::{classify, innermost};
+use crate::observer::{PassObserver, Request};
 
 /// A request that takes longer than this (world time) is given up.
 pub(crate) const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
@@ -133,12 +134,18 @@ pub(crate) struct Api {
     client: kube::Client,
     clock: Arc<dyn Clock>,
     fence: Fence,
+    observer: Arc<dyn PassObserver>,
     pub(crate) requests: Arc<Requests>,
 }
 
 impl Api {
-    pub(crate) fn new(client: kube::Client, clock: Arc<dyn Clock>, fence: Fence) -> Api {
-        Api { client, clock, fence, requests: Arc::default() }
+    pub(crate) fn new(
+        client: kube::Client,
+        clock: Arc<dyn Clock>,
+        fence: Fence,
+        observer: Arc<dyn PassObserver>,
+    ) -> Api {
+        Api { client, clock, fence, observer, requests: Arc::default() }
     }
 
     /// The same server with counters of its own.
@@ -192,7 +199,8 @@ impl Api {
         body: Option<&Value>,
         content_type: &'static str,
     ) -> Result<Value, ApiError> {
-        let call = || format!("{method} {path}");
+        let (verb, path) = (method.clone(), path);
+        let call = || format!("{verb} {path}");
         let nonsense = |detail: String| ApiError::Nonsense { call: call(), detail };
         let is_write = method != Method::GET;
         let wanted = self.clock.runtime(REQUEST_TIME_MAX);
@@ -212,7 +220,11 @@ impl Api {
         let request = request.body(bytes).map_err(|e| nonsense(e.to_string()))?;
         let counter = if is_write { &self.requests.writes } else { &self.requests.reads };
         counter.fetch_add(1, Ordering::Relaxed);
-        match tokio::time::timeout(allowance, self.exchange(request)).await {
+        let sent = self.clock.now();
+        let answer = tokio::time::timeout(allowance, self.exchange(request)).await;
+        let code = answer.as_ref().ok().and_then(|a| a.as_ref().ok()).map(|(status, ..)| status.as_u16());
+        self.observer.request(&Request { method, code, took: until(sent, self.clock.now()) });
+        match answer {
             Ok(Ok((status, _, body))) if status.is_success() => {
                 serde_json::from_slice(&body).map_err(|e| nonsense(e.to_string()))
             }

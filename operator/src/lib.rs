@@ -13,6 +13,7 @@ mod api;
 mod clock;
 mod connect;
 mod deps;
+mod durations;
 mod fence;
 pub mod flink;
 mod lease;

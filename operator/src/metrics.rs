@@ -1,13 +1,14 @@
 //! Metrics in the Prometheus text format and the health of the operator, from what it tells its observer.
 //!
 //! Names that the Java operator has too (reconciler.md 7.6) are spelt as its Prometheus reporter spells them, so
-//! dashboards keep working; what it has no name for begins with `drey_`. Left out: histograms of transitions.
+//! dashboards keep working; what it has no name for begins with `drey_`. Requests of watches are not counted.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use drey_api::FlinkDeployment;
+use drey_api::{FlinkDeployment, LifecycleState};
 use jiff::Timestamp;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -17,11 +18,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::clock::{Clock, after, until};
-use crate::observer::{Lifecycle, Outcome, Pass, PassObserver};
+use crate::durations::Durations;
+use crate::observer::{Lifecycle, Outcome, Pass, PassObserver, Request};
 use crate::queue::Key;
 
 /// A watch that has been failing for this long makes the operator unhealthy.
 const WATCH_FAILS_MAX: Duration = Duration::from_secs(60);
+/// `kubernetes.operator.kubernetes.client.metrics.slow.request.threshold`
+const SLOW: Duration = Duration::from_secs(5);
 /// Failing watches try again within 30 s (kube-runtime); no error for longer means that one got through.
 const WATCH_QUIET: Duration = Duration::from_secs(45);
 
@@ -46,6 +50,9 @@ struct State {
     resources: BTreeMap<Key, Snapshot>,
     failing: BTreeMap<(&'static str, String), Failing>,
     leads: bool,
+    durations: Durations,
+    /// By the name under `KubeClient`.
+    kube: BTreeMap<String, i64>,
 }
 
 /// Counts everything; an observer like any other.
@@ -84,6 +91,8 @@ impl Metrics {
         for (name, (help, family)) in self.gauges() {
             registry.register(name, help, family);
         }
+        self.register_own(&mut registry);
+        self.register_durations(&mut registry);
         let mut text = String::new();
         encode(&mut text, &registry).expect("writing into a String does not fail");
         text
@@ -113,10 +122,70 @@ impl Metrics {
                 "Resources of this version",
             );
         }
-        let leads = Family::<Labels, Gauge>::default();
-        leads.get_or_create(&Vec::new()).set(i64::from(state.leads));
-        gauges.insert("drey_leads".to_owned(), ("1 while this operator works, 0 while it waits", leads));
         gauges
+    }
+
+    /// Of the operator itself, without labels.
+    fn register_own(&self, registry: &mut Registry) {
+        let mut register = |name: String, help: &str, value: i64| {
+            let gauge = Gauge::<i64>::default();
+            gauge.set(value);
+            registry.register(name, help, gauge);
+        };
+        self.with(|state| {
+            let leads = i64::from(state.leads);
+            register("drey_leads".to_owned(), "Whether this operator works, or waits for the lease", leads);
+            for (name, count) in &state.kube {
+                let name = format!("flink_k8soperator_system_KubeClient_{name}");
+                register(name, "Requests to the API server", *count);
+            }
+        });
+    }
+
+    /// Histograms as Flink's Prometheus reporter shows them: quantiles, and how many there were.
+    fn register_durations(&self, registry: &mut Registry) {
+        type Seconds = Family<Labels, Gauge<f64, AtomicU64>>;
+        let mut by_namespace: BTreeMap<String, (Seconds, Family<Labels, Gauge>)> = BTreeMap::new();
+        let mut overall: BTreeMap<String, (Seconds, Gauge)> = BTreeMap::new();
+        self.with(|state| {
+            for (scope, what, samples) in state.durations.samples() {
+                let count = i64::try_from(samples.count).unwrap_or(i64::MAX);
+                let (labels, quantiles) = match scope {
+                    Some(namespace) => {
+                        let name = format!("flink_k8soperator_namespace_Lifecycle_{what}_TimeSeconds");
+                        let (quantiles, counts) = by_namespace.entry(name).or_default();
+                        let labels: Labels = vec![
+                            ("resourcens", namespace.to_owned()),
+                            ("resourcetype", FlinkDeployment::KIND.to_owned()),
+                        ];
+                        counts.get_or_create(&labels).set(count);
+                        (labels, quantiles)
+                    }
+                    None => {
+                        let kind = FlinkDeployment::KIND;
+                        let name = format!("flink_k8soperator_system_{kind}_Lifecycle_{what}_TimeSeconds");
+                        let (quantiles, all) = overall.entry(name).or_default();
+                        all.set(count);
+                        (Vec::new(), quantiles)
+                    }
+                };
+                for (quantile, value) in samples.quantiles() {
+                    let mut labels = labels.clone();
+                    labels.push(("quantile", quantile.to_owned()));
+                    quantiles.get_or_create(&labels).set(value);
+                }
+            }
+        });
+        const SECONDS: &str = "Seconds, of the newest thousand";
+        const COUNT: &str = "How many were measured";
+        for (name, (quantiles, count)) in by_namespace {
+            registry.register(format!("{name}_count"), COUNT, count);
+            registry.register(name, SECONDS, quantiles);
+        }
+        for (name, (quantiles, count)) in overall {
+            registry.register(format!("{name}_count"), COUNT, count);
+            registry.register(name, SECONDS, quantiles);
+        }
     }
 
     /// `Err` says why an operator should be restarted. Waiting for the lease is healthy.
@@ -167,7 +236,29 @@ impl PassObserver for Metrics {
             job_manager: name_of(status.job_manager_deployment_status),
             flink_version: version.map_or("UNKNOWN".to_owned(), |v| v.to_string()),
         };
-        self.with(|s| s.resources.insert(pass.key.clone(), snapshot));
+        self.with(|s| {
+            s.resources.insert(pass.key.clone(), snapshot);
+            let state = status.lifecycle_state.unwrap_or(LifecycleState::Created);
+            s.durations.observe(pass.key, state, pass.started, pass.ended);
+        });
+    }
+
+    fn request(&self, request: &Request) {
+        let mut names = vec!["HttpRequest_Count".to_owned(), format!("HttpRequest_{}_Count", request.method)];
+        match request.code {
+            Some(code) => {
+                names.extend(["HttpResponse_Count".to_owned(), format!("HttpResponse_{code}_Count")]);
+            }
+            None => names.push("HttpRequest_Failed_Count".to_owned()),
+        }
+        if request.took > SLOW {
+            names.push("HttpRequest_Slow_Count".to_owned());
+        }
+        self.with(|s| {
+            for name in names {
+                *s.kube.entry(name).or_default() += 1;
+            }
+        });
     }
 
     fn lifecycle(&self, event: &Lifecycle) {
@@ -194,6 +285,7 @@ impl PassObserver for Metrics {
             }
             Lifecycle::Forgotten { key } => self.with(|s| {
                 s.resources.remove(key);
+                s.durations.forget(key);
             }),
         }
     }
@@ -261,10 +353,30 @@ mod tests {
                 s.resources.insert(Key::new("ns", name), snapshot);
             }
         });
+        let get = |code| Request { method: http::Method::GET, code, took: Duration::from_secs(6) };
+        metrics.request(&get(Some(404)));
+        metrics.request(&get(None));
+        metrics.with(|s| {
+            let (key, at) = (Key::new("ns", "a"), |second| Timestamp::from_second(second).unwrap());
+            s.durations.observe(&key, LifecycleState::Deployed, at(0), at(0));
+            s.durations.observe(&key, LifecycleState::Stable, at(7), at(8));
+        });
         let text = metrics.text();
+        for line in [
+            "drey_leads 1",
+            "flink_k8soperator_system_KubeClient_HttpRequest_Count 2",
+            "flink_k8soperator_system_KubeClient_HttpRequest_GET_Count 2",
+            "flink_k8soperator_system_KubeClient_HttpRequest_Failed_Count 1",
+            "flink_k8soperator_system_KubeClient_HttpRequest_Slow_Count 2",
+            "flink_k8soperator_system_KubeClient_HttpResponse_404_Count 1",
+            "flink_k8soperator_namespace_Lifecycle_Transition_Stabilization_TimeSeconds{resourcens=\"ns\",resourcetype=\"FlinkDeployment\",quantile=\"0.5\"} 8.0",
+            "flink_k8soperator_namespace_Lifecycle_State_DEPLOYED_TimeSeconds_count{resourcens=\"ns\",resourcetype=\"FlinkDeployment\"} 1",
+            "flink_k8soperator_system_FlinkDeployment_Lifecycle_State_DEPLOYED_TimeSeconds{quantile=\"0.99\"} 8.0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
         let line = "flink_k8soperator_namespace_Lifecycle_State_STABLE_Count{resourcens=\"ns\",resourcetype=\"FlinkDeployment\"} 2";
         assert!(text.contains(line), "{text}");
-        assert!(text.contains("drey_leads 1"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

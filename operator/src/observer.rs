@@ -1,6 +1,8 @@
 //! What the operator tells about itself while it works. The harness listens for invariants and transcripts, the
 //! binary for metrics and health. Listeners must be quick: they run between two requests.
 
+use std::time::Duration;
+
 use drey_reconciler::{Decision, Observation};
 use jiff::Timestamp;
 
@@ -58,11 +60,22 @@ pub enum Lifecycle {
     Stopped,
 }
 
+/// A request to the API server other than a watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub method: http::Method,
+    /// `None`: no answer.
+    pub code: Option<u16>,
+    pub took: Duration,
+}
+
 /// Listens to the operator.
 pub trait PassObserver: Send + Sync + 'static {
     fn pass(&self, pass: &Pass<'_>);
 
     fn lifecycle(&self, _event: &Lifecycle) {}
+
+    fn request(&self, _request: &Request) {}
 }
 
 /// Nobody listens.

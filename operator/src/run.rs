@@ -48,7 +48,8 @@ pub async fn run(deps: Deps, shutdown: impl Future<Output = ()>) -> anyhow::Resu
     anyhow::ensure!(!deps.identity.trim().is_empty(), "leader election needs an identity that is not empty");
     while !shutdown.is_terminated() {
         let (client, clock) = (deps.client.clone(), Arc::clone(&deps.clock));
-        let mut keeper = Keeper::new(client, clock, config.clone(), deps.identity.clone());
+        let mut keeper =
+            Keeper::new(client, clock, config.clone(), deps.identity.clone(), Arc::clone(&deps.observer));
         tokio::select! {
             biased;
             () = shutdown.as_mut() => break,
@@ -100,7 +101,7 @@ async fn reign<S: FusedFuture<Output = ()>>(deps: &Deps, fence: Fence, mut shutd
     let mut news =
         watches(&deps.client, &settings.namespaces, settings.label_selector.as_deref(), &world, &deps.clock);
     let context = Context {
-        api: Api::new(deps.client.clone(), Arc::clone(&deps.clock), fence),
+        api: Api::new(deps.client.clone(), Arc::clone(&deps.clock), fence, Arc::clone(&deps.observer)),
         recorder: Recorder::default(),
         flink: Arc::clone(&deps.flink),
         clock: Arc::clone(&deps.clock),

@@ -10,6 +10,7 @@ use super::rules::{Move, Rules};
 use crate::api::{Api, ApiError, Place};
 use crate::clock::Clock;
 use crate::fence::Fence;
+use crate::observer::PassObserver;
 
 pub(crate) struct Keeper {
     api: Api,
@@ -30,10 +31,11 @@ impl Keeper {
         clock: Arc<dyn Clock>,
         config: LeaseConfig,
         me: String,
+        observer: Arc<dyn PassObserver>,
     ) -> Keeper {
         Keeper {
             // The lease itself is written without owning it; versions guard it.
-            api: Api::new(client, Arc::clone(&clock), Fence::open()),
+            api: Api::new(client, Arc::clone(&clock), Fence::open(), observer),
             place: Place::new("coordination.k8s.io/v1", "leases", &config.namespace),
             rules: Rules::new(config.clone(), me),
             fence: Fence::shut(),
