@@ -38,6 +38,15 @@ pub fn observe(p: &mut Pass) -> Flow<Sight> {
     }
 }
 
+/// No JobManager process of this deployment is there to know of anything.
+pub fn is_down(p: &Pass) -> bool {
+    match cluster(p.o) {
+        Cluster::Present(facts) => facts.available_replicas == 0,
+        Cluster::Gone | Cluster::Vanishing | Cluster::Leaving => true,
+        Cluster::Unknown => false,
+    }
+}
+
 /// A suspended application: whether its JobManager is still there, nothing more. No request is made.
 pub fn observe_suspended(p: &mut Pass) -> Flow {
     match cluster(p.o) {

@@ -35,6 +35,10 @@ pub fn observe(p: &mut Pass) -> Flow<Sight> {
         }
         Phase::StoppingWithSavepoint | Phase::Cancelling | Phase::Deployed => {
             let sight = job_manager::observe(p)?;
+            // One that does not answer may still know its triggers; one that is down has forgotten them.
+            if phase(p) == Phase::Deployed && job_manager::is_down(p) {
+                savepoint::abandon(p);
+            }
             clear_error(p);
             Ok(sight)
         }

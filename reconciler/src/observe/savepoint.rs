@@ -132,7 +132,7 @@ fn observe_checkpoint(p: &mut Pass, job: &JobFact) -> Flow {
 
 /// The job stopped running: what was pending will not come (T84). The nonce counts as dealt with. QUIRK left behind:
 /// there a periodic one is reported with the nonce of a manual one, and takes its nonce along.
-fn abandon(p: &mut Pass) {
+pub fn abandon(p: &mut Pass) {
     let savepoint = p.status.job_status.savepoint_info.clone();
     if savepoint.is_pending() {
         let message = match savepoint.trigger_type {

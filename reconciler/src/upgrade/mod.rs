@@ -118,6 +118,7 @@ fn running(p: &mut Pass, sight: &Sight) -> Flow {
     match choose::choose(p)? {
         Choice::Stop { how: Suspend::Savepoint, .. } if !tasks_run(sight) => wait_for_tasks(p, sight),
         Choice::Stop { how, restore } => {
+            notices::forget_waiting(p);
             if how != Suspend::Noop {
                 p.event(
                     EventKind::Normal,

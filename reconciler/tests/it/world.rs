@@ -77,6 +77,8 @@ pub struct World {
     /// The JobManager does not take new bounds.
     pub rescale_fails: bool,
     pub rescales: usize,
+    /// The pods are those of a JobManager that fails at its start.
+    crashed: bool,
     pub snapshots: BTreeMap<String, i64>,
     /// Progress that must not be lost any more.
     pub durable: i64,
@@ -144,6 +146,7 @@ impl World {
             requirements: Requirements::new(),
             rescale_fails: false,
             rescales: 0,
+            crashed: false,
             snapshots: BTreeMap::new(),
             durable: 0,
             stateless_asked: false,
@@ -197,6 +200,9 @@ impl World {
         self.jm = None;
         self.pods_until = None;
         self.changed = true;
+        if std::mem::take(&mut self.crashed) {
+            self.pod_facts.clear();
+        }
     }
 
     pub fn checkpoint(&mut self) {
@@ -318,6 +324,9 @@ impl World {
             self.pods_until = None;
             if self.deployment.as_ref().is_some_and(|d| d.deleting) {
                 self.deployment = None;
+                if std::mem::take(&mut self.crashed) {
+                    self.pod_facts.clear();
+                }
             }
             self.changed = true;
         }
@@ -352,7 +361,10 @@ impl World {
             (None, Restore::HaMetadata { guarded: true }) => None,
             (None, Restore::HaMetadata { guarded: false }) => Some(0),
         };
-        let Some(progress) = progress else { return };
+        let Some(progress) = progress else {
+            self.pods_crash();
+            return;
+        };
         assert!(
             progress >= self.durable || self.stateless_asked,
             "state lost: started from {progress} ({:?}), {} was known\n{}",
@@ -392,6 +404,22 @@ impl World {
         if self.ha_enabled && held.is_none() {
             let restored = matches!(cluster.restore, Restore::From(_)).then_some(progress);
             self.ha = Some((cluster.job_id.clone(), restored));
+        }
+    }
+
+    /// What a JobManager that fails at its start looks like from outside.
+    fn pods_crash(&mut self) {
+        if self.pod_facts.is_empty() {
+            self.pod_facts = vec![PodFacts {
+                containers: vec![ContainerFacts {
+                    name: "main".into(),
+                    waiting: Some(Waiting { reason: "CrashLoopBackOff".into(), message: None }),
+                    last_terminated_message: Some("no such savepoint".into()),
+                }],
+                ..pod()
+            }];
+            self.crashed = true;
+            self.changed = true;
         }
     }
 

@@ -24,6 +24,7 @@ use crate::upgrade::{HighAvailability, job_result_store_path};
 pub use config_map::overlapping_keys;
 pub use labels::{ha_selector, job_manager_selector, task_manager_selector};
 pub(crate) use log_files::{LOG4J, LOGBACK};
+pub use memory::usage;
 pub use pod_template::{ArrayMerge, merge};
 
 /// What one deployment is told besides its configuration.

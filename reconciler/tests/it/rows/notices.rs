@@ -41,8 +41,11 @@ fn quirk_an_upgrade_that_waits_says_why_and_what_to_do_once() {
         assert!(event.message.contains(part) && error(&world).contains(part), "{part}: {}", event.message);
     }
     assert_eq!(world.starts.len(), 1);
+    world.delays.savepoint = secs(20);
     world.set_job_state(FlinkJobState::Running);
-    running(&mut world);
+    world.for_a_while(secs(5));
+    assert_eq!((count(&world, "Suspended"), error(&world).as_str()), (1, ""), "it does not wait any more");
+    world.until_stable(secs(60));
     assert_eq!((world.starts.len(), error(&world).as_str()), (2, ""));
 }
 

@@ -232,3 +232,18 @@ fn kinds_of_other_versions_are_left_alone_and_told_so() {
         assert!(world.deployment.is_none() && world.resource.metadata.finalizers.is_none());
     }
 }
+
+/// What readers of `clusterInfo` find: 2 TaskManagers of one slot each, and the JobManager.
+#[test]
+fn the_cluster_info_says_which_flink_and_how_much_it_takes() {
+    let mut world = stable(json!({}));
+    let info = |world: &World| {
+        let info = world.status().cluster_info;
+        ["flink-version", "flink-revision", "total-cpu", "total-memory"].map(|key| info[key].clone())
+    };
+    assert_eq!(info(&world), ["1.20.3", "abc @ 2025", "3.0", &(3_u64 << 30).to_string()]);
+    world.edit(|spec| spec.job.as_mut().unwrap().parallelism = 4);
+    world.now += secs(1);
+    running(&mut world);
+    assert_eq!(info(&world)[2..], ["5.0", &(5_u64 << 30).to_string()]);
+}

@@ -80,3 +80,38 @@ fn t95_b43_an_entry_whose_disposal_fails_stays_in_the_history() {
     world.for_a_while(secs(400));
     assert_eq!(world.status().job_status.savepoint_info.savepoint_history.len(), 1);
 }
+
+/// Found by a random history: the savepoint stayed pending for ever, and neither recovery nor upgrade came past it.
+#[test]
+fn t84_a_pending_savepoint_goes_with_its_job_manager() {
+    let pending = || {
+        let mut world = stable(json!({}));
+        world.checkpoint();
+        world.delays.savepoint = secs(30);
+        world.edit(|spec| spec.job.as_mut().unwrap().savepoint_trigger_nonce = Some(1));
+        world.for_a_while(secs(2));
+        assert!(world.status().job_status.savepoint_info.is_pending());
+        world
+    };
+    let mut lost = pending();
+    lost.kill_deployment();
+    running(&mut lost);
+    assert_eq!((lost.starts.len(), count(&lost, "SavepointError")), (2, 1));
+
+    let mut broken = pending();
+    broken.stuck = true;
+    broken.jm = None;
+    broken.pod_facts = vec![waiting("main", "CrashLoopBackOff", None, None)];
+    broken.changed = true;
+    broken.for_a_while(secs(5));
+    broken.edit(|spec| spec.image = Some("new".into()));
+    broken.until(secs(30), "the old one goes", |w| w.deployment.as_ref().is_none_or(|d| d.deleting));
+
+    // Out of reach for a moment: it may know the savepoint when it answers again.
+    let mut unreachable = pending();
+    unreachable.unreachable = true;
+    unreachable.for_a_while(secs(10));
+    unreachable.unreachable = false;
+    unreachable.until(secs(60), "taken", |w| w.status().job_status.savepoint_info.last_savepoint.is_some());
+    assert_eq!(count(&unreachable, "SavepointError"), 0);
+}
