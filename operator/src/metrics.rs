@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use drey_api::{FlinkDeployment, LifecycleState};
+use drey_api::{FlinkDeployment, FlinkDeploymentStatus, JobManagerDeploymentStatus, LifecycleState};
 use jiff::Timestamp;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -32,11 +32,14 @@ const WATCH_QUIET: Duration = Duration::from_secs(45);
 type Labels = Vec<(&'static str, String)>;
 
 /// What is counted in gauges of each resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Snapshot {
     lifecycle: String,
     job_manager: String,
     flink_version: String,
+    /// `total-cpu` and `total-memory` of `clusterInfo`, while there is a JobManager.
+    cpu: f64,
+    memory: i64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -91,6 +94,7 @@ impl Metrics {
         for (name, (help, family)) in self.gauges() {
             registry.register(name, help, family);
         }
+        self.register_usage(&mut registry);
         self.register_own(&mut registry);
         self.register_durations(&mut registry);
         let mut text = String::new();
@@ -123,6 +127,28 @@ impl Metrics {
             );
         }
         gauges
+    }
+
+    /// What the clusters of each namespace take together.
+    fn register_usage(&self, registry: &mut Registry) {
+        let cpu = Family::<Labels, Gauge<f64, AtomicU64>>::default();
+        let memory = Family::<Labels, Gauge>::default();
+        self.with(|state| {
+            for (key, resource) in &state.resources {
+                let labels: Labels = vec![
+                    ("resourcens", key.namespace.clone()),
+                    ("resourcetype", FlinkDeployment::KIND.to_owned()),
+                ];
+                cpu.get_or_create(&labels).inc_by(resource.cpu);
+                memory.get_or_create(&labels).inc_by(resource.memory);
+            }
+        });
+        registry.register("flink_k8soperator_namespace_ResourceUsage_Cpu", "CPUs of all clusters", cpu);
+        registry.register(
+            "flink_k8soperator_namespace_ResourceUsage_Memory",
+            "Bytes of all clusters",
+            memory,
+        );
     }
 
     /// Of the operator itself, without labels.
@@ -235,6 +261,8 @@ impl PassObserver for Metrics {
             lifecycle: status.lifecycle_state.map_or("CREATED".to_owned(), name_of),
             job_manager: name_of(status.job_manager_deployment_status),
             flink_version: version.map_or("UNKNOWN".to_owned(), |v| v.to_string()),
+            cpu: used(status, "total-cpu"),
+            memory: used(status, "total-memory"),
         };
         self.with(|s| {
             s.resources.insert(pass.key.clone(), snapshot);
@@ -289,6 +317,13 @@ impl PassObserver for Metrics {
             }),
         }
     }
+}
+
+/// What the cluster takes, as `clusterInfo` says; one that is down takes nothing.
+fn used<T: std::str::FromStr + Default>(status: &FlinkDeploymentStatus, key: &str) -> T {
+    let is_down = status.job_manager_deployment_status == JobManagerDeploymentStatus::Missing;
+    let text = status.cluster_info.get(key).filter(|_| !is_down);
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 /// The wire name of an enumerated value.
@@ -349,6 +384,8 @@ mod tests {
                     lifecycle: "STABLE".into(),
                     job_manager: "READY".into(),
                     flink_version: "v1_20".into(),
+                    cpu: 1.5,
+                    memory: 1024,
                 };
                 s.resources.insert(Key::new("ns", name), snapshot);
             }
@@ -364,6 +401,8 @@ mod tests {
         let text = metrics.text();
         for line in [
             "drey_leads 1",
+            "flink_k8soperator_namespace_ResourceUsage_Cpu{resourcens=\"ns\",resourcetype=\"FlinkDeployment\"} 3.0",
+            "flink_k8soperator_namespace_ResourceUsage_Memory{resourcens=\"ns\",resourcetype=\"FlinkDeployment\"} 2048",
             "flink_k8soperator_system_KubeClient_HttpRequest_Count 2",
             "flink_k8soperator_system_KubeClient_HttpRequest_GET_Count 2",
             "flink_k8soperator_system_KubeClient_HttpRequest_Failed_Count 1",
