@@ -16,8 +16,8 @@ use std::time::Duration;
 /// How every text of an upgrade that waits begins; by it the stored error is recognised as ours.
 const WAITS: &str = "The upgrade waits: ";
 
-/// Longer than a ConfigMap's way through a watch after the job it belongs to was seen running.
-const METADATA_LAG: Duration = Duration::from_secs(10);
+/// Longer than a ConfigMap's way through a watch, after the job it belongs to was seen running.
+const METADATA_LAG: Duration = Duration::from_secs(60);
 
 /// A JobManager may take this long to start before an upgrade that waits for it is worth a word.
 const START_GRACE: Duration = Duration::from_secs(60);
@@ -75,6 +75,7 @@ pub fn of_lost_metadata(p: &mut Pass) {
         HaMetadata::Gone | HaMetadata::Unknown => return,
         HaMetadata::WithoutCheckpoint | HaMetadata::WithCheckpoint | HaMetadata::Elsewhere => {
             p.memo.reported.remove(REASON);
+            p.memo.saw_metadata = true;
             return;
         }
     }
@@ -94,7 +95,7 @@ fn is_missed(p: &Pass) -> bool {
     let ending = matches!(p.job_state(), Some(FlinkJobState::Cancelling | FlinkJobState::Failing));
     stored.job_manager_deployment_status == JobManagerDeploymentStatus::Ready
         && stored.job_status.state == Some(FlinkJobState::Running)
-        && changed.saturating_add(lag) <= p.now_ms()
+        && (p.memo.saw_metadata || changed.saturating_add(lag) <= p.now_ms())
         && !p.job_is_terminal()
         && !ending
 }

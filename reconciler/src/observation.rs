@@ -379,6 +379,8 @@ pub struct Memo {
     pub rejected: Option<i64>,
     /// The health record as of the last look; the stored one lags behind.
     pub health: Option<HealthRecord>,
+    /// HA metadata of this deployment has been seen: gone now, it was deleted.
+    pub saw_metadata: bool,
     /// Generation whose warnings have been shown.
     pub warned: Option<i64>,
     /// Generation whose upgrade waits, and since when.

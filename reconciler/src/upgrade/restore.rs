@@ -171,6 +171,7 @@ fn deployed(p: &mut Pass) -> Flow {
 
 fn submit(p: &mut Pass, restore: Restore) -> Flow {
     health::forget(p);
+    p.memo.saw_metadata = false;
     p.event(EventKind::Normal, Component::JobManagerDeployment, "Submit", "Starting deployment");
     let generation = p.status.observed_generation.unwrap_or(p.generation);
     match new_cluster(p, restore, generation) {

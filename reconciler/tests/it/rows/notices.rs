@@ -210,6 +210,21 @@ fn quirk_metadata_deleted_under_a_running_job_is_said_when_it_happens() {
     assert_eq!(count(&world, "HaMetadataLost"), 2, "lost again");
 }
 
+/// ConfigMaps may come later through their watch than the job through its JobManager.
+#[test]
+fn metadata_that_comes_late_is_not_missed() {
+    let mut world = World::new(app(json!({})));
+    running(&mut world);
+    let ha = world.ha.take();
+    world.memo = Memo::default();
+    world.changed = true;
+    world.for_a_while(secs(30));
+    world.ha = ha;
+    world.changed = true;
+    world.for_a_while(secs(120));
+    assert_eq!(count(&world, "HaMetadataLost"), 0);
+}
+
 /// Flink removes the metadata of a job that has ended.
 #[test]
 fn metadata_of_an_ended_job_is_not_missed() {
