@@ -39,7 +39,7 @@ impl Cluster {
     /// `clock` is the one the server was made with.
     pub fn new(api: ApiServer, clock: Arc<dyn Clock>, knobs: Knobs, programs: Arc<dyn Programs>) -> Cluster {
         let engine = Arc::new(Mutex::new(Engine::new(api.clone(), knobs, programs)));
-        api.set_pod_backend(Arc::new(LogBackend { engine: engine.clone() }));
+        api.set_pod_backend(Arc::new(LogBackend { engine: Arc::downgrade(&engine) }));
         Cluster { engine, clock, api, woken: Arc::new(Notify::new()) }
     }
 

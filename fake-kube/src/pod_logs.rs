@@ -1,7 +1,7 @@
 //! Container logs for `pods/log` of the API server. Follow is answered with what there is: the API server keeps
 //! the connection, not the kubelet.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, Weak};
 
 use fake_kube_apiserver::{LogOptions, PodBackend, Status};
 use serde_json::Value;
@@ -12,12 +12,14 @@ use crate::kubelet::waiting_reason;
 use crate::logs::Tail;
 
 pub(crate) struct LogBackend {
-    pub(crate) engine: Arc<Mutex<Engine>>,
+    /// The engine holds the server that holds this: a strong handle would keep both for ever.
+    pub(crate) engine: Weak<Mutex<Engine>>,
 }
 
 impl PodBackend for LogBackend {
     fn log(&self, pod: &Value, options: &LogOptions) -> Result<String, Status> {
-        let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(engine) = self.engine.upgrade() else { return Err(refusal(pod, options)) };
+        let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
         let since = options.since_seconds.map(|s| after(engine.now(), jiff::SignedDuration::from_secs(-s)));
         let tail = Tail {
             lines: options.tail_lines,
