@@ -100,9 +100,12 @@ fn beyond_limit(step: &Step, case: &Case, found: &mut Diagnostics) {
 /// A fault or an action as the last step happens after everything that looks.
 fn last_step_is_no_check(case: &Case, found: &mut Diagnostics) {
     let Some(last) = case.steps.last() else { return };
+    // A deletion that waits looks: the object must go.
+    let waits = last.args.get("wait").is_some_and(|wait| !matches!(wait.value, ArgValue::Bool(false)));
     if matches!(last.kind, StepKind::Fault | StepKind::Action)
         && !last.args.has("expect")
         && last.name != "snapshot"
+        && !waits
     {
         let message = format!("nothing looks at what `{}` does: it is the last step", last.name);
         let problem = Diagnostic::warning("unchecked-end", &last.span, message);

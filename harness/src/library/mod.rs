@@ -19,4 +19,4 @@ pub use mode::Mode;
 pub use play::{Options, Progress, play, play_in_its_world};
 pub use runs::{Run, cells, cells_of, find_run};
 pub use tally::Tally;
-pub use written::ReportFolder;
+pub use written::{Growing, ReportFolder};

@@ -2,8 +2,9 @@
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
+use drey_language::events::Event;
 use drey_language::report::{CaseReport, Outcome};
 use drey_language::vocabulary::Vocabulary;
 
@@ -11,7 +12,8 @@ use super::golden::{self, Goldens};
 use super::mode::Mode;
 use super::runs::Run;
 use crate::modes::{ListenerOptions, Place, RemoteCluster};
-use crate::run::{CaseRun, Played, run_case};
+use crate::run::{CaseRun, Interrupt, Played, run_case};
+use crate::world::Listener;
 
 /// How to play.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub struct Options {
     pub is_quick: bool,
     /// The cluster of mode cluster.
     pub cluster: Option<Arc<RemoteCluster>>,
+    /// Ends the whole early.
+    pub interrupt: Interrupt,
 }
 
 impl Options {
@@ -40,6 +44,7 @@ impl Options {
             goldens: Goldens::Compare,
             is_quick: false,
             cluster: None,
+            interrupt: Interrupt::default(),
         }
     }
 }
@@ -49,7 +54,16 @@ pub trait Progress: Send {
     /// How many runs there will be, as far as is known. Told again when writes to crash at have been counted.
     fn expected(&mut self, runs: usize);
     fn started(&mut self, title: &str);
+    /// With all its events.
     fn finished(&mut self, report: &CaseReport);
+
+    /// Whether [`Progress::event`] is worth calling.
+    fn wants_events(&self) -> bool {
+        false
+    }
+
+    /// An event of a run that has been started and not finished, as it happens; runs interleave.
+    fn event(&mut self, _title: &str, _event: &Event) {}
 }
 
 impl Progress for () {
@@ -59,7 +73,8 @@ impl Progress for () {
 }
 
 /// Plays every run, and after them the runs that crash the operator at each write counted in the first. Answers the
-/// reports in the given order, crashes behind the cell they belong to.
+/// reports in the given order, crashes behind the cell they belong to; those of runs that went well without their events,
+/// since [`Progress::finished`] has had them and hundreds of stories would fill memory, unread.
 pub fn play(
     runs: &[Run<'_>],
     vocabulary: &Vocabulary,
@@ -107,11 +122,18 @@ impl<'p> Player<'p> {
         if !modes.iter().any(|mode| mode == self.options.mode.name()) {
             let reason = format!("runs in {} only", modes.join(", "));
             let report = run.report(self.options, Outcome::Skipped { reason });
-            self.progress().finished(&report);
+            let mut progress = self.progress();
+            progress.started(&report.title());
+            progress.finished(&report);
             return (report, 0);
         }
-        self.progress().started(&run.report(self.options, Outcome::Passed).title());
-        let played = play_in_its_world(run, self.vocabulary, self.options);
+        if self.options.interrupt.is_set() {
+            let reason = "interrupted before it began".to_owned();
+            return (run.report(self.options, Outcome::Skipped { reason }), 0);
+        }
+        let title = run.report(self.options, Outcome::Passed).title();
+        self.progress().started(&title);
+        let played = self.play_told(run, &title);
         let is_sound = played.failure.is_none() && played.broken.is_none();
         let writes = if is_sound { played.writes } else { 0 };
         let report = run.report_played(self.options, played);
@@ -119,16 +141,50 @@ impl<'p> Player<'p> {
         let mut report =
             if run.crash.is_none() { golden::judge(report, self.options.goldens) } else { report };
         self.progress().finished(&report);
-        if run.crash.is_some() && !report.outcome.is_bad() {
-            // Hundreds of nearly equal stories that went well: their events would fill memory and report, unread.
+        if !report.outcome.is_bad() {
             report.events = Vec::new();
         }
         (report, writes)
     }
+
+    /// Plays, and passes the events on as they happen to who wants them.
+    fn play_told(&self, run: &Run<'_>, title: &str) -> Played {
+        if !self.progress().wants_events() {
+            return play_in_its_world(run, self.vocabulary, self.options);
+        }
+        let (events, heard) = mpsc::sync_channel(EVENTS_UNDER_WAY);
+        let listener: Listener = {
+            let events = events.clone();
+            // Who should hear it is gone only when the run is over.
+            Arc::new(move |event: &Event| drop(events.send(Some(event.clone()))))
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let happening = heard.into_iter().map_while(|event| event);
+                happening.for_each(|event| self.progress().event(title, &event));
+            });
+            let played = play_with(run, self.vocabulary, self.options, Some(listener));
+            // The world may be left over somewhere with its end of the channel: say that this was all.
+            let _ = events.send(None);
+            played
+        })
+    }
 }
+
+/// Events of a run that wait to be told; beyond that the run waits for who listens.
+const EVENTS_UNDER_WAY: usize = 1024;
 
 /// One run, in the world of its mode.
 pub fn play_in_its_world(run: &Run<'_>, vocabulary: &Vocabulary, options: &Options) -> Played {
+    play_with(run, vocabulary, options, None)
+}
+
+fn play_with(
+    run: &Run<'_>,
+    vocabulary: &Vocabulary,
+    options: &Options,
+    listener: Option<Listener>,
+) -> Played {
     let place = match (options.mode, &options.cluster) {
         (Mode::Virtual, _) => Place::Virtual,
         (Mode::Loopback, _) => Place::Loopback(ListenerOptions::default()),
@@ -137,8 +193,8 @@ pub fn play_in_its_world(run: &Run<'_>, vocabulary: &Vocabulary, options: &Optio
             return Played::broken("mode cluster needs a cluster: give --kubeconfig FILE".to_owned());
         }
     };
-    let speed_max = options.speed_max;
-    run_case(run.case, vocabulary, &CaseRun { seed: options.seed, speed_max, crash: run.crash, place })
+    let Options { seed, speed_max, interrupt, .. } = options.clone();
+    run_case(run.case, vocabulary, &CaseRun { seed, speed_max, crash: run.crash, place, listener, interrupt })
 }
 
 /// `work` over all items on `jobs` threads; the results in the order of the items.

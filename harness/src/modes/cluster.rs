@@ -289,6 +289,9 @@ pub fn skip_reason(step: &Step, operator: OperatorUnderTest) -> Option<&'static 
         "jobmanager" if !step.args.has("rest") => Some(BREAKS),
         "crashOperator" if step.args.has("on") || step.args.has("everyWrite") => Some(BREAKS),
         "restoredFrom" | "job-is" | "starts" => Some(TRUTH),
+        "calls" if step.args.opt_text("to") == Some("api") => {
+            Some("counts requests at the simulated API server")
+        }
         "converge" | "writes" => Some("counts requests at the simulated API server"),
         "crashOperator" | "pauseOperator" | "secondOperator" | "jobmanager" | "calls" | "budget"
             if is_deployed =>

@@ -16,7 +16,7 @@ use drey_language::vocabulary::Vocabulary;
 use jiff::Timestamp;
 
 use super::{ListenerOptions, Place};
-use crate::run::{CaseRun, OpenCase};
+use crate::run::{CaseRun, Interrupt, OpenCase};
 
 /// How a playground is opened.
 #[derive(Clone, Debug)]
@@ -62,7 +62,14 @@ impl Playground {
             tls: true,
             kubeconfig: Some(options.kubeconfig.clone()),
         });
-        let run = CaseRun { seed: options.seed, speed_max: None, crash: None, place };
+        let run = CaseRun {
+            seed: options.seed,
+            speed_max: None,
+            crash: None,
+            place,
+            listener: None,
+            interrupt: Interrupt::default(),
+        };
         let case = OpenCase::open(&case, vocabulary, &run, options.scale)
             .await
             .map_err(|error| in_words(error, options.listen))?;

@@ -1,5 +1,6 @@
 //! One case of a scenario, from an empty world to a verdict.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,22 +15,27 @@ use tokio::sync::Notify;
 
 use super::context::Context;
 use super::failure::Failure;
+use super::interrupt::Interrupt;
 use super::invariants::Invariants;
 use super::monitors::Monitors;
 use super::passes::{PassRecord, Passes};
+use super::records::Records;
 use super::steps;
 use crate::determinism;
 use crate::modes::{Mode, Place, block_on_at_pace};
-use crate::world::{World, WorldSettings};
+use crate::world::{Listener, World, WorldSettings};
 
 /// Which run of the case this is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CaseRun {
     pub seed: u64,
     /// At most so many scenario seconds per real second, where sockets are real and the machine is ours.
     pub speed_max: Option<f64>,
     pub crash: Option<Crash>,
     pub place: Place,
+    /// Told of every event as it happens.
+    pub listener: Option<Listener>,
+    pub interrupt: Interrupt,
 }
 
 /// Of a scenario with `crashOperator: {everyWrite: true}`: the write at which this run's operator dies.
@@ -110,11 +116,17 @@ impl Played {
 
 async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
     let started = Instant::now();
-    let mut context = match prepare(case, vocabulary, run, 1.0).await {
+    let context = match prepare(case, vocabulary, run, 1.0).await {
         Ok(context) => context,
         Err(error) => return Played::broken(format!("the world did not start: {error:#}")),
     };
-    let failure = perform(&mut context, case).await.err();
+    if let Some(listener) = &run.listener {
+        context.world.journal.listen(listener.clone());
+    }
+    let failure = tokio::select! {
+        result = perform(&context, case) => result.err(),
+        () = run.interrupt.happens() => Some(Failure::new("interrupted")),
+    };
     if let Some(failure) = &failure {
         context.journal(Lane::Check, Kind::CheckFailed, None, failure.expected.clone());
     }
@@ -130,8 +142,8 @@ async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
         passes: context.passes.all(),
         scenario_time: elapsed,
         real_time: started.elapsed(),
-        skipped: std::mem::take(&mut context.skipped),
-        done: context.done,
+        skipped: context.skipped.take(),
+        done: context.done.get(),
         start: began.filter(|_| context.world.mode == Mode::Cluster),
         writes: context.world.faults.writes(),
     };
@@ -165,6 +177,8 @@ pub(super) async fn prepare(
     invariants.watch(&world);
     let monitors = Monitors::new(world.clock, vocabulary, case.params_json());
     monitors.watch(&world);
+    let records = Records::default();
+    records.watch(&world);
     let changed = Arc::new(Notify::new());
     let notify = changed.clone();
     world.watcher.on_change(move |_| notify.notify_waiters());
@@ -182,21 +196,24 @@ pub(super) async fn prepare(
         evaluator: Evaluator::new(vocabulary.environment()),
         params: case.params_json(),
         place: run.place.clone(),
-        skipped: Vec::new(),
-        done: 0,
+        records,
+        skipped: RefCell::default(),
+        done: Cell::new(0),
+        beside: RefCell::default(),
+        beside_added: Notify::new(),
         changed,
         limit: case.clock.limit,
         hiccups: if run.place.mode() == Mode::Cluster { CLUSTER_HICCUPS } else { Duration::ZERO },
-        restart_after: run.crash.map(|_| Duration::from_secs(5)),
+        restart_after: Cell::new(run.crash.map(|_| Duration::from_secs(5))),
         deaths: Default::default(),
     })
 }
 
-async fn perform(context: &mut Context, case: &Case) -> Result<(), Failure> {
+async fn perform(context: &Context, case: &Case) -> Result<(), Failure> {
     case.monitors.iter().for_each(|step| context.monitors.add(step));
-    let result = steps::run_all(context, &case.steps).await;
+    let result = steps::run_sequence(context, &case.steps).await;
     if result.is_err() {
-        let _ = steps::run_all(context, &case.catch).await;
+        let _ = steps::run_sequence(context, &case.catch).await;
         return result;
     }
     steps::settle(context).await

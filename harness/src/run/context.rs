@@ -1,6 +1,6 @@
 //! What steps and monitors work with: the world, the judges, expressions, and the wait for something to change.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use drey_language::cel::{Bindings, EvalError, Evaluator, Expression};
 use drey_language::events::{Kind, Lane};
 use drey_language::matching::{Mismatch, Tree};
 use drey_language::report::SkippedStep;
-use drey_language::scenario::{Arg, ObjectRef};
+use drey_language::scenario::{Arg, ObjectRef, Step};
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -17,6 +17,7 @@ use super::failure::Failure;
 use super::invariants::Invariants;
 use super::monitors::Monitors;
 use super::passes::Passes;
+use super::records::{Mark, Records};
 use crate::modes::Place;
 use crate::world::World;
 use crate::world::flink::ClusterKey;
@@ -25,15 +26,16 @@ use crate::world::kinds::{self, KindInfo};
 pub struct Context {
     pub world: World,
     pub passes: Passes,
+    pub records: Records,
     pub invariants: Invariants,
     pub monitors: Monitors,
     pub evaluator: Evaluator,
     pub params: Value,
     pub place: Place,
     /// Steps that this mode cannot carry out.
-    pub skipped: Vec<SkippedStep>,
+    pub skipped: RefCell<Vec<SkippedStep>>,
     /// Steps that were carried out.
-    pub done: usize,
+    pub done: Cell<usize>,
     /// Told at every change of an object.
     pub changed: Arc<Notify>,
     /// Longest scenario time of the whole case.
@@ -41,7 +43,10 @@ pub struct Context {
     /// Scenario time by which deadlines are put off: where clocks are real, machines have hiccups no scenario speaks of.
     pub hiccups: Duration,
     /// A crashed operator is started again after this time, when the scenario says so.
-    pub restart_after: Option<Duration>,
+    pub restart_after: Cell<Option<Duration>>,
+    /// Steps below `at` that wait to be started beside the sequence, and the bell that says so.
+    pub beside: RefCell<Vec<Step>>,
+    pub beside_added: Notify,
     /// When each dead operator was first seen dead.
     pub deaths: RefCell<BTreeMap<String, Duration>>,
 }
@@ -124,6 +129,11 @@ impl Context {
         }
     }
 
+    /// Where checks that look `since` now will begin.
+    pub fn mark(&self) -> Mark {
+        self.records.mark(self.world.network.call_count())
+    }
+
     /// When a step that waits gives up.
     pub fn deadline(&self, within: Duration) -> Duration {
         self.world.clock.elapsed() + within + self.hiccups
@@ -137,7 +147,7 @@ impl Context {
 
     /// Starts successors of operators that a fault has killed, each after its pause.
     pub fn revive_operators(&self) {
-        let Some(after) = self.restart_after else { return };
+        let Some(after) = self.restart_after.get() else { return };
         let now = self.world.clock.elapsed();
         let mut deaths = self.deaths.borrow_mut();
         let dead = self.world.dead_operators();

@@ -5,14 +5,17 @@
 mod case;
 mod context;
 mod failure;
-pub mod invariants;
+pub mod interrupt;
+mod invariants;
 mod monitors;
 mod open;
 pub mod passes;
+mod records;
 mod steps;
 pub mod vocabulary;
 
 pub use case::{CaseRun, Crash, Played, run_case};
 pub use failure::Failure;
+pub use interrupt::Interrupt;
 pub use open::OpenCase;
 pub use vocabulary::vocabulary;

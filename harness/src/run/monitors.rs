@@ -8,12 +8,13 @@ use drey_language::cel::{Bindings, EvalError, Evaluator, Expression};
 use drey_language::matching::Tree;
 use drey_language::scenario::{Arg, ObjectRef, Step};
 use drey_language::vocabulary::Vocabulary;
-use fake_kube_apiserver::{Change, ChangeKind, RequestRecord};
+use fake_kube_apiserver::{Change, ChangeKind, RequestInfo, RequestRecord};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::failure::Failure;
 use crate::world::gate::{OPERATOR_USER, is_write};
+use crate::world::kinds;
 use crate::world::network::{CallRecord, path_fits};
 use crate::world::{ScenarioClock, World};
 
@@ -35,6 +36,7 @@ struct Inner {
 
 struct Monitor {
     step: Step,
+    since: Timestamp,
     until: Option<Timestamp>,
     /// Deadlines of `leadsTo` that are open: the condition became true and the answer has not come.
     owed: Option<Timestamp>,
@@ -72,7 +74,7 @@ impl Monitors {
             .args
             .opt_duration("for")
             .map(|span| now + SignedDuration::try_from(span).unwrap_or_default());
-        self.lock().monitors.push(Monitor { step: step.clone(), until, owed: None });
+        self.lock().monitors.push(Monitor { step: step.clone(), since: now, until, owed: None });
     }
 
     pub fn take_failure(&self) -> Option<Failure> {
@@ -91,7 +93,7 @@ impl Monitors {
                     .filter(|due| now > *due)
                     .map(|_| "the answer did not come in time".to_owned()),
                 "budget" => over_budget(&monitor.step.args, requests, writes, passes, now),
-                "never" => forbidden_call(&monitor.step.args, calls),
+                "never" => forbidden_call(monitor, calls),
                 _ => None,
             };
             if let (Some(text), None) = (found, &failure) {
@@ -111,6 +113,15 @@ impl Monitors {
         }
         if is_write(&record.info) && (200..300).contains(&record.code) {
             inner.writes.push(record.at);
+        }
+        let Inner { monitors, failure, .. } = &mut *inner;
+        let now = self.clock.now();
+        let open = monitors.iter().filter(|monitor| monitor.until.is_none_or(|until| now < until));
+        let found = open
+            .filter(|monitor| monitor.step.name == "never")
+            .find_map(|monitor| forbidden_request(monitor, record).map(|text| broken(&monitor.step, text)));
+        if failure.is_none() {
+            *failure = found;
         }
     }
 
@@ -225,25 +236,46 @@ impl Scene<'_> {
     }
 }
 
-fn forbidden_call(args: &Arg, calls: &[CallRecord]) -> Option<String> {
-    let call = args.get("call")?;
-    if call.opt_text("to") != Some("flink") {
-        return None;
-    }
-    let found = calls.iter().find(|record| call_fits(call, record))?;
+/// A call to Flink that was made after the monitor was declared.
+fn forbidden_call(monitor: &Monitor, calls: &[CallRecord]) -> Option<String> {
+    let call = monitor.step.args.get("call").filter(|call| call.opt_text("to") == Some("flink"))?;
+    let mut later = calls.iter().rev().take_while(|record| record.at >= monitor.since);
+    let found = later.find(|record| flink_call_fits(call, record))?;
     Some(format!("{} {} was called", found.method, found.path))
 }
 
-/// Whether a recorded call is one a `match` speaks of.
-pub fn call_fits(wanted: &Arg, call: &CallRecord) -> bool {
+fn forbidden_request(monitor: &Monitor, record: &RequestRecord) -> Option<String> {
+    let call = monitor.step.args.get("call").filter(|call| call.opt_text("to") != Some("flink"))?;
+    let info = &record.info;
+    api_call_fits(call, info, record.code).then(|| format!("{} {} was called", info.method, info.path))
+}
+
+/// Whether a call to Flink is one a `match` speaks of.
+pub fn flink_call_fits(wanted: &Arg, call: &CallRecord) -> bool {
     let path = call.path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(&call.path);
+    // Verbs and kinds are the API server's.
+    let is_of_api = wanted.has("verb") || wanted.has("kind");
+    !is_of_api && answer_fits(wanted, &call.method, path, call.code)
+}
+
+/// Whether a request to the API server is one a `match` speaks of.
+pub fn api_call_fits(wanted: &Arg, info: &RequestInfo, code: u16) -> bool {
+    let is_of = |kind: &str| {
+        kinds::find(kind).is_some_and(|kind| kind.plural == info.resource && kind.group == info.group)
+    };
+    wanted.opt_text("verb").is_none_or(|verb| verb == info.verb)
+        && wanted.opt_text("kind").is_none_or(is_of)
+        && answer_fits(wanted, &info.method, &info.path, code)
+}
+
+fn answer_fits(wanted: &Arg, method: &str, path: &str, code: u16) -> bool {
     let same_length = |pattern: &str| {
         let count = |text: &str| text.split('/').filter(|part| !part.is_empty()).count();
         pattern.ends_with('*') || count(pattern) == count(path)
     };
-    wanted.opt_text("method").is_none_or(|method| method == call.method)
+    wanted.opt_text("method").is_none_or(|wanted| wanted == method)
         && wanted.opt_text("path").is_none_or(|pattern| path_fits(pattern, path) && same_length(pattern))
-        && wanted.opt_int("code").is_none_or(|code| code == i64::from(call.code))
+        && wanted.opt_int("code").is_none_or(|wanted| wanted == i64::from(code))
 }
 
 fn over_budget(

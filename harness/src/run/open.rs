@@ -48,7 +48,7 @@ impl OpenCase {
         while self.next < end {
             let step = std::slice::from_ref(&self.case.steps[self.next]);
             self.next += 1;
-            let result = steps::run_all(&mut self.context, step).await;
+            let result = steps::run_sequence(&self.context, step).await;
             result.map_err(|failure| self.report(&failure))?;
         }
         Ok(())

@@ -52,9 +52,9 @@ fn faults() -> Vec<StepSchema> {
                 .optional(
                     "times",
                     Type::at_least_one(),
-                    "further attempts that fail the same way; none unless said",
+                    "how many attempts fail the same way, the running one included; one unless said",
                 ),
-            "The job fails for good (FAILED: every attempt), once (RESTARTING: Flink restarts it), or its sources end.",
+            "The job fails for good (FAILED: every attempt), `times` times (RESTARTING: Flink restarts it), or its sources end.",
             "job: {name: app, set: FAILED, cause: out of tape}",
         ),
         fault(

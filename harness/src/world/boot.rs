@@ -6,7 +6,7 @@ use std::time::Duration;
 use drey_blueprint::config::{OperatorConfig, keys};
 use drey_operator::{LeaseConfig, PassObserver, ProxyTransport, configured_concurrency};
 use fake_kube::Cluster;
-use fake_kube_apiserver::{ApiServer, Options, User};
+use fake_kube_apiserver::{ApiServer, Change, Observer, Options, RequestRecord, User};
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -297,6 +297,22 @@ impl World {
         self.cluster.wake_processes();
         reached
     }
+}
+
+/// What listens to a world holds handles on it: both would outlive everybody who looks.
+impl Drop for World {
+    fn drop(&mut self) {
+        self.api.set_observer(Arc::new(Deaf));
+        self.flink.set_listener(|_| {});
+    }
+}
+
+struct Deaf;
+
+impl Observer for Deaf {
+    fn on_request(&self, _record: &RequestRecord) {}
+
+    fn on_change(&self, _change: &Change) {}
 }
 
 /// Whom a fault of "the operator" strikes: those that work. Before any of them does, all.

@@ -1,6 +1,6 @@
 //! The one stream of events of a run, shared by everything that happens in a world.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drey_language::events::{Event, Kind, Lane, Log};
 
@@ -10,12 +10,21 @@ use super::clock::ScenarioClock;
 #[derive(Clone)]
 pub struct Journal {
     clock: ScenarioClock,
-    log: Arc<Mutex<Log>>,
+    book: Arc<Mutex<Book>>,
 }
+
+#[derive(Default)]
+struct Book {
+    log: Log,
+    listener: Option<Listener>,
+}
+
+/// Told of every event as it happens, with its number.
+pub type Listener = Arc<dyn Fn(&Event) + Send + Sync>;
 
 impl Journal {
     pub fn new(clock: ScenarioClock) -> Journal {
-        Journal { clock, log: Arc::default() }
+        Journal { clock, book: Arc::default() }
     }
 
     /// An event of now, to be filled in and handed to [`Journal::push`].
@@ -25,7 +34,22 @@ impl Journal {
 
     /// Appends; returns the event's number, for others to name as their cause.
     pub fn push(&self, event: Event) -> u64 {
-        self.with(|log| log.push(event))
+        let mut book = self.book();
+        let Some(listener) = book.listener.clone() else { return book.log.push(event) };
+        let seq = book.log.push(event.clone());
+        listener(&Event { seq, ..event });
+        seq
+    }
+
+    /// From now on the listener is told; first what has happened so far. It must not write to the journal.
+    pub fn listen(&self, listener: Listener) {
+        let mut book = self.book();
+        book.log.events().iter().for_each(|event| listener(event));
+        book.listener = Some(listener);
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn note(&self, lane: Lane, kind: Kind, object: &str, text: impl Into<String>) -> u64 {
@@ -33,7 +57,12 @@ impl Journal {
     }
 
     pub fn with<T>(&self, f: impl FnOnce(&mut Log) -> T) -> T {
-        f(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.book().log)
+    }
+
+    /// Number of the latest event; 0 before the first.
+    pub fn last_seq(&self) -> u64 {
+        self.with(|log| log.events().last().map_or(0, |event| event.seq))
     }
 
     /// Everything so far.

@@ -15,5 +15,5 @@ pub mod watcher;
 pub use boot::World;
 pub use clock::ScenarioClock;
 pub use hands::Hands;
-pub use journal::Journal;
+pub use journal::{Journal, Listener};
 pub use settings::WorldSettings;

@@ -2,6 +2,8 @@
 //! its own: an API server with a service proxy, a kubelet and Flink behind it, and no operator.
 
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -26,15 +28,23 @@ fn cluster(folder: &Path) -> Play {
     Play::start(folder, &[world.to_str().expect("a plain path"), "--pause-at", "1", "--quiet"])
 }
 
+fn command(play: &Play, scenario: &Path, more: &[&str]) -> Command {
+    let mut command = drey();
+    command.arg("run").arg(scenario).args(["--mode", "cluster", "--verbose", "--kubeconfig"]);
+    command.arg(&play.kubeconfig).args(more);
+    command
+}
+
 fn run(play: &Play, scenario: &Path) -> (Option<i32>, String) {
-    let out = drey()
-        .arg("run")
-        .arg(scenario)
-        .args(["--mode", "cluster", "--verbose", "--kubeconfig"])
-        .arg(&play.kubeconfig)
-        .output()
-        .expect("drey runs");
+    told(&command(play, scenario, &[]).output().expect("drey runs"))
+}
+
+fn told(out: &Output) -> (Option<i32>, String) {
     (out.status.code(), format!("{}{}", text(&out.stdout), text(&out.stderr)))
+}
+
+fn own_namespaces(play: &Play) -> Vec<String> {
+    namespaces(play).into_iter().filter(|name| name.starts_with("drey-")).collect()
 }
 
 fn namespaces(play: &Play) -> Vec<String> {
@@ -75,8 +85,126 @@ steps:
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("1 passed"), "{said}");
     assert!(said.contains("restoredFrom") && said.contains("knowledge"), "the skipped step is told: {said}");
-    let left: Vec<_> = namespaces(&play).into_iter().filter(|name| name.starts_with("drey-")).collect();
-    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(own_namespaces(&play), [""; 0], "{said}");
+}
+
+/// A scenario that deploys and then waits for something that never comes.
+fn endless(folder: &Path) -> PathBuf {
+    let manifest = repository("scenarios/manifests/basic-example.yaml").canonicalize().expect("the manifest");
+    let of = "FlinkDeployment/basic-example";
+    let scenario = format!(
+        "apiVersion: drey/v1
+kind: Scenario
+metadata: {{name: endless}}
+modes: [cluster]
+steps:
+  - apply: {{file: {}}}
+  - eventually: {{within: 30s, of: {of}, match: {{status: {{lifecycleState: STABLE}}}}}}
+  - advance: 1h
+",
+        manifest.display()
+    );
+    write(folder, "endless.yaml", &scenario)
+}
+
+#[test]
+fn an_interrupted_run_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let play = cluster(folder.path());
+    let mut run = command(&play, &endless(folder.path()), &[])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("drey starts");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while own_namespaces(&play).is_empty() {
+        assert!(Instant::now() < deadline, "it makes a namespace");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // Into the middle of a deployment.
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(run.try_wait().expect("it can be asked").is_none(), "it goes on for an hour");
+    let killed = Command::new("kill").args(["-INT", &run.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success());
+    let (code, said) = told(&run.wait_with_output().expect("it ends"));
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("interrupted"), "{said}");
+    assert_eq!(own_namespaces(&play), [""; 0], "{said}");
+}
+
+/// Our operator as a process of its own, ended with the test.
+struct Operator(Child);
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        // Already gone is fine: the test is over either way.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Operator {
+    /// The binary lies beside `drey`; a run of this crate's tests alone has not built it yet.
+    fn start(play: &Play) -> Operator {
+        let folder = Path::new(env!("CARGO_BIN_EXE_drey")).parent().expect("a file in a folder");
+        let built = Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--quiet",
+                "--locked",
+                "-p",
+                "drey-operator",
+                "--bin",
+                "drey-operator",
+                "--target-dir",
+            ])
+            .arg(folder.parent().expect("a profile's folder"))
+            .current_dir(repository(""))
+            .status()
+            .expect("cargo runs");
+        assert!(built.success(), "the operator builds");
+        let child = Command::new(folder.join("drey-operator"))
+            .arg("--kubeconfig")
+            .arg(&play.kubeconfig)
+            .args(["--flink-transport", "proxy", "--listen", "off", "--log", "warn"])
+            .env_remove("KUBECONFIG")
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the operator starts");
+        Operator(child)
+    }
+}
+
+/// Three processes: the cluster, the operator that is deployed, and the one that tests.
+#[test]
+fn a_deployed_operator_is_tested_from_outside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let play = Play::start(folder.path(), &["--no-operator", "--time-scale", "10", "--quiet"]);
+    let manifest = repository("scenarios/manifests/basic-example.yaml").canonicalize().expect("the manifest");
+    let of = "FlinkDeployment/basic-example";
+    let scenario = format!(
+        "apiVersion: drey/v1
+kind: Scenario
+metadata: {{name: deployed}}
+modes: [cluster]
+steps:
+  - apply: {{file: {}}}
+  - eventually: {{within: 30s, of: {of}, match: {{status: {{lifecycleState: STABLE}}}}}}
+  - crashOperator: {{}}
+  - delete: {{of: {of}, wait: 30s}}
+",
+        manifest.display()
+    );
+    let scenario = write(folder.path(), "deployed.yaml", &scenario);
+    let deployed =
+        || told(&command(&play, &scenario, &["--operator", "deployed"]).output().expect("drey runs"));
+
+    let operator = Operator::start(&play);
+    let (code, said) = deployed();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("1 passed") && said.contains("out of reach"), "the skipped crash is told: {said}");
+    assert_eq!(own_namespaces(&play), [""; 0], "{said}");
+    drop(operator);
 }
 
 #[test]

@@ -2,5 +2,7 @@
 
 mod cluster;
 mod loopback;
+mod memory;
 mod play;
 mod support;
+mod words;

@@ -4,7 +4,7 @@
 mod data;
 mod pages;
 
-use crate::report::RunReport;
+use crate::report::{CaseReport, RunReport};
 use std::io;
 use std::path::Path;
 
@@ -20,6 +20,16 @@ pub fn pages(report: &RunReport) -> Vec<(String, String)> {
         }
     }
     out
+}
+
+/// Writes the page of one case into a folder that is there.
+pub fn write_case(folder: &Path, case: &CaseReport) -> io::Result<()> {
+    std::fs::write(folder.join(page_name(&case.slug())), pages::case(case))
+}
+
+/// Writes the page of all cases into a folder that is there.
+pub fn write_index(folder: &Path, report: &RunReport) -> io::Result<()> {
+    std::fs::write(folder.join("index.html"), pages::index(report))
 }
 
 /// Writes all pages into a folder, which is created.

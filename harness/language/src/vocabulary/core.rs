@@ -192,6 +192,8 @@ fn time() -> Vec<StepSchema> {
     ]
 }
 
+const SINCE: &str = "`start` unless said; `previousStep`: what happened since the step before this one began";
+
 /// `match` or `cel`, exactly one of them.
 fn condition(shape: Shape) -> Shape {
     shape
@@ -236,7 +238,7 @@ fn checks() -> Vec<StepSchema> {
                     "the values in order; `X*` may repeat or be missing",
                 )
                 .optional("mode", Type::words(&["subsequence", "exact"]), "`subsequence` unless said")
-                .optional("since", Type::words(&["start", "previousStep"]), "`start` unless said"),
+                .optional("since", Type::words(&["start", "previousStep"]), SINCE),
             "The values a field went through.",
             "sequence: {of: Deployment/app, field: status.phase, expect: [CREATED, RUNNING, FAILING*, RUNNING]}",
         ),
@@ -264,7 +266,7 @@ fn checks() -> Vec<StepSchema> {
                 .required("to", Type::Text, "which server: `api`, or one the harness knows")
                 .required("match", call_match(), "which calls")
                 .required("count", Type::Count, "how many")
-                .optional("since", Type::words(&["start", "previousStep"]), "`start` unless said"),
+                .optional("since", Type::words(&["start", "previousStep"]), SINCE),
             "Requests the operator sent.",
             "calls: {to: api, match: {method: POST, path: \"/apis/apps/v1/*\"}, count: {max: 1}}",
         ),
@@ -274,11 +276,11 @@ fn checks() -> Vec<StepSchema> {
                 .optional("by", Type::Text, "the writer; anybody unless said")
                 .optional("kind", Type::Kind, "the kind written")
                 .optional("of", Type::object_pattern(), "the object written")
-                .optional("verb", verbs(), "the verb")
+                .optional("verb", verbs(), "the verb; what was done, for writers inside the server")
                 .optional("subresource", Type::words(&["status", "scale", "none"]), "the subresource")
                 .required("count", Type::Count, "how many")
                 .optional("perUid", Type::Bool, "the count holds for each object by itself")
-                .optional("since", Type::words(&["start", "previousStep"]), "`start` unless said"),
+                .optional("since", Type::words(&["start", "previousStep"]), SINCE),
             "Writes that reached the API server.",
             "writes: {by: operator, kind: Deployment, verb: create, count: 1, perUid: true}",
         ),
@@ -402,7 +404,7 @@ fn structure() -> Vec<StepSchema> {
             Shape::new()
                 .required("time", Type::OneOf(vec![Type::ClockTime]), "scenario time, `HH:MM:SS`")
                 .required("steps", Type::Steps, "the steps"),
-            "Steps that start by themselves at a scenario time, beside the sequence.",
+            "Steps that start by themselves at a scenario time, beside the sequence; the scenario waits for them to end.",
             "at: {time: \"00:30:00\", steps: [{advance: 1s}]}",
         ),
         step(

@@ -174,6 +174,12 @@ fn lint_warns_about_what_is_valid_and_useless() {
     assert_eq!(codes("matrix: {axes: {x: [1, 2]}}\nsteps: [{converge: {within: 1m}}]\n"), ["unread-axis"]);
     assert_eq!(codes("clock: {limit: 1h}\nsteps: [{converge: {within: 2h}}]\n"), ["beyond-limit"]);
     assert_eq!(codes("steps: [{converge: {within: 1m}}, {pauseOperator: {for: 1m}}]\n"), ["unchecked-end"]);
+    let deletes = |wait: &str| {
+        codes(&format!("steps: [{{converge: {{within: 1m}}}}, {{delete: {{of: Deployment/app{wait}}}}}]\n"))
+    };
+    assert_eq!(deletes(""), ["unchecked-end"]);
+    assert_eq!(deletes(", wait: false"), ["unchecked-end"]);
+    assert!(deletes(", wait: 1m").is_empty() && deletes(", wait: true").is_empty(), "waiting is looking");
     let twice = [read("steps: [{converge: {within: 1m}}]\n"), read("steps: [{converge: {within: 1m}}]\n")];
     assert_eq!(lint::all(&twice).iter().map(|d| d.code).collect::<Vec<_>>(), ["duplicate-name"]);
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use anyhow::Context;
 use drey_harness::library::{self, Filter, GOLDEN_SEED, Goldens, Mode, Options, ReportFolder, Run, Tally};
 use drey_harness::modes::usual_jobs;
 use drey_harness::run::vocabulary;
@@ -15,6 +16,7 @@ use drey_language::report::RunReport;
 use crate::arguments::{seed, show_problems};
 use crate::place::Place;
 use crate::show::{Format, Show};
+use tokio::signal::unix::SignalKind;
 
 /// Play scenarios against the real reconciler and report.
 ///
@@ -67,7 +69,8 @@ Examples:
   drey run --seed 0x51f3 --jobs 2 --report out       other choices of chance; report in out/index.html
   drey run --format json | jq 'select(.type == \"result\") | {scenario, result: .outcome.result}'
 
-Exit codes: 0 all passed; 1 a scenario failed; 2 nothing ran (bad command line, bad file, nothing chosen, all skipped).";
+Exit codes: 0 all passed; 1 a scenario failed; 2 nothing ran (bad command line, bad file, nothing chosen, all skipped);
+130 interrupted. Ctrl-C ends the runs and clears away what they made on a cluster; a second one ends at once.";
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let options = arguments.options()?;
@@ -79,19 +82,46 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         return Ok(2);
     }
     let runs = arguments.chosen(&found.scenarios)?;
-    let mut show = Show::new(arguments.format, arguments.verbose);
+    let interrupt = options.interrupt.clone();
+    let ends_early = interrupt.clone();
+    on_interrupt(move || ends_early.set()).context("listen for Ctrl-C")?;
+    let growing = folder.clone().map(ReportFolder::begin);
+    let mut show = Show::new(arguments.format, arguments.verbose, growing);
     let started = Instant::now();
     let cases = library::play(&runs, &vocabulary, &options, &mut show);
     let report = RunReport { title: arguments.title(), cases, wall: started.elapsed() };
-    let shown = show.end(&report);
+    let (shown, growing) = show.end(&report);
+    if interrupt.is_set() {
+        writeln!(io::stderr(), "interrupted: what ran is ended, and no report is written")?;
+        return Ok(INTERRUPTED);
+    }
     let tally = Tally::of(&report, options.seed);
     // A report of nothing would only replace one of something.
     let folder = folder.filter(|_| tally.has_run());
-    let written = folder.as_ref().map_or(Ok(()), |folder| folder.write(&report));
+    let written = growing.filter(|_| tally.has_run()).map_or(Ok(()), |growing| growing.finish(&report));
     shown?;
     written?;
     arguments.close(&tally, folder.as_ref())?;
     Ok(tally.exit_code())
+}
+
+/// As shells say of a process that SIGINT ended.
+const INTERRUPTED: u8 = 130;
+
+/// The first Ctrl-C ends the runs, which may have something to clear away; the second ends the process.
+fn on_interrupt(deed: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let first = runtime.block_on(async { tokio::signal::unix::signal(SignalKind::interrupt()) })?;
+    std::thread::spawn(move || {
+        runtime.block_on(async move {
+            let mut signal = first;
+            signal.recv().await;
+            deed();
+            signal.recv().await;
+            std::process::exit(i32::from(INTERRUPTED));
+        });
+    });
+    Ok(())
 }
 
 fn files(count: usize) -> String {

@@ -2,7 +2,8 @@
 
 use std::io::{self, IsTerminal};
 
-use drey_harness::library::Progress;
+use drey_harness::library::{Growing, Progress};
+use drey_language::events::Event;
 use drey_language::report::{CaseReport, RunReport};
 use drey_language::reporters::{JsonLines, Reporter, Terminal};
 
@@ -21,16 +22,18 @@ pub struct Show {
     format: Format,
     is_begun: bool,
     error: Option<io::Error>,
+    /// Written beside what is shown.
+    growing: Option<Growing>,
 }
 
 impl Show {
-    pub fn new(format: Format, is_verbose: bool) -> Show {
+    pub fn new(format: Format, is_verbose: bool, growing: Option<Growing>) -> Show {
         let reporter: Box<dyn Reporter + Send> = match format {
             // Where no bar moves, a line per run says that something does.
             Format::Human => Box::new(Terminal::stdout(is_verbose || !io::stdout().is_terminal())),
             Format::Json => Box::new(JsonLines::new(io::stdout())),
         };
-        Show { reporter, format, is_begun: false, error: None }
+        Show { reporter, format, is_begun: false, error: None, growing }
     }
 
     fn tell(&mut self, what: impl FnOnce(&mut dyn Reporter) -> io::Result<()>) {
@@ -39,9 +42,10 @@ impl Show {
         }
     }
 
-    pub fn end(mut self, report: &RunReport) -> io::Result<()> {
+    /// The report that has grown is the caller's to finish.
+    pub fn end(mut self, report: &RunReport) -> (io::Result<()>, Option<Growing>) {
         self.tell(|reporter| reporter.end(report));
-        self.error.map_or(Ok(()), Err)
+        (self.error.map_or(Ok(()), Err), self.growing)
     }
 }
 
@@ -55,21 +59,21 @@ impl Progress for Show {
     }
 
     fn started(&mut self, title: &str) {
-        // Runs of several threads interleave: in the stream, a run stands together with its events, when it ends.
-        if self.format == Format::Human {
-            self.tell(|reporter| reporter.case_started(title));
-        }
+        self.tell(|reporter| reporter.case_started(title));
     }
 
     fn finished(&mut self, report: &CaseReport) {
-        let format = self.format;
-        self.tell(|reporter| {
-            if format == Format::Json {
-                let title = report.title();
-                reporter.case_started(&title)?;
-                report.events.iter().try_for_each(|event| reporter.event(&title, event))?;
-            }
-            reporter.case_finished(report)
-        });
+        self.tell(|reporter| reporter.case_finished(report));
+        if let Some(growing) = &mut self.growing {
+            growing.add(report);
+        }
+    }
+
+    fn wants_events(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    fn event(&mut self, title: &str, event: &Event) {
+        self.tell(|reporter| reporter.event(title, event));
     }
 }

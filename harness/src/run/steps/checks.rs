@@ -1,20 +1,21 @@
 //! Questions to the world: now, or within a deadline.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use drey_language::duration;
-use drey_language::events::{Event, Kind};
 use drey_language::matching::{Mismatch, path};
 use drey_language::scenario::{Arg, Count, ObjectRef, Step};
 use serde_json::Value;
 
 use super::super::context::{Condition, Context};
 use super::super::failure::Failure;
-use super::super::monitors::call_fits;
-use super::{flink, settle, unknown};
-use crate::world::kinds;
+use super::super::monitors::{api_call_fits, flink_call_fits};
+use super::super::records::{Mark, Write};
+use super::{Since, flink, settle, unknown};
+use crate::world::gate::OPERATOR_USER;
 
-pub async fn run(context: &mut Context, step: &Step) -> Result<(), Failure> {
+pub async fn run(context: &Context, step: &Step, since: &Since) -> Result<(), Failure> {
     let args = &step.args;
     match step.name.as_str() {
         "assert" => assert(context, args).await,
@@ -23,7 +24,7 @@ pub async fn run(context: &mut Context, step: &Step) -> Result<(), Failure> {
                 .await
         }
         "converge" => converge(context, args).await,
-        "sequence" => sequence(context, args),
+        "sequence" => sequence(context, args, since.of(args)),
         "absent" => {
             wait_until_absent(
                 context,
@@ -33,8 +34,8 @@ pub async fn run(context: &mut Context, step: &Step) -> Result<(), Failure> {
             .await
         }
         "events" => events(context, args).await,
-        "calls" => calls(context, args),
-        "writes" => writes(context, args),
+        "calls" => calls(context, args, since.of(args)),
+        "writes" => writes(context, args, since.of(args)),
         "restoredFrom" | "job-is" | "starts" => flink::check(context, step).await,
         _ => Err(unknown(step)),
     }
@@ -103,15 +104,6 @@ fn too_late(
     }
 }
 
-/// The states of an object, oldest first, from the journal.
-fn changes_of(context: &Context, object: &str) -> Vec<(Event, Value)> {
-    let is_change = |event: &&Event| event.kind == Kind::Change && event.object.as_deref() == Some(object);
-    context.world.journal.with(|log| {
-        let changes = log.events().iter().filter(is_change);
-        changes.map(|event| (event.clone(), event.detail["new"].clone())).collect()
-    })
-}
-
 pub async fn wait_until_absent(context: &Context, of: &ObjectRef, within: Duration) -> Result<(), Failure> {
     let deadline = context.deadline(within);
     let info = context.kind(&of.kind)?;
@@ -163,12 +155,12 @@ async fn converge(context: &Context, args: &Arg) -> Result<(), Failure> {
 }
 
 /// Values of a field in order; `X*` may repeat or be missing.
-fn sequence(context: &Context, args: &Arg) -> Result<(), Failure> {
+fn sequence(context: &Context, args: &Arg, since: Mark) -> Result<(), Failure> {
     let (of, field) = (args.object_ref("of")?, path_text(args)?);
     let segments = path::parse(&field).map_err(Failure::new)?;
     let is_exact = args.opt_text("mode") == Some("exact");
     let mut seen: Vec<String> = Vec::new();
-    for (_, value) in changes_of(context, &format!("{}/{}", of.kind, of.name)) {
+    for value in context.records.states(since, of, context.namespace_of(of)) {
         let Some(value) = path::get(&value, &segments).filter(|value| !value.is_null()) else { continue };
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         if seen.last() != Some(&text) {
@@ -252,41 +244,75 @@ async fn events(context: &Context, args: &Arg) -> Result<(), Failure> {
     }
 }
 
-fn calls(context: &Context, args: &Arg) -> Result<(), Failure> {
+fn calls(context: &Context, args: &Arg, since: Mark) -> Result<(), Failure> {
     let wanted = args.get("match").ok_or_else(|| Failure::new("`calls` says not which"))?;
-    let count = args.opt_count("count").unwrap_or(Count { min: 1, max: None });
-    let all = context.world.network.calls();
-    let found = all.iter().filter(|call| call_fits(wanted, call)).count() as u64;
+    let (to, count) = (args.text("to")?, args.count("count")?);
+    let found = match to {
+        "api" => context.records.count_calls(since, |call| {
+            call.info.user.starts_with(OPERATOR_USER) && api_call_fits(wanted, &call.info, call.code)
+        }),
+        "flink" => context.world.network.with_calls(|calls| {
+            let calls = calls.get(since.flink..).unwrap_or_default();
+            calls.iter().filter(|call| flink_call_fits(wanted, call)).count() as u64
+        }),
+        other => return Err(Failure::new(format!("`to: {other}`: this harness knows api and flink"))),
+    };
     match count.accepts(found) {
         true => Ok(()),
-        false => {
-            Err(Failure::new(format!("expected {count} calls like {}, found {found}", wanted.to_json())))
+        false => Err(Failure::new(format!(
+            "expected {count} calls to {to} like {}, found {found}",
+            wanted.to_json()
+        ))),
+    }
+}
+
+fn writes(context: &Context, args: &Arg, since: Mark) -> Result<(), Failure> {
+    let (of, verb, by) = (args.opt_object_ref("of"), args.opt_text("verb"), args.opt_text("by"));
+    let kind = args.opt_text("kind").or(of.map(|of| of.kind.as_str()));
+    let kind = kind.map(|kind| context.kind(kind)).transpose()?;
+    let subresource = args.opt_text("subresource").map(|sub| if sub == "none" { "" } else { sub });
+    let count = args.count("count")?;
+    let found = context.records.writes(since, |write| {
+        by.is_none_or(|by| write.actor.contains(by))
+            && kind.is_none_or(|info| info.plural == write.resource && info.group == write.group)
+            && of.is_none_or(|of| {
+                of.name_fits(&write.name)
+                    && (write.namespace.is_empty() || write.namespace == context.namespace_of(of))
+            })
+            && verb.is_none_or(|verb| verb == write.verb)
+            && subresource.is_none_or(|sub| sub == write.subresource)
+    });
+    let seen = found.iter().map(|write| {
+        let sub = if write.subresource.is_empty() { "" } else { "/" };
+        let Write { actor, verb, resource, name, subresource, uid, .. } = write;
+        format!("{verb} {resource} {name}{sub}{subresource} by {actor} ({uid})")
+    });
+    let wrong = |what: String| {
+        Err(Failure::new(format!("{what}: {}", args.to_json())).lines(seen.clone().take(WRITES_SHOWN)))
+    };
+    if args.opt_flag("perUid") != Some(true) {
+        let total = found.len() as u64;
+        return if count.accepts(total) {
+            Ok(())
+        } else {
+            wrong(format!("expected {count} writes, found {total}"))
+        };
+    }
+    let mut per_uid: BTreeMap<&str, u64> = BTreeMap::new();
+    found.iter().for_each(|write| *per_uid.entry(&write.uid).or_default() += 1);
+    if per_uid.is_empty() && !count.accepts(0) {
+        return wrong(format!("expected {count} writes of each object, found none of any"));
+    }
+    match per_uid.into_iter().find(|(_, found)| !count.accepts(*found)) {
+        None => Ok(()),
+        Some((uid, found)) => {
+            wrong(format!("expected {count} writes of each object, found {found} of {uid}"))
         }
     }
 }
 
-/// Writes that reached the server, from the journal's record of the operator's requests.
-fn writes(context: &Context, args: &Arg) -> Result<(), Failure> {
-    let kind = args.opt_text("kind").and_then(kinds::find);
-    let verb = args.opt_text("verb");
-    let by = args.opt_text("by").unwrap_or("operator");
-    let count = args.opt_count("count").unwrap_or(Count { min: 1, max: None });
-    let is_wanted = |event: &&Event| {
-        let detail = &event.detail;
-        let actor = detail["actor"].as_str().unwrap_or_default();
-        let object = event.object.as_deref().unwrap_or_default();
-        event.kind == Kind::Change
-            && (actor.contains(by))
-            && kind.is_none_or(|info| object.starts_with(&format!("{}/", info.kind)))
-            && verb
-                .is_none_or(|verb| detail["verb"] == verb || (verb == "patch" && detail["verb"] == "update"))
-    };
-    let found = context.world.journal.with(|log| log.events().iter().filter(is_wanted).count()) as u64;
-    match count.accepts(found) {
-        true => Ok(()),
-        false => Err(Failure::new(format!("expected {count} writes like {}, found {found}", args.to_json()))),
-    }
-}
+/// Writes a failure lists.
+const WRITES_SHOWN: usize = 20;
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ use super::{flink, unknown};
 use crate::world::gate::{self, OPERATOR_USER, RequestMatch, Response, Rule};
 use crate::world::kinds;
 
-pub async fn run(context: &mut Context, step: &Step) -> Result<(), Failure> {
+pub async fn run(context: &Context, step: &Step) -> Result<(), Failure> {
     let args = &step.args;
     match step.name.as_str() {
         "crashOperator" => crash(context, args).await,
@@ -41,15 +41,15 @@ pub fn times(args: &Arg) -> Option<u32> {
 
 const RESTART: Duration = Duration::from_secs(5);
 
-async fn crash(context: &mut Context, args: &Arg) -> Result<(), Failure> {
+async fn crash(context: &Context, args: &Arg) -> Result<(), Failure> {
     let after = args.opt_duration("restartAfter").unwrap_or(RESTART);
     let verdict = crash_verdict(args);
     if args.opt_flag("everyWrite").is_some_and(|every| every) {
         // The runner expands the scenario into one case per write and arms each; here only the successor is kept ready.
-        context.restart_after = Some(after);
+        context.restart_after.set(Some(after));
         return Ok(());
     }
-    context.restart_after = Some(after);
+    context.restart_after.set(Some(after));
     let Some(on) = args.get("on") else {
         context.world.crash_operators();
         return Ok(());
@@ -75,7 +75,7 @@ async fn crash(context: &mut Context, args: &Arg) -> Result<(), Failure> {
         times: Some(1),
         probability: None,
         until: None,
-        seq: context.world.journal.with(|log| log.events().last().map_or(0, |event| event.seq)),
+        seq: context.world.journal.last_seq(),
     });
     Ok(())
 }
@@ -135,12 +135,8 @@ fn lease_outage(context: &Context, until: Option<Timestamp>) -> Rule {
         times: Some(12),
         probability: None,
         until,
-        seq: last_seq(context),
+        seq: context.world.journal.last_seq(),
     }
-}
-
-fn last_seq(context: &Context) -> u64 {
-    context.world.journal.with(|log| log.events().last().map_or(0, |event| event.seq))
 }
 
 fn watch(context: &Context, args: &Arg) -> Result<(), Failure> {
@@ -159,7 +155,7 @@ fn watch(context: &Context, args: &Arg) -> Result<(), Failure> {
         times: if args.has("for") { None } else { Some(1) },
         probability: None,
         until: until(context, args),
-        seq: last_seq(context),
+        seq: context.world.journal.last_seq(),
     };
     match args.text("do")? {
         "disconnect" => context.world.faults.add(rule(Verdict::CutWatch)),
@@ -208,7 +204,7 @@ fn api(context: &Context, args: &Arg) -> Result<(), Failure> {
         times: times(args),
         probability: args.opt_number("probability"),
         until: until(context, args),
-        seq: last_seq(context),
+        seq: context.world.journal.last_seq(),
     });
     Ok(())
 }

@@ -70,7 +70,7 @@ fn job(context: &Context, args: &Arg) -> Result<(), Failure> {
     let cause = Throwable::new(EXCEPTION, args.opt_text("cause").unwrap_or("injected by the scenario"));
     let command_ = match args.text("set")? {
         "FAILED" => Command::FailJob { job: None, cause, times: None },
-        "RESTARTING" => Command::FailJob { job: None, cause, times: Some(times(args).unwrap_or(0)) },
+        "RESTARTING" => Command::FailJob { job: None, cause, times: Some(times(args).unwrap_or(1)) },
         _ => Command::FinishJob { job: None },
     };
     command(context, args, command_)
@@ -99,7 +99,7 @@ fn jobmanager(context: &Context, args: &Arg) -> Result<(), Failure> {
         effect: effect(rest),
         times: times(rest),
         until: until(context, rest),
-        seq: context.world.journal.with(|log| log.events().last().map_or(0, |event| event.seq)),
+        seq: context.world.journal.last_seq(),
     });
     Ok(())
 }

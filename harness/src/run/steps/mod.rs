@@ -9,23 +9,72 @@ mod time;
 
 use drey_language::events::{Kind, Lane};
 use drey_language::report::SkippedStep;
-use drey_language::scenario::Step;
+use drey_language::scenario::{Arg, Step};
 use drey_language::vocabulary::StepKind;
+use futures::StreamExt;
+use futures::future::LocalBoxFuture;
+use futures::stream::FuturesUnordered;
 
 use super::context::Context;
 use super::failure::Failure;
-use futures::future::LocalBoxFuture;
+use super::records::Mark;
+
+/// Runs the steps of a scenario: one after another, and beside them those that start by themselves (`at`). Ends when
+/// all have, or with the first failure.
+pub async fn run_sequence(context: &Context, steps: &[Step]) -> Result<(), Failure> {
+    let mut since = Since::start(context);
+    let mut running = FuturesUnordered::new();
+    running.push(run_all(context, steps, &mut since));
+    loop {
+        for step in context.beside.take() {
+            running.push(Box::pin(structure::run_at(context, step)));
+        }
+        tokio::select! {
+            ended = running.next() => match ended {
+                Some(result) => result?,
+                None => return Ok(()),
+            },
+            () = context.beside_added.notified() => {}
+        }
+    }
+}
+
+/// What `since: previousStep` means in a sequence: the moment at which the step before this one began.
+#[derive(Clone, Copy, Debug)]
+pub struct Since {
+    previous: Mark,
+    current: Mark,
+}
+
+impl Since {
+    pub fn start(context: &Context) -> Since {
+        Since { previous: context.mark(), current: context.mark() }
+    }
+
+    fn next(&mut self, context: &Context) {
+        *self = Since { previous: self.current, current: context.mark() };
+    }
+
+    /// Where a check begins to look.
+    fn of(&self, args: &Arg) -> Mark {
+        if args.opt_text("since") == Some("previousStep") { self.previous } else { Mark::default() }
+    }
+}
 
 /// Runs a list of steps, one after another, and stops at the first failure.
-pub fn run_all<'a>(context: &'a mut Context, steps: &'a [Step]) -> LocalBoxFuture<'a, Result<(), Failure>> {
+fn run_all<'a>(
+    context: &'a Context,
+    steps: &'a [Step],
+    since: &'a mut Since,
+) -> LocalBoxFuture<'a, Result<(), Failure>> {
     Box::pin(async move {
         for step in steps {
             if let Some(reason) = context.place.skip_reason(step) {
                 skip(context, step, reason);
                 continue;
             }
-            context.done += 1;
-            run_one(context, step).await.map_err(|failure| failure.in_step(step))?;
+            context.done.set(context.done.get() + 1);
+            run_one(context, step, since).await.map_err(|failure| failure.in_step(step))?;
             settle(context).await?;
         }
         Ok(())
@@ -33,10 +82,10 @@ pub fn run_all<'a>(context: &'a mut Context, steps: &'a [Step]) -> LocalBoxFutur
 }
 
 /// Told in the report and in the stream of events, never silently dropped.
-fn skip(context: &mut Context, step: &Step, reason: &str) {
+fn skip(context: &Context, step: &Step, reason: &str) {
     let at = step.span.to_string();
     context.journal(Lane::Check, Kind::Note, None, format!("skipped {}: {reason}", step.title()));
-    context.skipped.push(SkippedStep { step: step.title(), at, reason: reason.to_owned() });
+    context.skipped.borrow_mut().push(SkippedStep { step: step.title(), at, reason: reason.to_owned() });
 }
 
 /// Lets everything that is due now happen, then asks the judges.
@@ -48,18 +97,21 @@ pub async fn settle(context: &Context) -> Result<(), Failure> {
     context.breach().map_or(Ok(()), Err)
 }
 
-async fn run_one(context: &mut Context, step: &Step) -> Result<(), Failure> {
+async fn run_one(context: &Context, step: &Step, since: &mut Since) -> Result<(), Failure> {
+    if step.kind != StepKind::Structure {
+        since.next(context);
+    }
     announce(context, step);
     match step.kind {
         StepKind::Action => objects::run(context, step).await,
         StepKind::Time => time::run(context, step).await,
-        StepKind::Check => checks::run(context, step).await,
+        StepKind::Check => checks::run(context, step, since).await,
         StepKind::Monitor => {
             context.monitors.add(step);
             Ok(())
         }
         StepKind::Fault => faults::run(context, step).await,
-        StepKind::Structure => structure::run(context, step).await,
+        StepKind::Structure => structure::run(context, step, since).await,
     }?;
     if step.kind == StepKind::Check {
         context.journal(Lane::Check, Kind::CheckPassed, None, step.title());

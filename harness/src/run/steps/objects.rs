@@ -10,7 +10,7 @@ use super::super::failure::Failure;
 use super::{flink, unknown};
 use crate::world::hands::{PatchStyle, Reply};
 
-pub async fn run(context: &mut Context, step: &Step) -> Result<(), Failure> {
+pub async fn run(context: &Context, step: &Step) -> Result<(), Failure> {
     let args = &step.args;
     match step.name.as_str() {
         "apply" => each(context, args, Deed::Apply).await,

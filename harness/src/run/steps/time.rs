@@ -8,7 +8,7 @@ use super::super::context::{Condition, Context};
 use super::super::failure::Failure;
 use super::{settle, unknown};
 
-pub async fn run(context: &mut Context, step: &Step) -> Result<(), Failure> {
+pub async fn run(context: &Context, step: &Step) -> Result<(), Failure> {
     match (step.name.as_str(), &step.args.value) {
         ("advance", ArgValue::Duration(span)) => advance(context, *span).await,
         ("advanceUntil", _) => {
