@@ -116,7 +116,8 @@ pub enum Signal {
 /// Faults and wishes of a scenario. `job: None` is the only (or first) job that is not over.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// A task fails now; `times` further attempts fail the same way (`None`: every attempt from now on).
+    /// A task fails now; of `times` attempts that fail the same way this is the first (`None`: every one from now on). A
+    /// job that is not running yet fails in its next attempts instead.
     FailJob {
         job: Option<String>,
         cause: Throwable,
