@@ -26,6 +26,7 @@ pub(crate) fn recorded() -> &'static Recorded {
 
 pub(crate) type Gvr = (String, String, String);
 
+#[derive(Clone)]
 pub(crate) struct Registry {
     definitions: BTreeMap<Gvr, Arc<Definition>>,
     /// Storage version of each table, as changes show it.

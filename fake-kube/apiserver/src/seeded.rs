@@ -12,6 +12,18 @@ impl Seeded {
         Seeded(ChaCha8Rng::seed_from_u64(seed))
     }
 
+    /// How far the sequence has been used.
+    pub(crate) fn position(&self) -> u128 {
+        self.0.get_word_pos()
+    }
+
+    /// The sequence of `seed` from a position on.
+    pub(crate) fn from_position(seed: u64, position: u128) -> Seeded {
+        let mut seeded = Seeded::new(seed);
+        seeded.0.set_word_pos(position);
+        seeded
+    }
+
     /// A version 4 UUID.
     pub(crate) fn uid(&mut self) -> String {
         let mut b = [0u8; 16];

@@ -97,17 +97,17 @@ impl ApiServer {
     pub fn new(options: Options) -> ApiServer {
         let mut store = Store::new(options.history);
         let registry = Registry::new(&mut store);
-        let state = State {
-            store,
-            registry,
-            seeded: Seeded::new(options.seed),
-            services: Default::default(),
-            pending_crds: Vec::new(),
-            crd_specs: Default::default(),
-            observed: false,
-            told: 0,
-        };
-        let server = ApiServer {
+        let state = State::new(store, registry, Seeded::new(options.seed));
+        let should_bootstrap = options.bootstrap;
+        let server = ApiServer::of(state, options);
+        if should_bootstrap {
+            server.bootstrap();
+        }
+        server
+    }
+
+    pub(crate) fn of(state: State, options: Options) -> ApiServer {
+        ApiServer {
             shared: Arc::new(Shared {
                 state: Mutex::new(state),
                 clock: options.clock,
@@ -116,11 +116,7 @@ impl ApiServer {
                 pods: RwLock::default(),
                 address: options.address,
             }),
-        };
-        if options.bootstrap {
-            server.bootstrap();
         }
-        server
     }
 
     /// The HTTP face, every request made as `user` unless it impersonates.
@@ -224,6 +220,19 @@ impl ApiServer {
 }
 
 impl State {
+    pub(crate) fn new(store: Store, registry: Registry, seeded: Seeded) -> State {
+        State {
+            store,
+            registry,
+            seeded,
+            services: Default::default(),
+            pending_crds: Vec::new(),
+            crd_specs: Default::default(),
+            observed: false,
+            told: 0,
+        }
+    }
+
     /// Changes the observer has not seen yet.
     fn untold(&mut self) -> Vec<Change> {
         if !self.observed || self.told == self.store.revision() {

@@ -10,7 +10,7 @@ use crate::status::{Result, Status};
 use crate::write::Call;
 
 /// Addresses and ports in use. Addresses come from 10.96.0.0/12, node ports from 30000-32767.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Allocated {
     ips: BTreeSet<String>,
     ports: BTreeSet<i64>,

@@ -136,9 +136,33 @@ impl Store {
         }
     }
 
+    /// The same objects, history and revision, shared; nobody waits for changes of the copy.
+    pub(crate) fn copy(&self, limits: HistoryLimits) -> Store {
+        let table = |t: &Table| Table {
+            objects: t.objects.clone(),
+            log: t.log.clone(),
+            waiting: BTreeMap::new(),
+            dropped: t.dropped,
+            epoch: t.epoch,
+        };
+        Store {
+            revision: self.revision,
+            compacted: self.compacted,
+            floor: self.floor,
+            limits,
+            tables: self.tables.iter().map(table).collect(),
+            log: self.log.clone(),
+            ..Store::new(limits)
+        }
+    }
+
     pub(crate) fn add_table(&mut self) -> TableId {
         self.tables.push(Table::default());
         self.tables.len() - 1
+    }
+
+    pub(crate) fn limits(&self) -> HistoryLimits {
+        self.limits
     }
 
     pub(crate) fn revision(&self) -> u64 {

@@ -8,10 +8,10 @@ use drey_operator::{LeaseConfig, PassObserver, ProxyTransport, configured_concur
 use fake_kube::Cluster;
 use fake_kube_apiserver::{ApiServer, Change, Observer, Options, RequestRecord, User};
 use jiff::Timestamp;
-use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::clock::{ApiClock, ScenarioClock};
+use super::furnished;
 use super::flink::{ClusterKey, FlinkPrograms, FlinkWorld};
 use super::gate::Faults;
 use super::hands::Hands;
@@ -76,7 +76,11 @@ impl World {
     ) -> anyhow::Result<World> {
         let clock = ScenarioClock::start(epoch, scale);
         let journal = Journal::new(clock);
-        let api = ApiServer::new(Options { seed, ..Options::new(Arc::new(ApiClock(clock))) });
+        let options = Options { seed, ..Options::new(Arc::new(ApiClock(clock))) };
+        let api = match place {
+            Place::Cluster(_) => ApiServer::new(options),
+            Place::Virtual | Place::Loopback(_) => furnished::server(epoch, options)?,
+        };
         let watcher = Watcher::new(journal.clone());
         let sockets = match place {
             Place::Loopback(options) => Some(Sockets::open(&api, options).await?),
@@ -100,8 +104,6 @@ impl World {
         };
         if let Some(remote) = &remote {
             confine(&mut settings, remote, &hands.namespace);
-        } else {
-            prepare(&hands).await?;
         }
         api.set_observer(Arc::new(watcher.clone()));
         let flink = FlinkWorld::new(journal.clone(), settings.flink.clone(), seed);
@@ -345,22 +347,4 @@ fn operator_config(settings: &WorldSettings) -> anyhow::Result<OperatorConfig> {
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("world.operator.config: {}", errors.join("; "))
     })
-}
-
-/// What stands in a cluster before anybody deploys: the CRDs, the operator's namespace, the accounts, and the things
-/// the manifests of users refer to.
-async fn prepare(hands: &Hands) -> anyhow::Result<()> {
-    for crd in drey_api::crd::crds() {
-        must(hands, &crd).await?;
-    }
-    let named = |api_version: &str, kind: &str, name: &str| json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}});
-    must(hands, &named("v1", "Namespace", "flink-operator")).await?;
-    must(hands, &named("v1", "ServiceAccount", "flink")).await?;
-    Ok(())
-}
-
-async fn must(hands: &Hands, object: &serde_json::Value) -> anyhow::Result<()> {
-    let reply = hands.create(object).await?;
-    anyhow::ensure!(reply.is_success(), "prepare the cluster: {}", reply.refusal());
-    Ok(())
 }

@@ -3,6 +3,7 @@
 pub mod boot;
 pub mod clock;
 pub mod flink;
+pub mod furnished;
 pub mod gate;
 pub mod hands;
 pub mod journal;
