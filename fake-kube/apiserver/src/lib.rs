@@ -8,6 +8,7 @@
 //! controllers, the kubelet (crate `fake-kube`); RBAC, admission webhooks, websockets and protobuf bodies, /openapi/v2.
 
 mod answer;
+mod aside;
 mod changes;
 mod clock;
 mod codec;

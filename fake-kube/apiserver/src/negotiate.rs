@@ -186,18 +186,10 @@ pub(crate) fn value(def: &Definition, shown: &Shown) -> Value {
     out
 }
 
-/// Whether the cached JSON of a stored object is what `def` shows: a custom resource may have gained defaults since.
-fn cached(def: &Definition, revision: u64) -> bool {
-    match &def.custom {
-        None => !events::is_view(def),
-        Some(c) => c.defaulted_since.is_some_and(|since| revision > since),
-    }
-}
-
 fn write_object(out: &mut BytesMut, def: &Definition, shown: &Shown, head: bool) {
     let owned;
     let members: &[u8] = match shown {
-        Shown::Stored(s) if cached(def, s.revision) => s.members(),
+        Shown::Stored(s) if def.is_settled(s.revision) => s.members(),
         Shown::Stored(_) => {
             owned = store::members(&value(def, shown));
             &owned

@@ -51,7 +51,7 @@ impl State {
             return self.apply(call, body);
         }
         let live = self.live(call)?;
-        let current = self.view(&call.def, &live.value);
+        let current = self.stored_view(&call.def, &live);
         let patched = self.patched(call, kind, &current, body)?;
         let strategic = if kind == PatchKind::Strategic { codec::parse(body).ok() } else { None };
         // Strategic merge works on Go maps and quotes the patch as one (case smp-unknown-field).
@@ -61,7 +61,7 @@ impl State {
         if !version.is_empty() && version != "0" && version != meta::text(&current, "resourceVersion") {
             check_version(call, version, &live)?;
         }
-        self.update(call, &live, current, new, Origin::Patch)
+        self.update(call, &live, &current, new, Origin::Patch)
     }
 
     /// The object after the patch, before any check of it.
@@ -194,15 +194,15 @@ impl State {
         meta::remove(&mut applied, "namespace");
         meta::remove(&mut applied, "resourceVersion");
         let uid = meta::uid(&applied).to_owned();
-        let current = live.as_ref().map(|l| self.view(&def, &l.value));
+        let current = live.as_ref().map(|l| self.stored_view(&def, l));
         let force = call.options.force.unwrap_or(false);
         let mut merged =
-            managed::apply_owned(def.schema(), current.clone(), applied, &call.record(&api_version), force)
+            managed::apply_owned(def.schema(), current.as_deref().cloned(), applied, &call.record(&api_version), force)
                 .map_err(apply_failed)?;
         // After ownership is settled: it names the fields as they were sent (case ssa-secret).
         crate::strategy::convert(&def, &mut merged);
         match (live, current) {
-            (Some(live), Some(current)) => self.apply_update(call, &live, current, merged),
+            (Some(live), Some(current)) => self.apply_update(call, &live, &current, merged),
             _ => self.apply_create(call, merged, &uid),
         }
     }
@@ -211,7 +211,7 @@ impl State {
         &mut self,
         call: &mut Call,
         live: &Arc<Stored>,
-        current: Value,
+        current: &Value,
         mut merged: Value,
     ) -> Result<Answer> {
         call.def.schema().default(&mut merged);

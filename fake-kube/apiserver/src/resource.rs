@@ -108,6 +108,14 @@ impl Definition {
         group_version(&self.group, &self.version)
     }
 
+    /// Whether this is `v1` or `apps/v1`, whichever it is.
+    pub(crate) fn is_version(&self, api_version: &str) -> bool {
+        match api_version.split_once('/') {
+            Some((group, version)) => group == self.group && version == self.version,
+            None => self.group.is_empty() && api_version == self.version,
+        }
+    }
+
     pub(crate) fn qualified_resource(&self) -> String {
         qualify(&self.plural, &self.group)
     }
@@ -124,6 +132,15 @@ impl Definition {
 
     pub(crate) fn has_status(&self) -> bool {
         self.custom.as_ref().map_or(self.traits.status, |c| c.status)
+    }
+
+    /// Whether an object stored at `revision` is as this version stores and shows it, so that looking at it through the
+    /// schema again changes nothing.
+    pub(crate) fn is_settled(&self, revision: u64) -> bool {
+        match &self.custom {
+            None => !crate::events::is_view(self),
+            Some(custom) => custom.defaulted_since.is_some_and(|since| revision > since),
+        }
     }
 
     pub(crate) fn subresource(&self, name: &str) -> Option<&Subresource> {

@@ -101,8 +101,8 @@ impl State {
         new: Value,
         paths: &Paths,
     ) -> Result<Answer> {
-        let old = self.view(&call.def, &live.value);
-        match self.update(call, live, old, new, Origin::Patch)? {
+        let old = self.stored_view(&call.def, live);
+        match self.update(call, live, &old, new, Origin::Patch)? {
             Answer::Object { object, .. } => {
                 Ok(Answer::Value { code: 200, value: scale_of(call, paths, object.value()) })
             }

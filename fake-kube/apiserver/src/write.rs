@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Shown};
+use crate::aside::Aside;
 use crate::codec::{self, Decoded};
 use crate::events;
 use crate::meta;
@@ -90,10 +91,17 @@ impl State {
         out
     }
 
+    /// [`State::view`] of an object as it is stored; nothing is copied where the two are the same.
+    pub(crate) fn stored_view(&self, def: &Definition, live: &Stored) -> Arc<Value> {
+        let is_same = def.is_settled(live.revision)
+            && live.value.get("apiVersion").and_then(Value::as_str).is_some_and(|v| def.is_version(v));
+        if is_same { live.value.clone() } else { Arc::new(self.view(def, &live.value)) }
+    }
+
     /// POST of a decoded object.
     pub(crate) fn create(&mut self, call: &mut Call, decoded: Decoded) -> Result<Answer> {
         let def = call.def.clone();
-        let object = self.prepare_body(call, decoded)?;
+        let object = self.prepare_body(call, decoded, None)?;
         let object = self.admit_create(call, object)?;
         if def.traits.virtual_kind {
             return self.review(call, object);
@@ -125,10 +133,16 @@ impl State {
         Ok(call.object(201, stored))
     }
 
-    /// Unknown fields, namespace and version of a body that was decoded.
-    pub(crate) fn prepare_body(&mut self, call: &mut Call, decoded: Decoded) -> Result<Value> {
+    /// Unknown fields, namespace and version of a body that was decoded. `live` is the object it is to replace.
+    pub(crate) fn prepare_body(
+        &mut self,
+        call: &mut Call,
+        decoded: Decoded,
+        live: Option<&Stored>,
+    ) -> Result<Value> {
         let mut value = decoded.value;
         let mut strict = decoded.strict;
+        let aside = Aside::take(&call.def, &mut value, live);
         if !call.def.is_custom()
             && let Some(why) = decode::mismatch(&call.def.group, &call.def.version, &call.def.kind, &value)
         {
@@ -147,14 +161,15 @@ impl State {
         meta::tidy(&mut value);
         call.warnings.extend(meta::dedup_owners(&mut value));
         call.check_namespace(&mut value)?;
-        let owned = meta::get(&value, "managedFields").cloned();
+        // An empty list is a request to forget ownership; defaulting would drop it.
+        let owned = meta::of(&mut value).get_mut("managedFields").map(Value::take);
         call.def.schema().drop_nulls(&mut value);
         strategy::convert(&call.def, &mut value);
         call.def.schema().default(&mut value);
-        if let Some(owned) = owned {
-            // An empty list is a request to forget ownership; defaulting would drop it.
+        if let Some(owned) = owned.filter(|owned| !owned.is_null()) {
             meta::set(&mut value, "managedFields", owned);
         }
+        aside.put_back(&mut value);
         Ok(value)
     }
 
@@ -366,7 +381,8 @@ impl State {
                 call.name
             )));
         }
-        let new = self.prepare_body(call, decoded)?;
+        let known = self.store.get(call.def.table, &call.key()).cloned();
+        let new = self.prepare_body(call, decoded, known.as_deref())?;
         let live = match self.live(call) {
             Ok(live) => live,
             Err(e) => {
@@ -393,8 +409,8 @@ impl State {
         } else {
             check_version(call, version, &live)?;
         }
-        let old = self.view(&call.def, &live.value);
-        self.update(call, &live, old, new, Origin::Put)
+        let old = self.stored_view(&call.def, &live);
+        self.update(call, &live, &old, new, Origin::Put)
     }
 
     /// Makes `new` the state of an object that exists, or refuses. `old` is the live object as this version shows it.
@@ -402,35 +418,35 @@ impl State {
         &mut self,
         call: &mut Call,
         live: &Arc<Stored>,
-        old: Value,
+        old: &Value,
         mut new: Value,
         origin: Origin,
     ) -> Result<Answer> {
         let def = call.def.clone();
-        self.restore_metadata(call, &mut new, &old, live, origin)?;
+        self.restore_metadata(call, &mut new, old, live, origin)?;
         let api_version = def.api_version();
         match call.subresource.as_str() {
             "status" => {
-                new = status_only(&def, new, &old);
+                new = status_only(&def, new, old);
                 strategy::fill_status(&def, &mut new);
             }
-            _ if def.has_status() => strategy::keep(&mut new, &old, "status"),
+            _ if def.has_status() => strategy::keep(&mut new, old, "status"),
             _ => {}
         }
         if origin != Origin::Apply {
-            managed::track_update(def.schema(), Some(&old), &mut new, &call.record(&api_version));
+            managed::track_update(def.schema(), Some(old), &mut new, &call.record(&api_version));
         }
         if call.subresource == "status" {
             if def.is_custom() {
-                meta::copy(&old, &mut new, "generation");
+                meta::copy(old, &mut new, "generation");
             }
         } else {
-            strategy::prepare_update(&def, &mut new, &old);
+            strategy::prepare_update(&def, &mut new, old);
         }
-        self.prepare_special(call, &mut new, Some(&old))?;
+        self.prepare_special(call, &mut new, Some(old))?;
         let mut causes = validate::scale(&def, &new);
-        causes.extend(validate::update(&new, &old));
-        call.check_schema(&new, Some(&old), &mut causes);
+        causes.extend(validate::update(&new, old));
+        call.check_schema(&new, Some(old), &mut causes);
         let converted = events::is_converted(&def).then(|| events::to_storage(&def, new.clone()));
         let judged = converted.as_ref().unwrap_or(&new);
         causes.extend(rules::of_kind(&def, &call.subresource, judged, Some(&live.value)));
@@ -533,28 +549,42 @@ pub(crate) fn check_version(call: &Call, version: &str, live: &Stored) -> Result
 }
 
 /// What a status write takes (kube-api.md 2.3): of a CR the status alone, of a built-in kind most metadata too.
-fn status_only(def: &Definition, new: Value, old: &Value) -> Value {
-    let mut out = old.clone();
-    strategy::keep(&mut out, &new, "status");
-    if def.is_custom() {
-        meta::copy(&new, &mut out, "managedFields");
-    } else {
-        let taken: Vec<&str> = match (def.group.as_str(), def.plural.as_str()) {
-            ("apps", "deployments") => vec!["annotations", "finalizers"],
-            ("", "pods") => vec!["labels", "annotations", "finalizers"],
-            _ => vec!["labels", "annotations", "finalizers", "ownerReferences"],
+fn status_only(def: &Definition, mut new: Value, old: &Value) -> Value {
+    let is_metadata_kept = |key: &str| {
+        let taken: &[&str] = match (def.group.as_str(), def.plural.as_str()) {
+            _ if def.is_custom() => &["managedFields"],
+            ("apps", "deployments") => &["annotations", "finalizers", "managedFields", "uid"],
+            ("", "pods") => &["labels", "annotations", "finalizers", "managedFields", "uid"],
+            _ => &["labels", "annotations", "finalizers", "ownerReferences", "managedFields", "uid"],
         };
-        for key in taken.into_iter().chain(["managedFields", "uid", "name", "namespace"]) {
-            meta::copy(&new, &mut out, key);
+        !taken.contains(&key)
+    };
+    restore(&mut new, old, |key| key != "status" && key != "metadata");
+    if let Some(metadata) = new.get_mut("metadata") {
+        restore(metadata, &old["metadata"], is_metadata_kept);
+    }
+    new
+}
+
+/// Members whose key is `wanted` become what they were; equal ones are left alone.
+fn restore(new: &mut Value, old: &Value, wanted: impl Fn(&str) -> bool) {
+    let (Some(new), Some(old)) = (new.as_object_mut(), old.as_object()) else { return };
+    if new.keys().any(|key| wanted(key) && !old.contains_key(key)) {
+        new.retain(|key, _| !wanted(key) || old.contains_key(key));
+    }
+    for (key, value) in old.iter().filter(|(key, _)| wanted(key)) {
+        if new.get(key) != Some(value) {
+            new.insert(key.clone(), value.clone());
         }
     }
-    out
 }
 
 /// The object under its storage version.
 fn storage_version(state: &State, def: &Definition, mut object: Value) -> Value {
-    if let Some(s) = state.registry.storage(def.table) {
-        object["apiVersion"] = json!(s.api_version());
+    if let Some(stored) = state.registry.storage(def.table)
+        && !object["apiVersion"].as_str().is_some_and(|v| stored.is_version(v))
+    {
+        object["apiVersion"] = json!(stored.api_version());
     }
     object
 }

@@ -1,10 +1,11 @@
 //! `metadata.managedFields` as data: reading entries, writing them back sorted, keeping at most ten updaters.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::fieldset::Set;
+use super::fieldset::{self, Set};
 
 /// More Update entries than this are folded into [`ANCIENT`].
 const UPDATERS_MAX: usize = 10;
@@ -27,10 +28,71 @@ impl ManagerId {
     }
 }
 
-/// One manager's fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One manager's fields: as they came over the wire until somebody has to change them. Most writes touch the fields of
+/// one manager, and reading a set and writing it again costs more than everything else about ownership.
+#[derive(Clone, Debug)]
+pub(crate) enum Fields {
+    Wire(Value),
+    Read(Set),
+}
+
+impl Default for Fields {
+    fn default() -> Fields {
+        Fields::Read(Set::default())
+    }
+}
+
+impl Fields {
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Fields::Wire(fields) => fieldset::is_empty_wire(fields),
+            Fields::Read(set) => set.is_empty(),
+        }
+    }
+
+    /// The set, read if it was not yet. What is not a set is an empty one, as for whoever reads it first.
+    pub(crate) fn set(&mut self) -> &mut Set {
+        if let Fields::Wire(fields) = self {
+            *self = Fields::Read(Set::from_json(fields).unwrap_or_default());
+        }
+        match self {
+            Fields::Read(set) => set,
+            Fields::Wire(_) => unreachable!("read above"),
+        }
+    }
+
+    pub(crate) fn read(&self) -> Cow<'_, Set> {
+        match self {
+            Fields::Wire(fields) => Cow::Owned(Set::from_json(fields).unwrap_or_default()),
+            Fields::Read(set) => Cow::Borrowed(set),
+        }
+    }
+
+    pub(crate) fn subtract(&mut self, other: &Set) {
+        if !matches!(self, Fields::Wire(fields) if !other.meets_wire(fields)) {
+            self.set().subtract(other);
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: &Set) {
+        if !matches!(self, Fields::Wire(fields) if other.is_within_wire(fields)) {
+            let set = self.set();
+            *set = std::mem::take(set).union(other);
+        }
+    }
+
+    fn into_json(self) -> Value {
+        match self {
+            Fields::Wire(fields) => fields,
+            Fields::Read(set) => set.to_json(),
+        }
+    }
+}
+
+/// One manager's entry.
+#[derive(Clone, Debug)]
 pub(crate) struct Owned {
-    pub(crate) set: Set,
+    pub(crate) fields: Fields,
     pub(crate) api_version: String,
     /// RFC 3339 in UTC, whole seconds: text order is time order.
     pub(crate) time: Option<String>,
@@ -40,10 +102,27 @@ pub(crate) struct Owned {
 pub(crate) type Managers = BTreeMap<ManagerId, Owned>;
 
 /// Reads entries; the error says what a real server says.
-pub(crate) fn decode(entries: Option<&Value>) -> Result<Managers, String> {
+pub(crate) fn decode(entries: Option<Value>) -> Result<Managers, String> {
+    read(entries, |i, fields| {
+        let set = Set::from_json(&fields);
+        let set = set.ok_or_else(|| format!("error decoding managed fields: invalid fieldsV1 in entry {i}"))?;
+        Ok(Fields::Read(set))
+    })
+}
+
+/// Reads entries this server wrote: their sets are sets.
+pub(crate) fn own(entries: Option<Value>) -> Managers {
+    read(entries, |_, fields| Ok(Fields::Wire(fields))).unwrap_or_default()
+}
+
+fn read(
+    entries: Option<Value>,
+    fields_of: impl Fn(usize, Value) -> Result<Fields, String>,
+) -> Result<Managers, String> {
     let mut managers = Managers::new();
     let Some(Value::Array(entries)) = entries else { return Ok(managers) };
-    for (i, entry) in entries.iter().enumerate() {
+    for (i, mut entry) in entries.into_iter().enumerate() {
+        let fields = entry.get_mut("fieldsV1").map(Value::take);
         let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
         let applied = match text("operation") {
             "Apply" => true,
@@ -59,52 +138,49 @@ pub(crate) fn decode(entries: Option<&Value>) -> Result<Managers, String> {
             "" => return Err(format!("missing fieldsType in managed fields entry {i}")),
             other => return Err(format!("invalid fieldsType {other:?} in managed fields entry {i}")),
         }
-        let set = match entry.get("fieldsV1") {
-            None | Some(Value::Null) => Set::default(),
-            Some(fields) => Set::from_json(fields)
-                .ok_or_else(|| format!("error decoding managed fields: invalid fieldsV1 in entry {i}"))?,
+        let fields = match fields {
+            None | Some(Value::Null) => Fields::default(),
+            Some(fields) => fields_of(i, fields)?,
         };
         let id = ManagerId::new(text("manager"), applied, api_version, text("subresource"));
         let time = entry.get("time").and_then(Value::as_str).map(str::to_string);
-        managers.insert(id, Owned { set, api_version: api_version.into(), time });
+        managers.insert(id, Owned { fields, api_version: api_version.into(), time });
     }
     Ok(managers)
 }
 
 /// Writes entries: appliers first, then by time, manager, version, subresource.
-pub(crate) fn encode(managers: &Managers) -> Vec<Value> {
-    let mut sorted: Vec<(&ManagerId, &Owned)> = managers.iter().collect();
-    sorted.sort_by_key(|(id, owned)| {
-        (
-            !id.applied,
-            owned.time.as_deref().unwrap_or_default(),
-            &id.manager,
-            &owned.api_version,
-            &id.subresource,
-        )
-    });
-    let entry = |(id, owned): (&ManagerId, &Owned)| {
-        let mut out = Map::new();
+fn encode(managers: Managers) -> Vec<Value> {
+    let mut sorted: Vec<(ManagerId, Owned)> = managers.into_iter().collect();
+    sorted.sort_by(|one, other| place(one).cmp(&place(other)));
+    let entry = |(id, owned): (ManagerId, Owned)| {
+        let mut out = Map::with_capacity(7);
         if !id.manager.is_empty() {
-            out.insert("manager".into(), json!(id.manager));
+            out.insert("manager".into(), Value::String(id.manager));
         }
         out.insert("operation".into(), json!(if id.applied { "Apply" } else { "Update" }));
-        out.insert("apiVersion".into(), json!(owned.api_version));
-        if let Some(time) = &owned.time {
-            out.insert("time".into(), json!(time));
+        out.insert("apiVersion".into(), Value::String(owned.api_version));
+        if let Some(time) = owned.time {
+            out.insert("time".into(), Value::String(time));
         }
         out.insert("fieldsType".into(), json!("FieldsV1"));
-        out.insert("fieldsV1".into(), owned.set.to_json());
+        out.insert("fieldsV1".into(), owned.fields.into_json());
         if !id.subresource.is_empty() {
-            out.insert("subresource".into(), json!(id.subresource));
+            out.insert("subresource".into(), Value::String(id.subresource));
         }
         Value::Object(out)
     };
     sorted.into_iter().map(entry).collect()
 }
 
+/// What entries are sorted by.
+fn place((id, owned): &(ManagerId, Owned)) -> (bool, &str, &str, &str, &str) {
+    let time = owned.time.as_deref().unwrap_or_default();
+    (!id.applied, time, &id.manager, &owned.api_version, &id.subresource)
+}
+
 /// Puts the entries into `metadata.managedFields`, or removes the member when there are none.
-pub(crate) fn store(object: &mut Value, managers: &Managers) {
+pub(crate) fn store(object: &mut Value, managers: Managers) {
     let entries = encode(managers);
     let Some(object) = object.as_object_mut() else { return };
     if entries.is_empty() {
@@ -158,12 +234,12 @@ pub(crate) fn cap_updaters(managers: &mut Managers) {
         {
             managers.insert(bucket.clone(), oldest);
         }
-        let Some(newer) = managers.remove(&id) else { continue };
+        let Some(mut newer) = managers.remove(&id) else { continue };
         count -= 1;
         managers
             .entry(bucket)
             .and_modify(|b| {
-                b.set = std::mem::take(&mut b.set).union(&newer.set);
+                b.fields.add(newer.fields.set());
                 b.time.clone_from(&newer.time);
             })
             .or_insert(newer);

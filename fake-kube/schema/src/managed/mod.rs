@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 
 use crate::schema::Schema;
 use crate::text::{compact_json, go_quote};
-use entries::{ManagerId, Managers, Owned};
+use entries::{Fields, ManagerId, Managers, Owned};
 use fieldset::Set;
 use typed::Types;
 
@@ -128,7 +128,7 @@ pub fn apply_owned(
     let created = json!({"apiVersion": applied.get("apiVersion"), "kind": applied.get("kind")});
     let mut live = live.unwrap_or(created);
     let managed = entries::take(&mut live);
-    let mut managers = entries::decode(managed.as_ref())
+    let mut managers = entries::decode(managed)
         .map_err(|e| ApplyError::Internal(format!("failed to decode managed fields: {e}")))?;
     types.validate(&live, true).map_err(|error| {
         ApplyError::Internal(format!("failed to create typed live object ({}): {error}", describe(&live)))
@@ -151,7 +151,7 @@ pub fn apply_owned(
     if kubectl {
         update_last_applied(&mut object, &applied);
     }
-    entries::store(&mut object, &managers);
+    entries::store(&mut object, managers);
     Ok(object)
 }
 
@@ -179,38 +179,45 @@ fn tracked_by_updater(
 ) {
     let types = Types { arena: schema.arena() };
     let live_entries = live.and_then(|l| l.pointer("/metadata/managedFields"));
-    let from_live = || entries::decode(live_entries).unwrap_or_default();
-    let mut managers = if !w.subresource.is_empty() {
-        from_live()
+    // What a client sends back as it got it is taken over, not copied.
+    let is_untouched = live_entries.is_some() && sent.as_ref() == live_entries;
+    let mut managers = if is_untouched {
+        entries::own(sent)
+    } else if !w.subresource.is_empty() {
+        entries::own(live_entries.cloned())
     } else if entries::is_reset(sent.as_ref()) {
         Managers::new()
     } else {
-        match entries::decode(sent.as_ref()) {
+        match entries::decode(sent) {
             Ok(managers) if !managers.is_empty() => managers,
-            _ => from_live(),
+            _ => entries::own(live_entries.cloned()),
         }
     };
     // An object whose tracking was cleared stays untracked until something is applied to it.
-    let created = live.is_none();
-    if created || !managers.is_empty() {
-        let empty = json!({"apiVersion": new.get("apiVersion"), "kind": new.get("kind")});
-        let mut stripped;
+    if live.is_none() || !managers.is_empty() {
+        let empty;
         let old = match live {
-            Some(live) if live_entries.is_some() => {
-                stripped = live.clone();
-                entries::take(&mut stripped);
-                &stripped
-            }
             Some(live) => live,
             None => {
-                stripped = empty;
-                &stripped
+                empty = json!({"apiVersion": new.get("apiVersion"), "kind": new.get("kind")});
+                &empty
             }
         };
-        update(types, old, new, &mut managers, w);
+        if does_fit(schema, types, old, new) {
+            update(types, old, new, &mut managers, w);
+        }
         entries::cap_updaters(&mut managers);
     }
-    entries::store(new, &managers);
+    entries::store(new, managers);
+}
+
+/// A value that does not fit its schema cannot be tracked; the write itself is judged elsewhere. What is equal in both
+/// fitted when it was stored, unless the schema is one that can have changed since.
+fn does_fit(schema: &Schema, types: Types<'_>, old: &Value, new: &Value) -> bool {
+    if schema.is_built_in() {
+        return types.fits_where_different(old, new);
+    }
+    types.validate(new, true).is_ok() && types.validate(old, true).is_ok()
 }
 
 /// Keeps the stored timestamps when a write changed nothing but them, so that it stays a no-op.
@@ -308,31 +315,27 @@ fn own_existing(types: Types<'_>, live: &Value, managers: &mut Managers, w: &Wri
 
 /// The updater's Update: the writer takes what it changed from everybody.
 fn update(types: Types<'_>, old: &Value, new: &Value, managers: &mut Managers, w: &Write<'_>) {
-    // A value that does not fit its schema cannot be tracked; the write itself is judged elsewhere.
-    if types.validate(new, true).is_err() || types.validate(old, true).is_err() {
-        return;
-    }
     let compare = types.compare(old, new).without(&reset_set(w));
     let changed = compare.modified.clone().union(&compare.added);
     let lost = changed.clone().union(&compare.removed);
     let id = ManagerId::new(w.manager, false, w.api_version, w.subresource);
-    for owned in managers.values_mut() {
-        owned.set.subtract(&lost);
+    for (other, owned) in managers.iter_mut() {
+        // The writer keeps what it changed.
+        owned.fields.subtract(if *other == id { &compare.removed } else { &lost });
     }
-    // The writer keeps what it had before, so its own entry is restored from the difference by the union below.
     let mut changed = changed;
     strip_metadata(&mut changed);
     if !changed.is_empty() {
         let time = Some(time_text(w.now));
         let entry = managers.entry(id).or_insert_with(|| Owned {
-            set: Set::default(),
+            fields: Fields::default(),
             api_version: w.api_version.into(),
             time: None,
         });
-        entry.set = std::mem::take(&mut entry.set).union(&changed);
+        entry.fields.add(&changed);
         entry.time = time;
     }
-    managers.retain(|_, owned| !owned.set.is_empty());
+    managers.retain(|_, owned| !owned.fields.is_empty());
 }
 
 /// Conflicts before printing: manager and the fields it would lose.
@@ -354,14 +357,14 @@ fn run(
     set.subtract_recursive(&ignored);
     let last = managers.remove(&id);
     let time = last.as_ref().and_then(|l| l.time.clone());
-    managers.insert(id.clone(), Owned { set, api_version: w.api_version.into(), time });
+    managers.insert(id.clone(), Owned { fields: Fields::Read(set), api_version: w.api_version.into(), time });
     // Whoever applies at least what it applied before gives nothing up; that is nearly every apply.
     let given_up = last.filter(|last| {
-        let own = managers.get(&id).map(|own| &own.set);
-        own.is_some_and(|own| !last.set.is_within(own))
+        let own = managers.get(&id).map(|own| own.fields.read());
+        own.is_some_and(|own| !last.fields.read().is_within(&own))
     });
     let pruned = match given_up {
-        Some(last) => prune(types, merged, &managers, &last.set),
+        Some(last) => prune(types, merged, &managers, &last.fields.read()),
         None => merged,
     };
 
@@ -369,16 +372,16 @@ fn run(
     let changed = compare.modified.union(&compare.added);
     let mut conflicts = Found::new();
     for (other, owned) in managers.iter_mut().filter(|(other, _)| **other != id) {
-        let conflict = owned.set.intersection(&changed);
+        let conflict = owned.fields.read().intersection(&changed);
         if !conflict.is_empty() {
             if force {
-                owned.set.subtract(&conflict);
+                owned.fields.subtract(&conflict);
             } else {
                 conflicts.push((other.clone(), conflict));
             }
         }
         if !compare.removed.is_empty() {
-            owned.set.subtract(&compare.removed);
+            owned.fields.subtract(&compare.removed);
         }
     }
     if !conflicts.is_empty() {
@@ -386,13 +389,13 @@ fn run(
     }
     let unchanged = *live == pruned;
     if let Some(own) = managers.get_mut(&id) {
-        strip_metadata(&mut own.set);
+        strip_metadata(own.fields.set());
         // A write that only adds ownership leaves no time (case ssa-before-first-apply).
         if !unchanged {
             own.time = Some(time_text(w.now));
         }
     }
-    managers.retain(|_, owned| !owned.set.is_empty());
+    managers.retain(|_, owned| !owned.fields.is_empty());
     Ok((pruned, managers))
 }
 
@@ -403,7 +406,7 @@ fn prune(types: Types<'_>, merged: Value, managers: &Managers, last: &Set) -> Va
     // What others own, or the new configuration, comes back ..
     let merged_set = types.with_named_fields(&types.to_set(&merged));
     let pruned_set = types.with_named_fields(&types.to_set(&pruned));
-    let owned = managers.values().fold(Set::default(), |all, m| all.union(&m.set));
+    let owned = managers.values().fold(Set::default(), |all, m| all.union(&m.fields.read()));
     let owned = types.with_named_fields(&owned);
     let pruned = types.remove(&merged, &merged_set.difference(&pruned_set.union(&owned)));
     // .. and so does what nobody owns but vanished with its parent.

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::fieldset::is_wire_member;
 use super::{Write, time_text};
 
 /// Metadata nobody owns (`strip_metadata`): whatever it does has no effect on ownership.
@@ -126,8 +127,7 @@ fn owns(fields: &Value, path: &[&str]) -> bool {
         let Some(next) = at.as_object().and_then(|at| at.get(&format!("f:{key}"))) else { return false };
         at = next;
     }
-    // `{}` is a leaf; a node with children is a member itself only when it says `.`.
-    at.as_object().is_some_and(|at| at.is_empty() || at.contains_key("."))
+    is_wire_member(at)
 }
 
 /// The entries with the writer's time moved, in the order they are written in.

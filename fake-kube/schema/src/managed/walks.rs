@@ -12,6 +12,9 @@ use crate::DEPTH_MAX;
 use crate::schema::NodeId;
 use crate::text::{go_syntax, go_type, go_value};
 
+/// Nobody owns it. A stored object is compared as it is, with its own.
+const MANAGED_FIELDS: &str = "managedFields";
+
 /// A path as a chain on the stack; becomes owned elements only when it is recorded.
 #[derive(Clone, Copy)]
 struct Trail<'a> {
@@ -35,6 +38,10 @@ impl<'a> Trail<'a> {
 
     fn element(&'a self, element: &'a Element) -> Trail<'a> {
         Trail { parent: Some(self), step: Step::Element(element) }
+    }
+
+    fn is_field(&self, name: &str) -> bool {
+        matches!(self.step, Step::Field(key) if key == name)
     }
 
     fn record(&self, set: &mut Set) {
@@ -68,6 +75,20 @@ impl Types<'_> {
                 many.iter().map(|e| format!("  {e}")).collect::<Vec<_>>().join("\n")
             )),
         }
+    }
+
+    /// Whether the members of the root in which two values differ fit the schema, in both.
+    pub(crate) fn fits_where_different(self, old: &Value, new: &Value) -> bool {
+        let fits = |one: &Value, other: &Value| {
+            let Value::Object(members) = one else { return self.validate(one, true).is_ok() };
+            members.iter().filter(|(key, member)| other.get(key) != Some(member)).all(|(key, member)| {
+                let Some((ty, _)) = self.member(self.root(), key) else { return false };
+                let mut errors = Vec::new();
+                self.validate_at(ty, member, true, &Trail::ROOT.field(key), &mut errors, 1);
+                errors.is_empty()
+            })
+        };
+        fits(new, old) && fits(old, new)
     }
 
     fn validate_at(
@@ -243,6 +264,9 @@ impl Types<'_> {
                     return true;
                 }
                 for (key, member) in old_map.into_iter().flatten() {
+                    if depth == 1 && key == MANAGED_FIELDS && trail.is_field("metadata") {
+                        continue;
+                    }
                     let Some((ty, _)) = self.member(map, key) else { continue };
                     let after = new_map.and_then(|m| m.get(key));
                     self.compare_at(ty, Some(member), after, &trail.field(key), out, depth + 1);

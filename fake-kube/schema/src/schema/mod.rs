@@ -99,6 +99,11 @@ impl Schema {
         Schema::custom(&json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}))
     }
 
+    /// Of a kind every server has: no write can change it.
+    pub(crate) fn is_built_in(&self) -> bool {
+        self.0.origin == Origin::BuiltIn
+    }
+
     /// Fills in defaults: those of the schema (in place of missing members and of nulls that may not be null), and for
     /// built-in kinds those that Kubernetes has in code.
     pub fn default(&self, object: &mut Value) {
