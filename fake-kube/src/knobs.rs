@@ -37,10 +37,13 @@ impl Delay {
 
     /// The delay of one action on one object; `what` names both.
     pub fn draw(&self, seed: u64, what: &str) -> Duration {
+        if let Delay::Fixed(delay) = *self {
+            return delay;
+        }
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ fnv64a(what.as_bytes()));
         let mut unit = || (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
         match *self {
-            Delay::Fixed(d) => d,
+            Delay::Fixed(delay) => delay,
             Delay::Uniform { min, max } => min + max.saturating_sub(min).mul_f64(unit()),
             Delay::LogNormal { median, sigma, max } => {
                 // Box-Muller; the first number must not be zero.

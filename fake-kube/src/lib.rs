@@ -13,6 +13,8 @@ mod kinds;
 mod knobs;
 mod kubelet;
 pub mod listen;
+mod labels;
+mod load;
 mod logs;
 mod nodes;
 mod pod_logs;

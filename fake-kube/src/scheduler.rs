@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::controllers::Happened;
 use crate::faults::Faults;
 use crate::json::*;
+use crate::load;
 use crate::quantity::milli;
 use crate::view::{Key, View, resource as r};
 use crate::write::{EventSpec, Op, Step, Write};
@@ -48,7 +49,7 @@ fn is_pending(pod: &Value) -> bool {
         && items(pod, "/spec/schedulingGates").is_empty()
 }
 
-fn is_over(pod: &Value) -> bool {
+pub fn is_over(pod: &Value) -> bool {
     matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
 }
 
@@ -138,13 +139,11 @@ fn unfit(view: &View, pod: &Value, node: &Value) -> (Vec<String>, i128) {
         return refuse("node(s) didn't match Pod's node affinity/selector".into());
     }
     let mut free = allocatable(node);
-    let mut slots = free.remove("pods").unwrap_or(i128::MAX);
-    for (_, other) in view.list(r::PODS) {
-        if text(other, "/spec/nodeName") == name(node) && !is_over(other) {
-            slots -= 1000;
-            for (resource, n) in requests(other) {
-                *free.entry(resource).or_default() -= n;
-            }
+    let mut slots = free.remove(load::PODS).unwrap_or(i128::MAX);
+    for (resource, taken) in view.taken(name(node)).into_iter().flatten() {
+        match resource.as_str() {
+            load::PODS => slots -= taken,
+            _ => *free.entry(resource.clone()).or_default() -= taken,
         }
     }
     let mut unfit = Vec::new();

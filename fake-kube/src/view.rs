@@ -8,7 +8,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::json::{controller_of, items, name, namespace, uid};
+use crate::json::{at, controller_of, items, map_matches, name, namespace, uid};
+use crate::labels::Labels;
+use crate::load::{Load, Taken};
 
 /// Resources by `plural.group`, as error messages and discovery name them.
 pub mod resource {
@@ -93,43 +95,56 @@ pub struct View {
     dependents: BTreeMap<String, BTreeSet<Key>>,
     versions: BTreeMap<Arc<str>, String>,
     kinds: BTreeMap<(String, String), KindInfo>,
+    labels: Labels,
+    load: Load,
     pub refusals: BTreeMap<String, Refusal>,
 }
 
 impl View {
     pub fn put(&mut self, key: Key, object: Arc<Value>) {
-        self.forget(&key);
-        if !uid(&object).is_empty() {
-            self.uids.insert(uid(&object).into(), key.clone());
-        }
-        for owner in owner_uids(&object) {
-            self.dependents.entry(owner.into()).or_default().insert(key.clone());
-        }
-        self.objects.insert(key, object);
+        let old = self.objects.insert(key.clone(), object.clone());
+        self.index(&key, old.as_deref(), Some(&object));
     }
 
     pub fn remove(&mut self, key: &Key) -> Option<Arc<Value>> {
-        let gone = self.forget(key);
-        if let Some(object) = &gone {
-            self.refusals.remove(uid(object));
-        }
-        gone
+        let gone = self.objects.remove(key)?;
+        self.index(key, Some(&gone), None);
+        self.refusals.remove(uid(&gone));
+        Some(gone)
     }
 
-    fn forget(&mut self, key: &Key) -> Option<Arc<Value>> {
-        let object = self.objects.remove(key)?;
-        if self.uids.get(uid(&object)) == Some(key) {
-            self.uids.remove(uid(&object));
+    /// Brings the indexes from one state of an object to the next; most changes touch none of them.
+    fn index(&mut self, key: &Key, old: Option<&Value>, new: Option<&Value>) {
+        self.labels.change(key, old, new);
+        if &*key.resource == resource::PODS {
+            self.load.change(old, new);
         }
-        for owner in owner_uids(&object) {
-            if let Some(set) = self.dependents.get_mut(owner) {
-                set.remove(key);
-                if set.is_empty() {
-                    self.dependents.remove(owner);
+        let is_same = |old: &Value, new: &Value| {
+            uid(old) == uid(new) && items(old, OWNERS) == items(new, OWNERS)
+        };
+        if old.zip(new).is_some_and(|(old, new)| is_same(old, new)) {
+            return;
+        }
+        if let Some(old) = old {
+            if self.uids.get(uid(old)) == Some(key) {
+                self.uids.remove(uid(old));
+            }
+            for owner in owner_uids(old) {
+                if let Some(set) = self.dependents.get_mut(owner) {
+                    set.remove(key);
+                    if set.is_empty() {
+                        self.dependents.remove(owner);
+                    }
                 }
             }
         }
-        Some(object)
+        let Some(new) = new else { return };
+        if !uid(new).is_empty() {
+            self.uids.insert(uid(new).into(), key.clone());
+        }
+        for owner in owner_uids(new) {
+            self.dependents.entry(owner.into()).or_default().insert(key.clone());
+        }
     }
 
     pub fn learn_version(&mut self, resource: &Arc<str>, version: &str) {
@@ -178,6 +193,31 @@ impl View {
             .take_while(move |(k, _)| k.resource == wanted.resource && k.namespace == wanted.namespace)
     }
 
+    /// Objects of a resource (pods, EndpointSlices) that have all labels of a map.
+    pub fn labelled<'a>(
+        &'a self,
+        resource: &'static str,
+        namespace: &str,
+        map: &Value,
+    ) -> impl Iterator<Item = (&'a Key, &'a Arc<Value>)> {
+        let found = self.labels.candidates(resource, namespace, map).into_iter().flatten();
+        found
+            .filter_map(|key| self.objects.get_key_value(key))
+            .filter(move |(_, object)| map_matches(map, at(object, "/metadata/labels")))
+    }
+
+    /// Services whose selector matches these labels.
+    pub fn services_of(&self, namespace: &str, labels: &Value) -> impl Iterator<Item = &Key> {
+        self.labels.selecting(namespace, labels).filter(move |key| {
+            self.objects.get(key).is_some_and(|service| map_matches(at(service, "/spec/selector"), labels))
+        })
+    }
+
+    /// What the pods bound to a node take of it.
+    pub fn taken(&self, node: &str) -> Option<&Taken> {
+        self.load.of(node)
+    }
+
     /// Everything in one namespace, whatever its kind.
     pub fn contents(&self, namespace: &str) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
         self.objects.iter().filter(move |(k, _)| k.namespace == namespace)
@@ -207,8 +247,10 @@ impl View {
     }
 }
 
+const OWNERS: &str = "/metadata/ownerReferences";
+
 fn owner_uids(object: &Value) -> impl Iterator<Item = &str> {
-    items(object, "/metadata/ownerReferences").iter().filter_map(|r| r["uid"].as_str())
+    items(object, OWNERS).iter().filter_map(|r| r["uid"].as_str())
 }
 
 #[cfg(test)]

@@ -16,12 +16,10 @@ const PER_SLICE: usize = 100;
 
 pub fn sync(view: &View, key: &Key) -> Step {
     let mut step = Step::nothing();
-    let existing: Vec<&Arc<Value>> = view
-        .list_in(r::SLICES, &key.namespace)
-        .map(|(_, s)| s)
-        .filter(|s| label(s, "kubernetes.io/service-name") == key.name && !is_deleting(s))
-        .filter(|s| label(s, "endpointslice.kubernetes.io/managed-by") == "endpointslice-controller.k8s.io")
-        .collect();
+    let own = json!({"kubernetes.io/service-name": key.name,
+        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"});
+    let slices = view.labelled(r::SLICES, &key.namespace, &own).map(|(_, s)| s);
+    let existing: Vec<&Arc<Value>> = slices.filter(|s| !is_deleting(s)).collect();
     let Some(service) = view.find(key) else {
         for slice in existing {
             step.push(Write::delete(ACTOR, &Key::of(r::SLICES, slice), None, uid(slice)));

@@ -16,12 +16,9 @@ pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
     let mut keys = only(h, r::SERVICES);
     match &*h.key.resource {
         r::PODS => {
-            for (key, service) in view.list_in(r::SERVICES, &h.key.namespace) {
-                let states = [Some(h.object), h.old];
-                let selector = at(service, "/spec/selector");
-                if states.into_iter().flatten().any(|p| map_matches(selector, at(p, "/metadata/labels"))) {
-                    keys.insert(key.clone());
-                }
+            for pod in [Some(h.object), h.old].into_iter().flatten() {
+                let services = view.services_of(&h.key.namespace, at(pod, "/metadata/labels"));
+                keys.extend(services.cloned());
             }
         }
         r::ENDPOINTS if h.deleted => {
@@ -38,10 +35,8 @@ pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
 
 /// The pods a Service selects that have an address and may still serve.
 pub fn members<'a>(view: &'a View, service: &Value) -> Vec<&'a Arc<Value>> {
-    let selector = at(service, "/spec/selector");
-    view.list_in(r::PODS, namespace(service))
+    view.labelled(r::PODS, namespace(service), at(service, "/spec/selector"))
         .map(|(_, p)| p)
-        .filter(|p| map_matches(selector, at(p, "/metadata/labels")))
         .filter(|p| !text(p, "/status/podIP").is_empty())
         .filter(|p| !matches!(text(p, "/status/phase"), "Succeeded" | "Failed"))
         .collect()

@@ -96,6 +96,17 @@ pub enum State {
     Ended(Ended),
 }
 
+/// What a status shows of a container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    state: State,
+    restarts: u32,
+    ready: bool,
+    started: bool,
+    /// A fault says so, whatever the probes do.
+    not_ready: bool,
+}
+
 struct Stop {
     kill_at: Timestamp,
     /// The process is gone, and reported then.
@@ -139,6 +150,12 @@ impl Container {
             stop: None,
             environment: Default::default(),
         }
+    }
+
+    pub fn seen(&self, w: &World) -> Seen {
+        let (state, restarts) = (self.state.clone(), self.restarts);
+        let not_ready = w.faults.not_ready(w.pod);
+        Seen { state, restarts, ready: self.ready, started: self.started, not_ready }
     }
 
     pub fn is_running(&self) -> bool {

@@ -49,14 +49,16 @@ pub fn initialized(worker: &Worker) -> bool {
 }
 
 /// Writes the status if it differs from the stored one. Conditions of others (PodScheduled, DisruptionTarget,
-/// readiness gates) are kept as they are.
-pub fn report(worker: &Worker, w: &mut World) {
+/// readiness gates) are kept as they are. Whether it wrote.
+pub fn report(worker: &Worker, w: &mut World) -> bool {
     let status = generate(worker, w);
-    if status != *at(w.pod, "/status") {
+    let differs = status != *at(w.pod, "/status");
+    if differs {
         let mut object = Value::clone(w.pod);
         object["status"] = status;
         w.step.push(Write::update_status(COMPONENT, r::PODS, object));
     }
+    differs
 }
 
 fn generate(worker: &Worker, w: &World) -> Value {

@@ -1,9 +1,11 @@
 //! One pod on its node: volumes, order of containers, restarts, termination, and the end.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::container::{COMPONENT, Container, Role, World};
+use super::container::{COMPONENT, Container, Role, Seen, World};
 use super::environment::check_volumes;
 use super::status;
 use crate::faults::Once;
@@ -24,6 +26,8 @@ pub struct Worker {
     pub failed: Option<(&'static str, String)>,
     mount_retry: Option<(Timestamp, i64)>,
     delete_sent: bool,
+    /// The pod and the state of the containers the stored status was last found to tell.
+    told: Option<(Arc<Value>, Vec<Seen>)>,
 }
 
 impl Worker {
@@ -45,6 +49,7 @@ impl Worker {
             failed: None,
             mount_retry: None,
             delete_sent: false,
+            told: None,
         }
     }
 
@@ -70,7 +75,7 @@ impl Worker {
         } else if self.is_over(w.pod) {
             self.stop_sidecars(w);
         }
-        status::report(self, w);
+        self.report(w);
         if is_deleting(w.pod) && !self.any_running() && !self.delete_sent {
             self.delete_sent = true;
             let key = Key::of(r::PODS, w.pod);
@@ -78,6 +83,20 @@ impl Worker {
             w.step.push(Write::new(COMPONENT, key, op));
         }
         self.plan(w);
+    }
+
+    /// Writes the status unless it tells this already. A process that went about its own business changes nothing of it.
+    fn report(&mut self, w: &mut World) {
+        let seen = |c: &Container| c.seen(w);
+        if let Some((pod, before)) = &self.told
+            && Arc::ptr_eq(pod, w.pod)
+            && self.failed.is_none()
+            && before.iter().eq(self.containers.iter().map(seen).collect::<Vec<_>>().iter())
+        {
+            return;
+        }
+        let is_told = !status::report(self, w);
+        self.told = is_told.then(|| (w.pod.clone(), self.containers.iter().map(|c| c.seen(w)).collect()));
     }
 
     fn any_running(&self) -> bool {
