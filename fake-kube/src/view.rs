@@ -119,9 +119,8 @@ impl View {
         if &*key.resource == resource::PODS {
             self.load.change(old, new);
         }
-        let is_same = |old: &Value, new: &Value| {
-            uid(old) == uid(new) && items(old, OWNERS) == items(new, OWNERS)
-        };
+        let is_same =
+            |old: &Value, new: &Value| uid(old) == uid(new) && items(old, OWNERS) == items(new, OWNERS);
         if old.zip(new).is_some_and(|(old, new)| is_same(old, new)) {
             return;
         }

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drey_api::{FlinkDeployment, FlinkDeploymentSpec, ReconciledSpec};
+use drey_api::FlinkDeployment;
 use drey_blueprint::config::keys;
-use drey_reconciler::{ActionFailure, ActionKind, Decision, Memo, Next, Observation, Policy};
+use drey_reconciler::{ActionFailure, ActionKind, Attempt, Decision, Memo, Next, Observation, Policy};
 use jiff::Timestamp;
 
 use crate::act::{ActError, Actor};
@@ -99,8 +99,7 @@ pub(crate) async fn pass(context: &Context, key: &Key, cause: Cause, memory: Mem
     let held = memory.not_before.filter(|until| observation.failure.is_some() && *until > started);
     let api = context.api.counted_anew();
     let flink = flink_client(context, &observation.resource);
-    let rounds = ask(context, &mut observation, &flink, &api).await;
-    let decision = drey_reconciler::decide(&observation, &context.policy, started);
+    let (decision, rounds) = decide(context, &mut observation, &flink, &api, started).await;
     let mut unsent = memory.unsent;
     let late_events = unsent.due(started);
     let outcome = match forbidden(key, &observation, &decision) {
@@ -169,22 +168,28 @@ fn soon(next: Next) -> Next {
 }
 
 /// Fetches until the decision has everything; every question once.
-async fn ask(context: &Context, observation: &mut Observation, flink: &FlinkClient, api: &Api) -> u32 {
-    let now = context.clock.now();
+async fn decide(
+    context: &Context,
+    observation: &mut Observation,
+    flink: &FlinkClient,
+    api: &Api,
+    now: Timestamp,
+) -> (Decision, u32) {
     for round in 0..ROUNDS_MAX {
-        let asks = drey_reconciler::needs(observation, &context.policy, now);
-        if asks.is_empty() {
-            return round;
-        }
-        for one in &asks {
-            answer(one, observation, flink, api).await;
+        match drey_reconciler::attempt(observation, &context.policy, now) {
+            Attempt::Decided(decision) => return (decision, round),
+            Attempt::Ask(asks) => {
+                for one in &asks {
+                    answer(one, observation, flink, api).await;
+                }
+            }
         }
     }
     tracing::error!(
         resource = observation.resource.name(),
         "questions without end: deciding on what is known"
     );
-    ROUNDS_MAX
+    (drey_reconciler::decide(observation, &context.policy, now), ROUNDS_MAX)
 }
 
 /// The linter's veto. Plans are made by many rules and can lose data; what no plan may contain is few lines.
@@ -313,7 +318,7 @@ fn flink_client(context: &Context, resource: &FlinkDeployment) -> FlinkClient {
 /// `rest.port` of what runs, which is the recorded spec while the user's may be a new one already.
 fn rest_port(context: &Context, resource: &FlinkDeployment) -> u16 {
     let text = resource.status.as_ref().and_then(|s| s.reconciliation_status.last_reconciled_spec.as_deref());
-    let recorded = text.and_then(|text| ReconciledSpec::<FlinkDeploymentSpec>::parse(text).ok());
+    let recorded = text.and_then(|text| context.policy.stored_spec(text).ok());
     let spec = recorded.as_ref().map_or(&resource.spec, |r| &r.spec);
     let config = &context.policy.config;
     let mut conf = config.defaults_for(resource.namespace(), spec.flink_version);

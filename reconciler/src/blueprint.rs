@@ -2,6 +2,7 @@
 
 use crate::decision::Restore;
 use crate::ids;
+use crate::known::Inputs;
 use crate::pass::Pass;
 use crate::settings::Settings;
 use crate::upgrade::choose::Refusal;
@@ -22,15 +23,20 @@ pub struct Configs {
 impl Pass<'_> {
     /// Again after every replacement of the target spec.
     pub fn load_configs(&mut self) {
-        let deploy = Settings::read(&conf_of(self, &self.spec));
-        let observe = match self.deployed_spec() {
-            Some(deployed) => {
-                let operator = &self.policy.config;
-                Settings::read(&effective::observe(operator, &self.o.resource, &deployed))
-            }
-            None => deploy.clone(),
+        let (operator, resource) = (&self.policy.config, &self.o.resource);
+        let inputs = Inputs {
+            current: resource.spec.clone(),
+            target: self.spec.clone(),
+            deployed: self.deployed_spec(),
         };
-        self.configs = Configs { observe, deploy };
+        self.configs = self.policy.known.configs(resource.namespace(), resource.name(), inputs, |inputs| {
+            let deploy = Settings::read(&effective::deploy(operator, resource, &inputs.target));
+            let observe = match &inputs.deployed {
+                Some(deployed) => Settings::read(&effective::observe(operator, resource, deployed)),
+                None => deploy.clone(),
+            };
+            Configs { observe, deploy }
+        });
     }
 }
 

@@ -6,7 +6,7 @@ use crate::observation::{ActionError, ActionFailure};
 use crate::pass::{Flow, Pass};
 use crate::upgrade::stop;
 use drey_api::constants::CANARY_LABEL;
-use drey_api::{DeploymentMode, ReconciledSpec, SnapshotTriggerType};
+use drey_api::{DeploymentMode, SnapshotTriggerType};
 use std::time::Duration;
 
 /// Application clusters in native mode on a supported Flink version. Everything else is left alone, and said so.
@@ -50,7 +50,7 @@ pub fn load(p: &mut Pass) -> Flow {
     if text.trim().is_empty() {
         return Ok(());
     }
-    match ReconciledSpec::parse(&text) {
+    match p.policy.stored_spec(&text) {
         Ok(recorded) => {
             p.recorded = Some(recorded);
             Ok(())

@@ -39,6 +39,7 @@ mod gate;
 mod ha;
 mod health;
 mod ids;
+mod known;
 mod lifecycle;
 mod notices;
 mod observation;
@@ -71,14 +72,30 @@ pub use policy::Policy;
 use jiff::Timestamp;
 use pass::{End, Flow, Pass};
 
-/// What must be asked before [`decide`] can decide; empty when nothing is missing.
-///
-/// The decision itself is run until it meets a missing fact, so the two cannot drift apart.
-pub fn needs(o: &Observation, policy: &Policy, now: Timestamp) -> Vec<Ask> {
+/// What [`attempt`] came to.
+#[derive(Clone, Debug)]
+pub enum Attempt {
+    /// Facts are missing: ask for these and try again.
+    Ask(Vec<Ask>),
+    Decided(Decision),
+}
+
+/// Decides, or says what must be asked first. The decision itself is run until it meets a missing fact, so the two
+/// cannot drift apart.
+pub fn attempt(o: &Observation, policy: &Policy, now: Timestamp) -> Attempt {
     let mut pass = Pass::new(o, policy, now);
     match run(&mut pass) {
-        Err(End::Ask) => pass.asks,
-        Err(End::Next(_)) | Ok(()) => Vec::new(),
+        Err(End::Ask) if !pass.asks.is_empty() => Attempt::Ask(pass.asks),
+        Err(end) => Attempt::Decided(pass.into_decision(end)),
+        Ok(()) => Attempt::Decided(pass.into_decision(End::Next(Next::OnChange("nothing to do".into())))),
+    }
+}
+
+/// What must be asked before [`decide`] can decide; empty when nothing is missing.
+pub fn needs(o: &Observation, policy: &Policy, now: Timestamp) -> Vec<Ask> {
+    match attempt(o, policy, now) {
+        Attempt::Ask(asks) => asks,
+        Attempt::Decided(_) => Vec::new(),
     }
 }
 

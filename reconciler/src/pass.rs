@@ -16,6 +16,7 @@ use drey_api::{
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a pass ends here.
@@ -40,7 +41,7 @@ pub struct Pass<'a> {
     pub spec: FlinkDeploymentSpec,
     pub generation: i64,
     /// `lastReconciledSpec`, parsed.
-    pub recorded: Option<ReconciledSpec>,
+    pub recorded: Option<Arc<ReconciledSpec>>,
     pub configs: Configs,
     pub asks: Vec<Ask>,
     pub memo: Memo,
@@ -282,7 +283,7 @@ impl<'a> Pass<'a> {
         if self.verbatim {
             return status;
         }
-        lifecycle::finish(&mut status, self.recorded.as_ref(), self.now);
+        lifecycle::finish(&mut status, self.recorded.as_deref(), self.now);
         status
     }
 

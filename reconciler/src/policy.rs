@@ -1,8 +1,11 @@
 //! What the operator is told once, for all resources.
 
 use crate::error::Limits;
+use crate::known::Known;
+use drey_api::{ReconciledSpec, SpecFormatError};
 use drey_blueprint::config::OperatorConfig;
 use drey_blueprint::config::keys;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
@@ -16,6 +19,7 @@ pub struct Policy {
     pub request_lifetime: Duration,
     pub exceptions_per_pass: usize,
     pub exception_lines: usize,
+    pub(crate) known: Known,
 }
 
 impl Policy {
@@ -27,8 +31,14 @@ impl Policy {
             exceptions_per_pass: usize::try_from(config.value(keys::EVENTS_EXCEPTION_LIMIT)).unwrap_or(10),
             exception_lines: usize::try_from(config.value(keys::EVENTS_EXCEPTION_STACK_TRACE_LINES))
                 .unwrap_or(5),
+            known: Known::default(),
             config,
         }
+    }
+
+    /// A spec stored as text, read once.
+    pub fn stored_spec(&self, text: &str) -> Result<Arc<ReconciledSpec>, SpecFormatError> {
+        self.known.spec(text)
     }
 
     pub fn reconcile_interval(&self) -> Duration {

@@ -15,6 +15,8 @@
 //! | manual or periodic savepoint under way | `savepointInfo.trigger*` with triggerType MANUAL or PERIODIC |
 
 use crate::pass::Pass;
+use std::sync::Arc;
+
 use drey_api::{
     FlinkDeploymentSpec, JobState, ReconciledSpec, ReconciliationState, ResourceMetadata, TaskManagerInfo,
     UpgradeMode,
@@ -74,7 +76,7 @@ impl Pass<'_> {
 
     pub fn set_recorded(&mut self, recorded: ReconciledSpec) {
         self.status.reconciliation_status.last_reconciled_spec = Some(recorded.to_text());
-        self.recorded = Some(recorded);
+        self.recorded = Some(Arc::new(recorded));
     }
 
     pub fn clear_recorded(&mut self) {
@@ -88,9 +90,9 @@ impl Pass<'_> {
         &mut self,
         edit: impl FnOnce(&mut FlinkDeploymentSpec, &mut Option<ResourceMetadata>),
     ) {
-        let Some(mut recorded) = self.recorded.clone() else { return };
+        let Some(mut recorded) = self.recorded.as_deref().cloned() else { return };
         edit(&mut recorded.spec, &mut recorded.metadata);
-        if self.recorded.as_ref() != Some(&recorded) {
+        if self.recorded.as_deref() != Some(&recorded) {
             self.set_recorded(recorded);
         }
     }
@@ -149,7 +151,7 @@ impl Pass<'_> {
 
     pub fn stable_spec(&self) -> Option<FlinkDeploymentSpec> {
         let text = self.status.reconciliation_status.last_stable_spec.as_deref()?;
-        ReconciledSpec::parse(text).ok().map(|stable: ReconciledSpec| stable.spec)
+        self.policy.stored_spec(text).ok().map(|stable| stable.spec.clone())
     }
 
     fn task_manager_info(&self, spec: &FlinkDeploymentSpec) -> TaskManagerInfo {

@@ -26,7 +26,7 @@ pub fn validate(p: &mut Pass) -> Flow {
         (UpgradeMode::Stateless, recorded) => recorded,
         (wanted @ (UpgradeMode::Savepoint | UpgradeMode::LastState), _) => wanted,
     };
-    p.spec = recorded.spec;
+    p.spec = recorded.spec.clone();
     p.set_target_mode(mode);
     if matches!(p.recon(), ReconciliationState::Upgrading | ReconciliationState::RollingBack)
         && let Some(job) = &mut p.spec.job
@@ -41,6 +41,6 @@ pub fn validate(p: &mut Pass) -> Flow {
 /// The first failing check; what is already deployed is compared with what is recorded.
 fn problem(p: &Pass) -> Option<(&'static str, String)> {
     let refused =
-        drey_blueprint::validate::flink_deployment(&p.o.resource, p.recorded.as_ref(), &p.policy.config);
+        drey_blueprint::validate::flink_deployment(&p.o.resource, p.recorded.as_deref(), &p.policy.config);
     refused.err().map(|error| (error.rule, error.message))
 }

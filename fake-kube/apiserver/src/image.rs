@@ -58,8 +58,7 @@ mod tests {
     }
 
     fn named(api: &ApiServer, prefix: &str) -> String {
-        let object =
-            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": prefix}});
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": prefix}});
         let stored = api.client("test").create(&Resource::core("configmaps"), "default", object);
         stored.expect("a config map")["metadata"]["name"].as_str().unwrap_or_default().to_owned()
     }
@@ -75,7 +74,8 @@ mod tests {
         let (ours, theirs) = (named(&original, "after-"), named(&copy, "after-"));
         assert_eq!(ours, theirs);
         named(&copy, "more-");
-        let all = |api: &ApiServer| api.client("test").list(&Resource::core("configmaps"), "", "").map(|l| l.len());
+        let all =
+            |api: &ApiServer| api.client("test").list(&Resource::core("configmaps"), "", "").map(|l| l.len());
         assert_eq!((all(&original), all(&copy)), (Ok(2), Ok(3)));
     }
 

@@ -196,9 +196,14 @@ impl State {
         let uid = meta::uid(&applied).to_owned();
         let current = live.as_ref().map(|l| self.stored_view(&def, l));
         let force = call.options.force.unwrap_or(false);
-        let mut merged =
-            managed::apply_owned(def.schema(), current.as_deref().cloned(), applied, &call.record(&api_version), force)
-                .map_err(apply_failed)?;
+        let mut merged = managed::apply_owned(
+            def.schema(),
+            current.as_deref().cloned(),
+            applied,
+            &call.record(&api_version),
+            force,
+        )
+        .map_err(apply_failed)?;
         // After ownership is settled: it names the fields as they were sent (case ssa-secret).
         crate::strategy::convert(&def, &mut merged);
         match (live, current) {

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use super::clock::{ApiClock, ScenarioClock};
-use super::furnished;
 use super::flink::{ClusterKey, FlinkPrograms, FlinkWorld};
+use super::furnished;
 use super::gate::Faults;
 use super::hands::Hands;
 use super::journal::Journal;

@@ -12,7 +12,6 @@ use futures::stream::{BoxStream, SelectAll, select_all};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
-use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
@@ -20,6 +19,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 use super::index::{Entry, Index, Reduced};
+use super::lenient::Lenient;
 use super::{State, World, reduce};
 use crate::clock::Clock;
 use crate::queue::Key;
@@ -145,8 +145,7 @@ impl Watch<'_> {
         T: Send + 'static,
     {
         let client = self.client.clone();
-        // An object that cannot be read must not stop the watch of all others.
-        let api: Api<DeserializeGuard<K>> = match self.scope {
+        let api: Api<Lenient<K>> = match self.scope {
             "" => Api::all(client),
             namespace => Api::namespaced(client, namespace),
         };
@@ -182,13 +181,13 @@ impl Watch<'_> {
 /// The event with its object reduced; `None` for objects that mean nothing to us or cannot be read.
 fn reduced<K, T>(
     kind: &str,
-    event: Event<DeserializeGuard<K>>,
+    event: Event<Lenient<K>>,
     reduce: fn(K) -> Option<Reduced<T>>,
 ) -> Option<Event<Reduced<T>>>
 where
     K: Resource,
 {
-    let one = |guard: DeserializeGuard<K>| match guard.0 {
+    let one = |object: Lenient<K>| match object.0 {
         Ok(object) => reduce(object),
         Err(invalid) => {
             let name = invalid.metadata.name.unwrap_or_default();

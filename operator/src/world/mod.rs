@@ -2,6 +2,7 @@
 
 mod feed;
 mod index;
+mod lenient;
 mod reduce;
 
 use std::sync::Mutex;

@@ -322,7 +322,7 @@ fn continues_old_attempt(p: &mut Pass) -> bool {
     }
     let Some(recorded) = p.recorded.clone() else { return false };
     p.note("3.3.4", "the spec changed while the recorded attempt is open: that one is carried through first");
-    p.spec = recorded.spec;
+    p.spec = recorded.spec.clone();
     if let Some(job) = &mut p.spec.job {
         job.state = JobState::Running;
     }

@@ -105,7 +105,8 @@ pub(crate) type Managers = BTreeMap<ManagerId, Owned>;
 pub(crate) fn decode(entries: Option<Value>) -> Result<Managers, String> {
     read(entries, |i, fields| {
         let set = Set::from_json(&fields);
-        let set = set.ok_or_else(|| format!("error decoding managed fields: invalid fieldsV1 in entry {i}"))?;
+        let set =
+            set.ok_or_else(|| format!("error decoding managed fields: invalid fieldsV1 in entry {i}"))?;
         Ok(Fields::Read(set))
     })
 }

@@ -243,9 +243,7 @@ impl Set {
     pub(crate) fn meets_wire(&self, wire: &Value) -> bool {
         self.nodes.iter().any(|(element, node)| {
             let below = wire.get(element.encode());
-            below.is_some_and(|below| {
-                node.member && is_wire_member(below) || node.below.meets_wire(below)
-            })
+            below.is_some_and(|below| node.member && is_wire_member(below) || node.below.meets_wire(below))
         })
     }
 
