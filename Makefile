@@ -21,7 +21,7 @@ gates: ## exact cost counts of passes and actions against benches/baseline.json;
 
 bench: ## criterion benchmarks and the figures of docs/benchmarks.md
 	$(CARGO) bench --locked -p drey-benches
-	$(CARGO) run --release --locked -p drey-benches --bin figures
+	$(CARGO) run --release --locked -p drey-benches --no-default-features --bin figures
 
 bless: ## rewrite the golden transcripts; read the diff before you commit it
 	@$(CARGO) run --quiet --locked --bin drey -- run scenarios --bless --report $(REPORT)

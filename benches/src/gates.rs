@@ -41,6 +41,7 @@ pub fn measure() -> anyhow::Result<Counts> {
     let policy = Policy::default();
     for sample in samples(SEED).context("take observations out of a run")? {
         let name = format!("decide, {}: allocations in {PROFILE}", sample.name);
+        #[cfg(feature = "count-allocations")]
         counts.insert(name, sample.allocations(&policy));
     }
     Ok(counts)

@@ -30,6 +30,7 @@ impl Sample {
     }
 
     /// Allocations of one decision, on this thread alone.
+    #[cfg(feature = "count-allocations")]
     pub fn allocations(&self, policy: &Policy) -> u64 {
         // Tables that are made once and kept would count for whoever comes first.
         let _ = decide(&self.observation, policy, self.now);

@@ -2,3 +2,7 @@
 //! against its golden transcript. `DREY_BLESS=1 cargo test -p drey-harness --test library` keeps what passes.
 
 drey_harness::scenarios!("../scenarios");
+
+/// A simulation is mostly the coming and going of small JSON values.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

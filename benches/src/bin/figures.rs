@@ -13,6 +13,11 @@ use drey_benches::plot::{Chart, Series, grouped};
 use drey_benches::speed::{Speed, Stretch, life};
 use drey_reconciler::Policy;
 
+/// That of the `drey` command, unless allocations are counted.
+#[cfg(not(feature = "count-allocations"))]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Fleets of the plot. 500 is measured on request (`figures 500`): roll-out and upgrade of a fleet grow faster than the
 /// fleet, and that size takes minutes.
 const FLEETS: [usize; 3] = [1, 20, 100];

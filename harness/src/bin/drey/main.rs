@@ -16,6 +16,10 @@ mod run;
 mod schema;
 mod show;
 
+/// A simulation is mostly the coming and going of small JSON values.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs Flink deployments through failures, upgrades and crashes against the real reconciler, without a cluster:
 /// scenarios in YAML, virtual time, the same run for the same seed.
 #[derive(Parser)]
