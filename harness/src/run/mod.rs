@@ -6,7 +6,7 @@ mod case;
 mod context;
 mod failure;
 pub mod interrupt;
-mod invariants;
+pub mod invariants;
 mod monitors;
 mod open;
 pub mod passes;
