@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Shown};
 use crate::codec::Decoded;
 use crate::meta;
 use crate::negotiate;
@@ -215,8 +215,12 @@ fn definition(s: &State, r: &Resource) -> Result<Arc<Definition>> {
     s.registry.get(&r.group, &r.version, &r.plural).cloned().ok_or_else(Status::unknown_path)
 }
 
-fn shown(def: &Definition, object: &crate::answer::Shown) -> Arc<Value> {
-    let v = object.value();
-    let as_stored = v["apiVersion"].as_str() == Some(def.api_version().as_str()) && !def.is_custom();
-    if as_stored { v.clone() } else { Arc::new(negotiate::value(def, object)) }
+fn shown(def: &Definition, object: &Shown) -> Arc<Value> {
+    let value = object.value();
+    let is_as_stored = match object {
+        Shown::Stored(stored) => def.is_settled(stored.revision),
+        Shown::Loose(_) => !def.is_custom(),
+    };
+    let is_version = || value["apiVersion"].as_str().is_some_and(|version| def.is_version(version));
+    if is_as_stored && is_version() { value.clone() } else { Arc::new(negotiate::value(def, object)) }
 }

@@ -5,10 +5,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Version of the JSON form; raised when a reader of the old form would misread the new one.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Who or where, one row of the timeline each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -114,12 +115,44 @@ pub struct Event {
     pub cause: Option<u64>,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub detail: Value,
+    /// Of a change: the object before, shared with whoever made it.
+    #[serde(default, with = "shared", skip_serializing_if = "Option::is_none")]
+    pub old: Option<Arc<Value>>,
+    /// Of a change: the object after.
+    #[serde(default, with = "shared", skip_serializing_if = "Option::is_none")]
+    pub new: Option<Arc<Value>>,
+}
+
+/// Objects are written out and read back as themselves.
+mod shared {
+    use super::*;
+    use serde::{Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(object: &Option<Arc<Value>>, to: S) -> Result<S::Ok, S::Error> {
+        object.as_deref().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Arc<Value>>, D::Error> {
+        Ok(Option::<Value>::deserialize(from)?.map(Arc::new))
+    }
 }
 
 impl Event {
     /// An event to be numbered by the log it is put into.
     pub fn new(t: Timestamp, lane: Lane, kind: Kind, text: impl Into<String>) -> Event {
-        Event { seq: 0, t, lane, kind, object: None, text: text.into(), cause: None, detail: Value::Null }
+        let text = text.into();
+        Event {
+            seq: 0,
+            t,
+            lane,
+            kind,
+            object: None,
+            text,
+            cause: None,
+            detail: Value::Null,
+            old: None,
+            new: None,
+        }
     }
 
     pub fn about(mut self, object: impl Into<String>) -> Event {
@@ -134,6 +167,12 @@ impl Event {
 
     pub fn detail(mut self, detail: Value) -> Event {
         self.detail = detail;
+        self
+    }
+
+    /// What a change made of what.
+    pub fn states(mut self, old: Option<Arc<Value>>, new: Option<Arc<Value>>) -> Event {
+        (self.old, self.new) = (old, new);
         self
     }
 

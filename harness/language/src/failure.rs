@@ -145,12 +145,8 @@ pub fn history(
         .filter(|e| e.kind == Kind::Change && e.t <= until && e.object.as_deref() == Some(object));
     let mut moments = vec![Moment { since: Duration::ZERO, value: None, why: String::new(), seq: 0 }];
     for event in changes {
-        let value = event
-            .detail
-            .get("new")
-            .and_then(|new| path::get(new, &segments))
-            .filter(|v| !v.is_null())
-            .cloned();
+        let value =
+            event.new.as_deref().and_then(|new| path::get(new, &segments)).filter(|v| !v.is_null()).cloned();
         if moments.last().is_some_and(|last| last.value == value) {
             continue;
         }

@@ -58,7 +58,8 @@ impl Observer for Watcher {
         if let Some(text) = describe(change) {
             let lane = lane_of(&change.actor);
             let event = self.journal.event(lane, Kind::Change, text).about(subject_of(change));
-            self.journal.push(event.detail(detail_of(change)));
+            let (old, new) = states_of(change);
+            self.journal.push(event.detail(detail_of(change)).states(old, new));
         }
         let listeners = self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         listeners.iter().for_each(|listener| listener(change));
@@ -74,15 +75,15 @@ fn detail_of(change: &Change) -> Value {
         ChangeKind::Modified => "update",
         ChangeKind::Deleted => "delete",
     };
-    let mut detail =
-        json!({"verb": verb, "actor": &*change.actor, "revision": change.revision, "summary": true});
-    if KEPT.contains(&change.resource.plural.as_str()) {
-        detail["old"] = change.old.as_deref().cloned().unwrap_or_default();
-        if change.kind != ChangeKind::Deleted {
-            detail["new"] = (*change.object).clone();
-        }
+    json!({"verb": verb, "actor": &*change.actor, "revision": change.revision, "summary": true})
+}
+
+fn states_of(change: &Change) -> (Option<Arc<Value>>, Option<Arc<Value>>) {
+    if !KEPT.contains(&change.resource.plural.as_str()) {
+        return (None, None);
     }
-    detail
+    let is_there = change.kind != ChangeKind::Deleted;
+    (change.old.clone(), is_there.then(|| change.object.clone()))
 }
 
 /// What an event is about; a Kubernetes Event is about the object it involves, not about itself.

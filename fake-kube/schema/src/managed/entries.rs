@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::fieldset::{self, Set};
+use super::fieldset::Set;
+use super::wire;
 
 /// More Update entries than this are folded into [`ANCIENT`].
 const UPDATERS_MAX: usize = 10;
@@ -28,8 +29,8 @@ impl ManagerId {
     }
 }
 
-/// One manager's fields: as they came over the wire until somebody has to change them. Most writes touch the fields of
-/// one manager, and reading a set and writing it again costs more than everything else about ownership.
+/// One manager's fields: in their wire form as long as that is enough. Reading a set and writing it out again costs more
+/// than everything else about ownership.
 #[derive(Clone, Debug)]
 pub(crate) enum Fields {
     Wire(Value),
@@ -45,7 +46,7 @@ impl Default for Fields {
 impl Fields {
     pub(crate) fn is_empty(&self) -> bool {
         match self {
-            Fields::Wire(fields) => fieldset::is_empty_wire(fields),
+            Fields::Wire(fields) => wire::is_empty(fields),
             Fields::Read(set) => set.is_empty(),
         }
     }
@@ -69,15 +70,16 @@ impl Fields {
     }
 
     pub(crate) fn subtract(&mut self, other: &Set) {
-        if !matches!(self, Fields::Wire(fields) if !other.meets_wire(fields)) {
-            self.set().subtract(other);
+        match self {
+            Fields::Wire(fields) => wire::subtract(fields, other),
+            Fields::Read(set) => set.subtract(other),
         }
     }
 
     pub(crate) fn add(&mut self, other: &Set) {
-        if !matches!(self, Fields::Wire(fields) if other.is_within_wire(fields)) {
-            let set = self.set();
-            *set = std::mem::take(set).union(other);
+        match self {
+            Fields::Wire(fields) => wire::add(fields, other),
+            Fields::Read(set) => *set = std::mem::take(set).union(other),
         }
     }
 

@@ -239,37 +239,15 @@ impl Set {
         out
     }
 
-    /// Whether a member of this set is a member of one in its wire form.
-    pub(crate) fn meets_wire(&self, wire: &Value) -> bool {
-        self.nodes.iter().any(|(element, node)| {
-            let below = wire.get(element.encode());
-            below.is_some_and(|below| node.member && is_wire_member(below) || node.below.meets_wire(below))
-        })
-    }
-
-    /// Whether every member of this set is one of a set in its wire form.
-    pub(crate) fn is_within_wire(&self, wire: &Value) -> bool {
-        self.nodes.iter().all(|(element, node)| {
-            let below = wire.get(element.encode());
-            below.is_some_and(|below| {
-                (!node.member || is_wire_member(below)) && node.below.is_within_wire(below)
-            })
-        })
+    /// Each node below the root: its key in the wire form, whether it is a member, and what lies below it.
+    pub(crate) fn children(&self) -> impl Iterator<Item = (String, bool, &Set)> {
+        self.nodes.iter().map(|(element, node)| (element.encode(), node.member, &node.below))
     }
 
     /// Reads `fieldsV1`; `None` if it is not one.
     pub(crate) fn from_json(value: &Value) -> Option<Set> {
         decode(value, 0).map(|node| node.below)
     }
-}
-
-/// `{}` is a leaf; a node with children is a member itself only when it says `.`.
-pub(crate) fn is_wire_member(node: &Value) -> bool {
-    node.as_object().is_some_and(|node| node.is_empty() || node.contains_key("."))
-}
-
-pub(crate) fn is_empty_wire(fields: &Value) -> bool {
-    fields.as_object().is_none_or(|fields| fields.keys().all(|key| key == "."))
 }
 
 fn decode(value: &Value, depth: usize) -> Option<Node> {

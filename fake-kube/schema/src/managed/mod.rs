@@ -1,7 +1,7 @@
 //! Field ownership: server-side apply, and tracking of every other write in `metadata.managedFields`.
 //!
 //! A port of apimachinery's field manager stack over structured-merge-diff's updater (reference 2.8, cases ssa-*):
-//! `fieldset` holds paths, `typed` and `walks` read values under a schema, `entries` is the wire form, this file the
+//! `fieldset` holds paths (`wire` in their wire form), `typed` and `walks` read values under a schema, `entries` is the wire form, this file the
 //! manager, `shortcut` its answer to writes that change values only. All versions of a kind are taken to share one
 //! schema, which conversion `None` guarantees for custom resources. Leaves out: re-reading ownership after a list type
 //! changed, and conversion webhooks.
@@ -11,6 +11,7 @@ mod fieldset;
 mod shortcut;
 mod typed;
 mod walks;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fieldset::is_wire_member;
+use super::wire;
 use super::{Write, time_text};
 
 /// Metadata nobody owns (`strip_metadata`): whatever it does has no effect on ownership.
@@ -127,7 +127,7 @@ fn owns(fields: &Value, path: &[&str]) -> bool {
         let Some(next) = at.as_object().and_then(|at| at.get(&format!("f:{key}"))) else { return false };
         at = next;
     }
-    is_wire_member(at)
+    wire::is_member(at)
 }
 
 /// The entries with the writer's time moved, in the order they are written in.

@@ -50,9 +50,8 @@ fn details(event: &Event, out: &mut String) {
     if event.kind != Kind::Change || event.detail.get("summary") == Some(&Value::Bool(true)) {
         return;
     }
-    let side = |key: &str| event.detail.get(key).filter(|v| !v.is_null());
     // A created or deleted object is told by its line; its fields are in the JSON lines.
-    let (Some(old), Some(new)) = (side("old"), side("new")) else { return };
+    let (Some(old), Some(new)) = (event.old.as_deref(), event.new.as_deref()) else { return };
     let mut shown = changes(old, new);
     shown.retain(|change| !NOISE.iter().any(|noise| change.path.starts_with(noise)));
     for change in shown.iter().take(CHANGES_SHOWN) {

@@ -7,6 +7,7 @@ use drey_language::failure::{Failure, active_faults, causes, history, last_calls
 use drey_language::report::Outcome;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 fn at(seconds: u64) -> Timestamp {
@@ -17,11 +18,9 @@ fn at(seconds: u64) -> Timestamp {
 fn changes(values: &[Value]) -> Vec<Event> {
     let mut log = Log::default();
     for (t, value) in values.iter().enumerate() {
-        let new = if value == "(deleted)" { Value::Null } else { json!({"status": {"phase": value}}) };
-        let detail = json!({"actor": "operator", "verb": "update", "new": new});
-        log.push(
-            Event::new(at(t as u64 + 1), Lane::Api, Kind::Change, "changed").about("Pod/a").detail(detail),
-        );
+        let new = (value != "(deleted)").then(|| Arc::new(json!({"status": {"phase": value}})));
+        let event = Event::new(at(t as u64 + 1), Lane::Api, Kind::Change, "changed").about("Pod/a");
+        log.push(event.detail(json!({"actor": "operator", "verb": "update"})).states(None, new));
     }
     log.into_events()
 }

@@ -55,7 +55,7 @@ fn json_lines_parse_one_by_one_and_begin_with_the_schema() {
     let text = String::from_utf8(lines.into_inner()).unwrap();
     let records: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(records[0]["schema"], 1);
+    assert_eq!(records[0]["schema"], drey_language::events::SCHEMA);
     let events = sample::run().cases.iter().map(|case| case.events.len()).sum::<usize>();
     assert_eq!(records.iter().filter(|r| r["type"] == "event").count(), events);
     check(&text, expect_file!["../golden/run.jsonl"]);

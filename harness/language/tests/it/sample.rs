@@ -6,6 +6,7 @@ use drey_language::matching::Mismatch;
 use drey_language::report::{CaseReport, Outcome, RunReport, SkippedStep};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub fn start() -> Timestamp {
@@ -24,8 +25,16 @@ fn object(state: Option<&str>, version: u64) -> Value {
     object
 }
 
-fn change(actor: &str, verb: &str, old: Value, new: Value) -> Value {
-    json!({"actor": actor, "verb": verb, "old": old, "new": new})
+trait Change {
+    /// What an actor made of an object; null stands for no object.
+    fn change(self, actor: &str, verb: &str, old: Value, new: Value) -> Event;
+}
+
+impl Change for Event {
+    fn change(self, actor: &str, verb: &str, old: Value, new: Value) -> Event {
+        let state = |object: Value| (!object.is_null()).then(|| Arc::new(object));
+        self.detail(json!({"actor": actor, "verb": verb})).states(state(old), state(new))
+    }
 }
 
 /// The stream of a run in which the REST endpoint goes down and stays down.
@@ -36,12 +45,13 @@ pub fn events() -> Vec<Event> {
         Event::new(at(t), Lane::User, Kind::Step, text).detail(json!({"at": format!("scenario.yaml:{line}")}))
     };
     let apply = log.push(step(0, "apply app.yaml", 14));
-    let created = log.push(
-        Event::new(at(0), Lane::Api, Kind::Change, "created by user")
-            .about(app)
-            .because(Some(apply))
-            .detail(change("user", "apply", Value::Null, object(None, 1))),
-    );
+    let created =
+        log.push(
+            Event::new(at(0), Lane::Api, Kind::Change, "created by user")
+                .about(app)
+                .because(Some(apply))
+                .change("user", "apply", Value::Null, object(None, 1)),
+        );
     let pass = |number: u64, t, trigger: &str, cause| {
         Event::new(at(t), Lane::Operator, Kind::Reconcile, format!("pass {number}: {trigger}"))
             .about(app)
@@ -53,12 +63,12 @@ pub fn events() -> Vec<Event> {
         Event::new(at(1), Lane::Api, Kind::Change, "created by operator")
             .about("Deployment/app")
             .because(Some(first))
-            .detail(change(
+            .change(
                 "operator",
                 "create",
                 Value::Null,
                 json!({"kind": "Deployment", "metadata": {"name": "app"}}),
-            )),
+            ),
     );
     let pod = log.push(
         Event::new(at(6), Lane::Kubelet, Kind::Process, "container started")
@@ -70,7 +80,7 @@ pub fn events() -> Vec<Event> {
         Event::new(at(7), Lane::Api, Kind::Change, "status updated by operator")
             .about(app)
             .because(Some(second))
-            .detail(change("operator", "update", object(None, 1), object(Some("CREATED"), 2))),
+            .change("operator", "update", object(None, 1), object(Some("CREATED"), 2)),
     );
     let fault =
         log.push(Event::new(at(40), Lane::Fault, Kind::FaultStarted, "jobmanager.rest.down begins").detail(
@@ -81,7 +91,7 @@ pub fn events() -> Vec<Event> {
         Event::new(at(41), Lane::Api, Kind::Change, "status updated by operator")
             .about(app)
             .because(Some(third))
-            .detail(change("operator", "update", object(Some("CREATED"), 2), object(Some("RECONCILING"), 3))),
+            .change("operator", "update", object(Some("CREATED"), 2), object(Some("RECONCILING"), 3)),
     );
     for n in 0..5 {
         let t = 56 + 15 * n;

@@ -79,16 +79,11 @@ fn detail(event: &Event) -> Value {
     let Value::Object(map) = &event.detail else {
         return if event.detail.is_null() { Value::Null } else { json!({"facts": shortened(&event.detail)}) };
     };
-    let side = |key: &str| map.get(key).filter(|v| !v.is_null());
     if event.kind != Kind::Change {
         return json!({"facts": shortened(&event.detail)});
     }
-    let facts: serde_json::Map<String, Value> = map
-        .iter()
-        .filter(|(key, _)| *key != "old" && *key != "new")
-        .map(|(k, v)| (k.clone(), shortened(v)))
-        .collect();
-    match (side("old"), side("new")) {
+    let facts: serde_json::Map<String, Value> = map.iter().map(|(k, v)| (k.clone(), shortened(v))).collect();
+    match (event.old.as_deref(), event.new.as_deref()) {
         (Some(old), Some(new)) => {
             let all = changes(old, new);
             let shown: Vec<Value> =
