@@ -74,6 +74,7 @@ pub fn failed_plan(p: &mut Pass) -> Flow {
     if failure.action == ActionKind::Rescale {
         // 2.8: on any error it takes an upgrade.
         p.memo.scale_failed = Some(p.generation);
+        p.memo.scaled = None;
         p.memo.failures = 0;
         return p.again("scaling in place failed: upgrade instead");
     }

@@ -1,5 +1,5 @@
 //! What a user should hear of although nothing has failed yet: parts of the spec without effect, HA metadata that went
-//! from under a running job, an upgrade that waits. Each is said when it begins, not in every pass.
+//! from under a running job, an upgrade or a rollback that waits. Each is said when it begins, not in every pass.
 
 use crate::decision::{Component, Event, EventKind};
 use crate::error::{ErrorDocument, ErrorType};
@@ -13,8 +13,30 @@ use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How every text of an upgrade that waits begins; by it the stored error is recognised as ours.
-const WAITS: &str = "The upgrade waits: ";
+/// What is put off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pending {
+    Upgrade,
+    Rollback,
+}
+
+impl Pending {
+    /// How every text about it begins; by it the stored error is recognised as ours.
+    fn begins(self) -> &'static str {
+        match self {
+            Pending::Upgrade => "The upgrade waits: ",
+            Pending::Rollback => "The rollback waits: ",
+        }
+    }
+
+    /// Of its events.
+    fn reason(self) -> &'static str {
+        match self {
+            Pending::Upgrade => "UpgradePending",
+            Pending::Rollback => "RollbackPending",
+        }
+    }
+}
 
 /// Longer than a ConfigMap's way through a watch, after the job it belongs to was seen running.
 const METADATA_LAG: Duration = Duration::from_secs(60);
@@ -100,11 +122,12 @@ fn is_missed(p: &Pass) -> bool {
         && !ending
 }
 
-/// The spec has changed and nothing is done about it yet. QUIRK left behind: there the wait shows nowhere.
+/// The spec has changed, or what runs is to be taken back, and nothing is done about it yet. QUIRK left behind: there the
+/// wait shows nowhere.
 ///
 /// What will surely be over in a moment is only an event; the rest is kept as `status.error` too, unless something worse
 /// stands there.
-pub fn of_waiting_upgrade(p: &mut Pass, wait: &Wait) {
+pub fn of_waiting(p: &mut Pass, what: Pending, wait: &Wait) {
     let since = match p.memo.waiting {
         Some((generation, since)) if generation == p.generation => since,
         Some(_) | None => p.now,
@@ -118,20 +141,19 @@ pub fn of_waiting_upgrade(p: &mut Pass, wait: &Wait) {
     if p.now.duration_since(since) < SignedDuration::try_from(grace).unwrap_or_default() {
         return;
     }
-    let text = format!("{WAITS}{}", wait.text(p));
-    let ours = |error: &String| error.contains(WAITS);
-    if !wait.is_brief() && p.status.error.as_ref().is_none_or(ours) {
+    let text = format!("{}{}", what.begins(), wait.text(p));
+    if !wait.is_brief() && p.status.error.as_ref().is_none_or(|error| tells_of_a_wait(error)) {
         let error = ErrorDocument::new(ErrorType::UpgradeFailure, text.clone());
         p.status.error = Some(error.to_text(p.policy.error_limits()));
     }
-    let (topic, generation) = (format!("UpgradePending {}", wait.topic()), p.generation.to_string());
+    let (topic, generation) = (format!("{} {}", what.reason(), wait.topic()), p.generation.to_string());
     if p.memo.reported.get(&topic) == Some(&generation) {
         return;
     }
     p.memo.reported.insert(topic, generation.clone());
     p.push_event(Event {
         kind: if wait.is_brief() { EventKind::Normal } else { EventKind::Warning },
-        reason: "UpgradePending".into(),
+        reason: what.reason().into(),
         message: text,
         component: Component::JobManagerDeployment,
         key: Some(format!("{generation} {}", wait.topic())),
@@ -142,7 +164,11 @@ pub fn of_waiting_upgrade(p: &mut Pass, wait: &Wait) {
 
 /// Nothing is waited for any more.
 pub fn forget_waiting(p: &mut Pass) {
-    if p.status.error.as_ref().is_some_and(|error| error.contains(WAITS)) {
+    if p.status.error.as_ref().is_some_and(|error| tells_of_a_wait(error)) {
         p.status.error = None;
     }
+}
+
+fn tells_of_a_wait(error: &str) -> bool {
+    [Pending::Upgrade, Pending::Rollback].iter().any(|what| error.contains(what.begins()))
 }

@@ -387,4 +387,6 @@ pub struct Memo {
     pub waiting: Option<(i64, Timestamp)>,
     /// Generation that could not be reached by scaling in place: it takes an upgrade.
     pub scale_failed: Option<i64>,
+    /// Generation whose new bounds were sent to the JobManager: users hear of it once they are recorded.
+    pub scaled: Option<i64>,
 }

@@ -2,6 +2,7 @@
 
 use crate::cluster::{Cluster, cluster, never_started};
 use crate::decision::{Component, EventKind};
+use crate::notices::{self, Pending};
 use crate::pass::{Flow, Pass};
 use crate::upgrade::choose::{self, Choice};
 use crate::upgrade::{refuse, restore};
@@ -67,6 +68,7 @@ pub fn begin(p: &mut Pass) -> Flow {
         Choice::Stop { restore, .. } => restore,
         Choice::Wait(wait) => {
             p.note("5.6", format!("the rollback waits: {}", wait.text(p)));
+            notices::of_waiting(p, Pending::Rollback, &wait);
             return p.after(p.policy.progress_interval(), "the rollback waits");
         }
         Choice::Refuse(refusal) => {
@@ -74,6 +76,7 @@ pub fn begin(p: &mut Pass) -> Flow {
             return p.after(p.policy.reconcile_interval(), "no rollback possible");
         }
     };
+    notices::forget_waiting(p);
     p.set_recon(ReconciliationState::RollingBack);
     p.event(
         EventKind::Normal,

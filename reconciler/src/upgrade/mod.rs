@@ -13,11 +13,12 @@ pub mod wait;
 use crate::blueprint;
 use crate::decision::{Component, Event, EventKind};
 use crate::error::{ErrorDocument, ErrorType};
+use crate::notices::{self, Pending};
 use crate::observation::JobFact;
 use crate::observe::Sight;
 use crate::pass::{Flow, Pass};
 use crate::phase::{Phase, phase};
-use crate::{notices, recovery, rollback, savepoints};
+use crate::{recovery, rollback, savepoints};
 use choose::{Choice, Refusal, Suspend};
 use drey_api::{JobState, ReconciliationState, UpgradeMode};
 use drey_blueprint::diff::{DiffKind, SpecDiff};
@@ -65,7 +66,7 @@ fn settled(p: &mut Pass, sight: &Sight) -> Flow {
     if waits_for_savepoint(p) {
         p.note("2.7", "a savepoint is pending: nothing else is done before it has ended");
         if changed {
-            notices::of_waiting_upgrade(p, &Wait::PendingSavepoint);
+            notices::of_waiting(p, Pending::Upgrade, &Wait::PendingSavepoint);
         }
         return recovery::idle(p, sight);
     }
@@ -74,6 +75,7 @@ fn settled(p: &mut Pass, sight: &Sight) -> Flow {
     }
     if !changed {
         notices::forget_waiting(p);
+        scale::announce(p);
         follow_generation(p);
         return other_changes(p, sight);
     }
@@ -131,7 +133,7 @@ fn running(p: &mut Pass, sight: &Sight) -> Flow {
         }
         Choice::Wait(wait) => {
             p.note("4.2", format!("the upgrade waits: {}", wait.text(p)));
-            notices::of_waiting_upgrade(p, &wait);
+            notices::of_waiting(p, Pending::Upgrade, &wait);
             if wait.allows_others() { other_changes(p, sight) } else { recovery::idle(p, sight) }
         }
         Choice::Refuse(refusal) => {
@@ -151,7 +153,7 @@ fn wait_for_tasks(p: &mut Pass, sight: &Sight) -> Flow {
     let (running, total) = job.tasks.map_or((0, 0), |tasks| (tasks.running, tasks.total));
     let wait = Wait::TasksNotRunning { running, total };
     p.note("4.1", "not all tasks of the job run: no savepoint could be taken");
-    notices::of_waiting_upgrade(p, &wait);
+    notices::of_waiting(p, Pending::Upgrade, &wait);
     p.poll(job.last_modification, p.policy.poll_ceiling, "waiting for the tasks of the job")
 }
 

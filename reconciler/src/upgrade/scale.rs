@@ -42,12 +42,20 @@ pub fn in_place(p: &mut Pass, recorded: &ReconciledSpec, sight: &Sight) -> Flow<
         p.note("2.8", "scaled in place: the JobManager is told the new bounds");
         let action = Action::Rescale { job: job.id.clone(), requirements: wanted };
         p.act(action);
-        p.event(EventKind::Normal, Component::Job, "Scaling", "In-place scaling triggered");
+        p.memo.scaled = Some(p.generation);
     }
     // How the job was last restored stays on record.
     p.set_target_mode(p.recorded_mode());
     p.record_deployed();
     Ok(true)
+}
+
+/// Said by the pass that finds the bounds recorded: events go out before the plan is carried out, and a refused request
+/// would leave users with "triggered" beside the upgrade that was made instead.
+pub fn announce(p: &mut Pass) {
+    if p.memo.scaled.take() == Some(p.generation) {
+        p.event(EventKind::Normal, Component::Job, "Scaling", "In-place scaling triggered");
+    }
 }
 
 /// The overrides to reach; `None` where they cannot be reached in place.

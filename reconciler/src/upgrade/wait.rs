@@ -1,4 +1,4 @@
-//! Why an upgrade is not done now, in words that name what would make it go on.
+//! Why an upgrade or a rollback is not done now, in words that name what would make it go on.
 
 use crate::pass::Pass;
 use drey_api::UpgradeMode;

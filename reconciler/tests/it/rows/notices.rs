@@ -98,6 +98,31 @@ fn short_waits_are_no_errors() {
     assert_eq!((error(&checkpoint).as_str(), checkpoint.starts.len()), ("", 1));
 }
 
+/// The new version answers and never becomes stable, and somebody is cancelling its job: nothing is rolled back under it.
+#[test]
+fn quirk_a_rollback_that_waits_says_why_once() {
+    let mut world = stable(json!({"job": {"upgradeMode": "last-state"}, "flinkConfiguration": {
+        "kubernetes.operator.deployment.rollback.enabled": "true",
+        "kubernetes.operator.deployment.readiness.timeout": "10 s",
+    }}));
+    world.checkpoint();
+    world.delays.start = secs(5);
+    bump(&mut world);
+    world.until(SOON, "DEPLOYED", |w| {
+        w.deployment.as_ref().is_some_and(|d| d.generation == 2)
+            && w.lifecycle() == Some(LifecycleState::Deployed)
+    });
+    // Before the operator has seen it run.
+    world.now += secs(5);
+    world.tick();
+    world.set_job_state(FlinkJobState::Cancelling);
+    world.for_a_while(secs(120));
+    assert_eq!((count(&world, "Rollback"), count(&world, "UpgradePending")), (0, 0));
+    let event = only(&world, "RollbackPending");
+    assert_eq!((event.kind, event.once), (EventKind::Normal, true));
+    assert_eq!(event.message, "The rollback waits: the job is being cancelled.");
+}
+
 #[test]
 fn t50_a_version_change_that_can_neither_stop_nor_cancel_says_so() {
     let mut world = stable(json!({"job": {"upgradeMode": "last-state"}}));

@@ -104,7 +104,7 @@ fn t31_a_refusal_is_followed_by_an_upgrade_at_once() {
     set(&mut world, Some("a:4,b:2"));
     running(&mut world);
     assert_eq!((world.starts.len(), world.rescales, error(&world).as_str()), (2, 0, ""));
-    assert_eq!(count(&world, "SpecChanged"), 1);
+    assert_eq!((count(&world, "SpecChanged"), count(&world, "Scaling")), (1, 0));
     assert!(matches!(&world.starts[1].1, Restore::From(path) if path.contains("savepoint-")));
 }
 
