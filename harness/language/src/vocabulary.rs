@@ -18,6 +18,7 @@ use indexmap::IndexMap;
 pub struct Vocabulary {
     steps: IndexMap<String, StepSchema>,
     kinds: Vec<String>,
+    servers: Vec<String>,
     modes: Vec<String>,
     /// How many of them, from the first, a scenario means that does not say.
     usual_modes: usize,
@@ -31,6 +32,7 @@ impl Vocabulary {
         Vocabulary {
             steps: IndexMap::new(),
             kinds: Vec::new(),
+            servers: Vec::new(),
             modes: vec!["virtual".to_owned()],
             usual_modes: 1,
             world: Shape::open(),
@@ -43,6 +45,7 @@ impl Vocabulary {
         let mut vocabulary = Vocabulary::empty();
         vocabulary.modes = ["virtual", "loopback", "cluster"].map(str::to_owned).to_vec();
         vocabulary.add_kinds(core::KINDS);
+        vocabulary.add_servers(["api"]);
         core::steps().into_iter().chain(core_faults::steps()).for_each(|step| vocabulary.add(step));
         vocabulary
     }
@@ -60,6 +63,11 @@ impl Vocabulary {
             }
         }
         self.kinds.sort();
+    }
+
+    /// Adds servers whose calls scenarios may speak of.
+    pub fn add_servers<S: AsRef<str>>(&mut self, servers: impl IntoIterator<Item = S>) {
+        self.servers.extend(servers.into_iter().map(|server| server.as_ref().to_owned()));
     }
 
     /// What may stand below `world:`. Open until the harness says.
@@ -101,6 +109,10 @@ impl Vocabulary {
 
     pub fn kinds(&self) -> &[String] {
         &self.kinds
+    }
+
+    pub fn servers(&self) -> &[String] {
+        &self.servers
     }
 
     pub fn modes(&self) -> &[String] {

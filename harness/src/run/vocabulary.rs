@@ -9,6 +9,7 @@ use crate::world::{kinds, settings};
 pub fn vocabulary() -> Vocabulary {
     let mut vocabulary = Vocabulary::core();
     vocabulary.add_kinds(kinds::flink_kinds());
+    vocabulary.add_servers(["flink"]);
     vocabulary.set_world(settings::shape());
     vocabulary.set_modes(Mode::ALL.map(Mode::name));
     // A real cluster takes few faults and much time: a scenario is played there only if it says so.

@@ -68,7 +68,6 @@ fn calls_go_to_the_server_they_name() {
             ("calls: {to: api, match: {path: /jobs/overview}, count: {min: 1}}", false),
             ("calls: {to: flink, match: {path: /jobs/overview}, count: {min: 1}}", true),
             ("calls: {to: flink, match: {verb: create, kind: Deployment}, count: {min: 1}}", false),
-            ("calls: {to: moon, match: {method: GET}, count: 0}", false),
             ("calls: {to: api, match: {verb: create}, count: 0, since: previousStep}", false),
             (
                 "group: {steps: [{advance: 1h}, {calls: {to: api, match: {verb: create}, count: 0, since: previousStep}}]}",

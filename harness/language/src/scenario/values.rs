@@ -25,6 +25,7 @@ impl Type {
             Type::Ref { pattern: false } => "an object as `Kind/name`".to_owned(),
             Type::Ref { pattern: true } => "an object as `Kind/name`, `*` allowed".to_owned(),
             Type::Kind => "a kind such as `Deployment`".to_owned(),
+            Type::Server => "a server such as `api`".to_owned(),
             Type::FieldPath => "a field such as `status.phase`".to_owned(),
             Type::Cel => "an expression".to_owned(),
             Type::Tree => "a partial-match tree".to_owned(),
@@ -131,6 +132,7 @@ impl Checker<'_, '_> {
             },
             Type::Ref { pattern } => ArgValue::Ref(self.object_reference(text, *pattern, node)?),
             Type::Kind => ArgValue::Text(self.kind(text, node)?),
+            Type::Server => ArgValue::Text(self.server(text, node)?),
             Type::FieldPath => ArgValue::Text(self.field_path(text, node)?),
             Type::Cel => {
                 let compiled = self.vocabulary.environment().compile(text, &node.span);
@@ -249,6 +251,17 @@ impl Checker<'_, '_> {
         }
         let problem = Diagnostic::error("unknown-kind", &node.span, format!("no kind `{text}`"));
         self.report(problem.allowed(text, kinds).help("kinds are written as in a manifest: `Deployment`"));
+        None
+    }
+
+    fn server(&mut self, text: &str, node: &Node) -> Option<String> {
+        let servers = self.vocabulary.servers();
+        if servers.iter().any(|server| server == text) {
+            return Some(text.to_owned());
+        }
+        let problem =
+            Diagnostic::error("unknown-server", &node.span, format!("no calls to `{text}` are recorded"));
+        self.report(problem.allowed(text, servers));
         None
     }
 

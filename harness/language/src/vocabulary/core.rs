@@ -263,7 +263,7 @@ fn checks() -> Vec<StepSchema> {
         step(
             "calls",
             Shape::new()
-                .required("to", Type::Text, "which server: `api`, or one the harness knows")
+                .required("to", Type::Server, "which server: `api`, or one the harness knows")
                 .required("match", call_match(), "which calls")
                 .required("count", Type::Count, "how many")
                 .optional("since", Type::words(&["start", "previousStep"]), SINCE),
@@ -337,7 +337,7 @@ fn monitors() -> Vec<StepSchema> {
                 .optional("event", Type::Tree, "an event that must not be written")
                 .optional(
                     "call",
-                    call_match().optional("to", Type::Text, "which server; `api` unless said"),
+                    call_match().optional("to", Type::Server, "which server; `api` unless said"),
                     "a call that must not be made",
                 )
                 .optional("for", Type::Duration, "how long from here; until the end unless said")

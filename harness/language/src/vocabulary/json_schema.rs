@@ -105,6 +105,7 @@ impl Vocabulary {
                 or_param(json!({"type": "string", "pattern": "^([^:/]+:)?[A-Z][A-Za-z0-9]*(\\.[^/]+)?/.+$"}))
             }
             Type::Kind => or_param(json!({"enum": self.kinds()})),
+            Type::Server => or_param(json!({"enum": self.servers()})),
             Type::FieldPath => json!({"type": "string"}),
             Type::Object => json!({"type": "object"}),
             Type::Count => {

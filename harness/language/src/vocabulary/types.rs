@@ -34,6 +34,8 @@ pub enum Type {
     },
     /// The kind of an object: `Deployment`.
     Kind,
+    /// A server whose calls are recorded: `api`, and those the harness adds.
+    Server,
     /// `status.jobStatus.state`, `spec.containers[0].image`, `metadata.annotations["a/b"]`.
     FieldPath,
     /// An expression that yields a boolean.

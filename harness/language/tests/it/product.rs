@@ -8,6 +8,7 @@ use serde_json::Value;
 pub fn vocabulary() -> Vocabulary {
     let mut vocabulary = Vocabulary::core();
     vocabulary.add_kinds(["FlinkDeployment", "FlinkSessionJob", "FlinkStateSnapshot"]);
+    vocabulary.add_servers(["flink"]);
     words().into_iter().for_each(|word| vocabulary.add(word));
     vocabulary.set_world(
         Shape::new()

@@ -255,7 +255,11 @@ fn calls(context: &Context, args: &Arg, since: Mark) -> Result<(), Failure> {
             let calls = calls.get(since.flink..).unwrap_or_default();
             calls.iter().filter(|call| flink_call_fits(wanted, call)).count() as u64
         }),
-        other => return Err(Failure::new(format!("`to: {other}`: this harness knows api and flink"))),
+        other => {
+            return Err(Failure::new(format!(
+                "`to: {other}` is in the vocabulary, but nobody counts its calls"
+            )));
+        }
     };
     match count.accepts(found) {
         true => Ok(()),
