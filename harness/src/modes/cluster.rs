@@ -281,6 +281,7 @@ pub fn skip_reason(step: &Step, operator: OperatorUnderTest) -> Option<&'static 
     const BREAKS: &str = "a cluster that others run cannot be made to do this";
     const TRUTH: &str = "needs the simulated Flink's own knowledge; a real one tells only what REST tells";
     const PROCESS: &str = "the operator runs in the cluster, out of reach";
+    const REQUESTS: &str = "hears requests at the simulated API server only";
     let is_deployed = operator == OperatorUnderTest::Deployed;
     match step.name.as_str() {
         "api" | "watch" | "pod" | "job" | "savepoint" | "checkpoint" | "store" | "taskmanagers" => {
@@ -289,17 +290,61 @@ pub fn skip_reason(step: &Step, operator: OperatorUnderTest) -> Option<&'static 
         "jobmanager" if !step.args.has("rest") => Some(BREAKS),
         "crashOperator" if step.args.has("on") || step.args.has("everyWrite") => Some(BREAKS),
         "restoredFrom" | "job-is" | "starts" => Some(TRUTH),
-        "calls" if step.args.opt_text("to") == Some("api") => {
-            Some("counts requests at the simulated API server")
-        }
-        "converge" | "writes" => Some("counts requests at the simulated API server"),
-        "crashOperator" | "pauseOperator" | "secondOperator" | "jobmanager" | "calls" | "budget"
-            if is_deployed =>
-        {
+        "converge" | "writes" => Some(REQUESTS),
+        "budget" if step.args.has("apiCalls") || step.args.has("writes") => Some(REQUESTS),
+        "calls" | "never" if server(step) == Some("api") => Some(REQUESTS),
+        "calls" | "never" if server(step).is_some() && is_deployed => Some(PROCESS),
+        "crashOperator" | "pauseOperator" | "secondOperator" | "jobmanager" | "budget" if is_deployed => {
             Some(PROCESS)
         }
         "control" => Some("ends faults of kinds that are not there"),
         _ if step.kind == StepKind::Time && step.name == "jumpClock" => Some(BREAKS),
         _ => None,
+    }
+}
+
+/// Whose calls a step speaks of, if it speaks of calls.
+fn server(step: &Step) -> Option<&str> {
+    let call = if step.name == "never" { step.args.get("call")? } else { &step.args };
+    Some(call.opt_text("to").unwrap_or("api"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use drey_language::files::Memory;
+    use drey_language::scenario::parse_with;
+
+    use super::*;
+    use crate::run::vocabulary;
+
+    /// A check that cannot hear anything passes: whatever is deaf on a cluster must be skipped, and said so.
+    #[test]
+    fn what_a_cluster_cannot_be_asked_is_skipped() {
+        let check = |word: &str, in_process: bool, deployed: bool| {
+            let text =
+                format!("apiVersion: drey/v1\nkind: Scenario\nmetadata: {{name: s}}\nsteps: [{{{word}}}]\n");
+            let files = Memory::default().with("s.yaml", text);
+            let scenario = parse_with(Path::new("s.yaml"), &vocabulary(), &files).expect("a scenario");
+            let step = &scenario.cases[0].steps[0];
+            for (operator, is_skipped) in
+                [(OperatorUnderTest::InProcess, in_process), (OperatorUnderTest::Deployed, deployed)]
+            {
+                assert_eq!(skip_reason(step, operator).is_some(), is_skipped, "{word} {operator:?}");
+            }
+        };
+        check("never: {call: {method: DELETE}}", true, true);
+        check("never: {call: {to: api, method: DELETE}}", true, true);
+        check("never: {call: {to: flink, method: PATCH}}", false, true);
+        check("never: {event: {reason: Rollback}}", false, false);
+        check("never: {of: FlinkDeployment/app, cel: \"obj.spec.paused\"}", false, false);
+        check("calls: {to: api, match: {method: GET}, count: 0}", true, true);
+        check("calls: {to: flink, match: {method: GET}, count: 0}", false, true);
+        check("budget: {apiCalls: {perHour: 1}}", true, true);
+        check("budget: {writes: {max: 1}, reconciles: {max: 1}}", true, true);
+        check("budget: {reconciles: {max: 1}}", false, true);
+        check("writes: {count: 0}", true, true);
+        check("advance: 1s", false, false);
     }
 }

@@ -210,7 +210,7 @@ pub(super) async fn prepare(
 }
 
 async fn perform(context: &Context, case: &Case) -> Result<(), Failure> {
-    case.monitors.iter().for_each(|step| context.monitors.add(step));
+    steps::declare(context, &case.monitors);
     let result = steps::run_sequence(context, &case.steps).await;
     if result.is_err() {
         let _ = steps::run_sequence(context, &case.catch).await;

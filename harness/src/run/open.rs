@@ -34,7 +34,7 @@ impl OpenCase {
         let mut context = prepare(case, vocabulary, run, scale).await?;
         context.limit = Duration::MAX;
         context.hiccups = context.world.clock.scenario(HICCUPS);
-        case.monitors.iter().for_each(|step| context.monitors.add(step));
+        steps::declare(&context, &case.monitors);
         Ok(OpenCase { context, case: case.clone(), next: 0 })
     }
 

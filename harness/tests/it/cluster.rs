@@ -70,6 +70,8 @@ fn a_scenario_passes_on_a_cluster_and_leaves_nothing() {
 kind: Scenario
 metadata: {{name: on-a-cluster}}
 modes: [cluster]
+monitors:
+  - never: {{name: a deletion, call: {{to: api, method: DELETE}}}}
 steps:
   - apply: {{file: {}}}
   - eventually: {{within: 30s, of: {of}, match: {{status: {{lifecycleState: STABLE}}}}}}
@@ -85,6 +87,7 @@ steps:
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("1 passed"), "{said}");
     assert!(said.contains("restoredFrom") && said.contains("knowledge"), "the skipped step is told: {said}");
+    assert!(said.contains("a deletion") && said.contains("hears requests"), "so is the deaf monitor: {said}");
     assert_eq!(own_namespaces(&play), [""; 0], "{said}");
 }
 

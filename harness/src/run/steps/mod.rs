@@ -81,6 +81,16 @@ fn run_all<'a>(
     })
 }
 
+/// The monitors of the whole case, from its start on.
+pub fn declare(context: &Context, monitors: &[Step]) {
+    for step in monitors {
+        match context.place.skip_reason(step) {
+            Some(reason) => skip(context, step, reason),
+            None => context.monitors.add(step),
+        }
+    }
+}
+
 /// Told in the report and in the stream of events, never silently dropped.
 fn skip(context: &Context, step: &Step, reason: &str) {
     let at = step.span.to_string();
