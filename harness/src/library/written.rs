@@ -1,5 +1,6 @@
 //! The report of a run as a folder: pages, JUnit, events, transcripts, summary. What holds events is written as each run
-//! ends, so that nobody keeps them. It appears whole or not at all: it grows beside its place and then moves there. A folder that is not an earlier report is never replaced.
+//! ends, so that nobody keeps them. It appears whole or not at all: it grows beside its place and then moves there. A
+//! folder that is not an earlier report is never replaced.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};

@@ -22,7 +22,7 @@ use tokio::signal::unix::SignalKind;
 ///
 /// Every scenario runs in a world of its own. A run passes when its steps hold, no invariant is broken, and it is the
 /// run kept in the golden transcript beside the file. Each cell of a matrix is a run; `crashOperator: {everyWrite:
-/// true}` adds a run per write of the operator. A scenario passes when all its runs do.
+/// true}` adds two runs per write of the operator. A scenario passes when all its runs do.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
