@@ -73,6 +73,10 @@ use jiff::Timestamp;
 use pass::{End, Flow, Pass};
 
 /// What [`attempt`] came to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, taken apart at once: a box would only be an allocation"
+)]
 #[derive(Clone, Debug)]
 pub enum Attempt {
     /// Facts are missing: ask for these and try again.
