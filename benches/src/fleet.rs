@@ -143,16 +143,25 @@ impl Fleet {
         within: Duration,
     ) -> anyhow::Result<Duration> {
         let started = self.world.clock.elapsed();
+        let mut judged = started;
+        // The one that was behind last is looked at first: looking at all at every change would be most of the work.
+        let mut first = 0;
         loop {
             self.changes.borrow_and_update();
-            let Some(behind) = names.iter().find(|name| !self.is(name, until)) else {
+            let order = (first..names.len()).chain(0..first);
+            let Some(behind) = order.into_iter().find(|at| !self.is(&names[*at], until)) else {
                 self.judge()?;
                 return Ok(self.world.clock.elapsed() - started);
             };
-            let waited = self.world.clock.elapsed() - started;
+            first = behind;
+            let (now, behind) = (self.world.clock.elapsed(), &names[behind]);
+            let waited = now - started;
             ensure!(waited < within, "{behind} is not {until:?} after {waited:?}: {}", self.describe(behind));
             let _ = tokio::time::timeout(STRIDE, self.changes.changed()).await;
-            self.judge()?;
+            if self.world.clock.elapsed() >= judged + STRIDE {
+                judged = self.world.clock.elapsed();
+                self.judge()?;
+            }
         }
     }
 

@@ -123,9 +123,14 @@ impl Cluster {
         PodControl { cluster: self.clone() }
     }
 
-    /// Something processes wait for happened outside of the cluster: each is stepped in the next turn.
-    pub fn wake_processes(&self) {
-        self.lock().wake_pods();
+    /// Something the processes of these pods wait for happened outside of the cluster: they are stepped in the next
+    /// turn.
+    pub fn wake_processes(&self, namespace: &str, pods: &[String]) {
+        let mut engine = self.lock();
+        for pod in pods {
+            engine.wake(Controller::Kubelet, Key::new(r::PODS, namespace, pod));
+        }
+        drop(engine);
         self.woken.notify_one();
     }
 

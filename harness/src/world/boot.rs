@@ -197,7 +197,9 @@ impl World {
                     ClusterKey::new(&text(&change.object["metadata"]["namespace"]), &text(&labels["app"]));
                 if !flink.live(&key).is_empty() {
                     flink.ha_changed(&key);
-                    Wake(cluster.clone()).soon();
+                    // Not here, inside an observer's call, where the cluster itself may be at work.
+                    let (cluster, flink) = (cluster.clone(), flink.clone());
+                    tokio::spawn(async move { wake(&cluster, &flink, &key) });
                 }
             }
         });
@@ -296,7 +298,7 @@ impl World {
     /// Hands a command to a cluster's JobManagers and lets them act on it.
     pub fn command(&self, key: &ClusterKey, command: &fake_flink::Command) -> bool {
         let reached = self.flink.command(key, command);
-        self.cluster.wake_processes();
+        wake(&self.cluster, &self.flink, key);
         reached
     }
 }
@@ -323,13 +325,9 @@ fn struck(operators: &[OperatorProcess]) -> impl Iterator<Item = &OperatorProces
     operators.iter().filter(move |process| process.leads() || !is_any_leading)
 }
 
-/// Wakes the processes from inside an observer's call, where the cluster itself may be at work.
-struct Wake(Cluster);
-
-impl Wake {
-    fn soon(self) {
-        tokio::spawn(async move { self.0.wake_processes() });
-    }
+/// Lets the JobManagers of a Flink cluster act on what they heard.
+fn wake(cluster: &Cluster, flink: &FlinkWorld, key: &ClusterKey) {
+    cluster.wake_processes(&key.namespace, &flink.pods(key));
 }
 
 /// The operator looks at the case's namespace only, or does not run here at all.

@@ -119,6 +119,14 @@ impl FlinkWorld {
         self.lock().live.get(key).cloned().unwrap_or_default()
     }
 
+    /// Pods whose JobManager process is alive.
+    pub fn pods(&self, key: &ClusterKey) -> Vec<String> {
+        let pod = |process: &Arc<Mutex<JobManager>>| {
+            process.lock().unwrap_or_else(PoisonError::into_inner).pod.clone()
+        };
+        self.live(key).iter().map(pod).collect()
+    }
+
     /// Clusters that had a JobManager at some time.
     pub fn clusters(&self) -> Vec<ClusterKey> {
         self.lock().live.keys().cloned().collect()
