@@ -42,6 +42,10 @@ pub struct Serve {
     /// Bearer tokens: lines `token,user,uid,"group1,group2"`.
     #[arg(long, value_name = "FILE")]
     token_auth: Option<PathBuf>,
+    /// Enforce roles and bindings: everybody may do what RBAC allows them. Members of system:masters may do everything;
+    /// the kubeconfig's user is one.
+    #[arg(long)]
+    rbac: bool,
     /// Seed of names, uids and delays.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -58,6 +62,7 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(ScaledClock::start(options.time_scale));
     let mut server = Options::new(clock.clone());
     server.seed = options.seed;
+    server.rbac = options.rbac;
     let api = ApiServer::new(server);
     let proxy = ServiceProxy::default();
     let listening = fake_kube::listen(

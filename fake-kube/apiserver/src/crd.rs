@@ -262,6 +262,7 @@ impl State {
             subresource: "status".to_owned(),
             options: WriteOptions::default(),
             actor: Arc::from(ACTOR),
+            user: None,
             now,
             warnings: Vec::new(),
         })
@@ -475,6 +476,7 @@ impl State {
                 subresource: String::new(),
                 options: WriteOptions::default(),
                 actor: Arc::from(ACTOR),
+                user: None,
                 now,
                 warnings: Vec::new(),
             };

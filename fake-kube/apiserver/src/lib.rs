@@ -5,7 +5,7 @@
 //! starts a thread or reads a wall clock.
 //!
 //! The rules and their evidence: kube-api.md and the recorded cases under `fake-kube/cases`. Left out: sockets and TLS,
-//! controllers, the kubelet (crate `fake-kube`); RBAC, admission webhooks, websockets and protobuf bodies, /openapi/v2.
+//! controllers, the kubelet (crate `fake-kube`); admission webhooks, websockets and protobuf bodies, /openapi/v2.
 
 mod answer;
 mod aside;
@@ -28,6 +28,7 @@ mod negotiate;
 mod patch;
 mod pods;
 mod quota;
+mod rbac;
 mod registry;
 mod request;
 mod resource;

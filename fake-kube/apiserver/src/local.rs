@@ -180,6 +180,7 @@ impl LocalClient {
                 validation: FieldValidation::Ignore,
             },
             actor: self.actor.clone(),
+            user: None,
             now: self.server.now(),
             warnings: Vec::new(),
         })

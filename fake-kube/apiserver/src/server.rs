@@ -13,10 +13,14 @@ use crate::clock::Clock;
 use crate::fault::{Change, Gate, Observer, RequestRecord};
 use crate::local::LocalClient;
 use crate::pods::PodBackend;
+use crate::rbac::Attributes;
+use crate::rbac::tokens::TokenKey;
 use crate::registry::Registry;
+use crate::request::{self, Params};
 use crate::resource::Resource;
 use crate::seeded::Seeded;
 use crate::service::ApiService;
+use crate::status::Status;
 use crate::store::{Event, HistoryLimits, Store};
 
 /// Who asks. Default: an administrator.
@@ -25,6 +29,8 @@ pub struct User {
     pub name: String,
     pub uid: String,
     pub groups: Vec<String>,
+    /// What an authenticator or impersonation said beyond the name.
+    pub extra: Vec<(String, Vec<String>)>,
 }
 
 impl User {
@@ -32,10 +38,16 @@ impl User {
         User::new("system:admin", &["system:masters"])
     }
 
+    /// Who gives no credentials.
+    pub fn anonymous() -> User {
+        let groups = vec!["system:unauthenticated".to_owned()];
+        User { name: "system:anonymous".to_owned(), uid: String::new(), groups, extra: Vec::new() }
+    }
+
     pub fn new(name: &str, groups: &[&str]) -> User {
         let mut groups: Vec<String> = groups.iter().map(|g| (*g).to_owned()).collect();
         groups.push("system:authenticated".to_owned());
-        User { name: name.to_owned(), uid: String::new(), groups }
+        User { name: name.to_owned(), uid: String::new(), groups, extra: Vec::new() }
     }
 }
 
@@ -50,6 +62,9 @@ pub struct Options {
     pub bootstrap: bool,
     /// `host:port` shown in `/api`.
     pub address: String,
+    /// Holds every request through [`ApiServer::service`] to the roles and bindings that are stored, and starts with the
+    /// usual ones. Off: everybody may do everything. Clients from [`ApiServer::client`] are never held to anything.
+    pub rbac: bool,
 }
 
 impl Options {
@@ -60,6 +75,7 @@ impl Options {
             history: HistoryLimits::default(),
             bootstrap: true,
             address: "127.0.0.1:6443".to_owned(),
+            rbac: false,
         }
     }
 }
@@ -77,6 +93,7 @@ pub(crate) struct Shared {
     observer: RwLock<Option<Arc<dyn Observer>>>,
     pub(crate) pods: RwLock<Option<Arc<dyn PodBackend>>>,
     pub(crate) address: String,
+    pub(crate) rbac: bool,
 }
 
 /// Everything behind the lock.
@@ -89,6 +106,8 @@ pub(crate) struct State {
     pub(crate) pending_crds: Vec<String>,
     /// The spec each registered CRD was last served with.
     pub(crate) crd_specs: std::collections::BTreeMap<String, String>,
+    pub(crate) rbac: bool,
+    pub(crate) token_key: TokenKey,
     observed: bool,
     told: u64,
 }
@@ -98,15 +117,21 @@ impl ApiServer {
         let mut store = Store::new(options.history);
         let registry = Registry::new(&mut store);
         let state = State::new(store, registry, Seeded::new(options.seed));
-        let should_bootstrap = options.bootstrap;
+        let (should_bootstrap, is_restricted) = (options.bootstrap, options.bootstrap && options.rbac);
         let server = ApiServer::of(state, options);
         if should_bootstrap {
             server.bootstrap();
         }
+        if is_restricted {
+            let installed = crate::rbac::bootstrap::install(&server.client("system:apiserver"));
+            installed.expect("an empty server takes the roles it starts with");
+        }
         server
     }
 
-    pub(crate) fn of(state: State, options: Options) -> ApiServer {
+    pub(crate) fn of(mut state: State, options: Options) -> ApiServer {
+        state.rbac = options.rbac;
+        state.token_key = TokenKey::new(options.seed);
         ApiServer {
             shared: Arc::new(Shared {
                 state: Mutex::new(state),
@@ -115,6 +140,7 @@ impl ApiServer {
                 observer: RwLock::default(),
                 pods: RwLock::default(),
                 address: options.address,
+                rbac: options.rbac,
             }),
         }
     }
@@ -175,6 +201,20 @@ impl ApiServer {
         self.shared.clock.now()
     }
 
+    /// Whether requests are held to roles ([`Options::rbac`]).
+    pub fn enforces_rbac(&self) -> bool {
+        self.shared.rbac
+    }
+
+    /// Why a user may not make a request, if so: for what answers beside [`ApiServer::service`], a proxy for example.
+    pub fn refusal(&self, user: &User, method: &http::Method, uri: &http::Uri) -> Option<Status> {
+        let params = Params::parse(uri.query().unwrap_or(""));
+        let route = request::route(uri.path());
+        let verb = route.as_ref().map_or("", |r| request::verb(method, r, &params));
+        let asked = Attributes::of(method.as_str(), uri.path(), verb, route.as_ref(), &params);
+        self.with(|s| s.authorize(user, &asked)).err()
+    }
+
     /// Runs `f` under the lock, then wakes watchers and tells the observer.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
         let (out, wake, changes) = {
@@ -228,6 +268,8 @@ impl State {
             services: Default::default(),
             pending_crds: Vec::new(),
             crd_specs: Default::default(),
+            rbac: false,
+            token_key: TokenKey::new(0),
             observed: false,
             told: 0,
         }

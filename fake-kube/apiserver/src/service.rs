@@ -19,6 +19,8 @@ use crate::fault::{RequestRecord, Verdict};
 use crate::fields::Filter;
 use crate::negotiate::{self, Encoding, Form, Wording};
 use crate::patch::PatchKind;
+use crate::rbac::Attributes;
+use crate::rbac::impersonate::Asked;
 use crate::request::{self, DeleteOptions, Params, RequestInfo, Route, WriteOptions};
 use crate::resource::Definition;
 use crate::server::{ApiServer, State, User};
@@ -111,6 +113,9 @@ where
 /// One request on its way through the server.
 struct Exchange {
     server: ApiServer,
+    user: Arc<User>,
+    /// Why the request is not made at all.
+    refused: Option<Status>,
     method: Method,
     path: String,
     route: Option<Route>,
@@ -131,8 +136,9 @@ impl Exchange {
         let params = Params::parse(head.uri.query().unwrap_or(""));
         let route = request::route(&path);
         let content_type = text(header::CONTENT_TYPE);
+        let (user, refused) = acting(service, head);
         let mut info = RequestInfo {
-            user: service.user.name.clone(),
+            user: user.name.clone(),
             user_agent: text(header::USER_AGENT),
             verb: head.method.as_str().to_lowercase(),
             method: head.method.as_str().to_owned(),
@@ -151,6 +157,8 @@ impl Exchange {
         }
         Exchange {
             server: service.server.clone(),
+            user,
+            refused,
             method: head.method.clone(),
             path,
             route,
@@ -199,6 +207,9 @@ impl Exchange {
     }
 
     fn run(&self, body: &Bytes, verdict: &Verdict) -> Response<ApiBody> {
+        if let Some(status) = self.refused.clone().or_else(|| self.unauthorized()) {
+            return self.failure(&status);
+        }
         match &self.route {
             None => self.document(),
             Some(route) => match self.resource(route, body, verdict) {
@@ -206,6 +217,15 @@ impl Exchange {
                 Err(status) => self.failure(&status),
             },
         }
+    }
+
+    fn unauthorized(&self) -> Option<Status> {
+        if !self.server.shared.rbac || self.user.is_master() {
+            return None;
+        }
+        let method = self.method.as_str();
+        let asked = Attributes::of(method, &self.path, &self.info.verb, self.route.as_ref(), &self.params);
+        self.server.with(|s| s.authorize(&self.user, &asked)).err()
     }
 
     /// Paths outside resources.
@@ -401,6 +421,7 @@ impl Exchange {
             subresource: route.subresource.clone(),
             options,
             actor: Arc::from(self.info.user.as_str()),
+            user: Some(self.user.clone()),
             now: self.server.now(),
             warnings: Vec::new(),
         })
@@ -521,6 +542,15 @@ impl Exchange {
         let text = backend.log(&pod, &options)?;
         self.tell(200, "", "");
         Ok(respond(200, "text/plain", text.into()))
+    }
+}
+
+/// Whom a request is made as, and the refusal when it may not be made as that.
+fn acting(service: &ApiService, head: &http::request::Parts) -> (Arc<User>, Option<Status>) {
+    let Some(asked) = Asked::of(&head.headers) else { return (service.user.clone(), None) };
+    match service.server.with(|s| s.impersonate(&service.user, &asked)) {
+        Ok(user) => (Arc::new(user), None),
+        Err(status) => (service.user.clone(), Some(status)),
     }
 }
 

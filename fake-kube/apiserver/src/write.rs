@@ -14,7 +14,7 @@ use crate::events;
 use crate::meta;
 use crate::request::{FieldValidation, WriteOptions};
 use crate::resource::Definition;
-use crate::server::State;
+use crate::server::{State, User};
 use crate::status::{Result, Status};
 use crate::store::{self, Key, Stored};
 use crate::{decode, rules, strategy, validate};
@@ -27,6 +27,8 @@ pub(crate) struct Call {
     pub(crate) subresource: String,
     pub(crate) options: WriteOptions,
     pub(crate) actor: Arc<str>,
+    /// Who asked over HTTP; None for code in this process.
+    pub(crate) user: Option<Arc<User>>,
     pub(crate) now: Timestamp,
     /// Become `Warning` headers.
     pub(crate) warnings: Vec<String>,
@@ -103,6 +105,7 @@ impl State {
         let def = call.def.clone();
         let object = self.prepare_body(call, decoded, None)?;
         let object = self.admit_create(call, object)?;
+        self.check_escalation(call, &object, None)?;
         if def.traits.virtual_kind {
             return self.review(call, object);
         }
@@ -117,8 +120,10 @@ impl State {
 
     /// The creating half of a server-side apply: fields are owned already.
     pub(crate) fn create_applied(&mut self, call: &mut Call, mut object: Value) -> Result<Answer> {
+        self.authorize_create(call)?;
         call.def.schema().default(&mut object);
         let object = self.admit_create(call, object)?;
+        self.check_escalation(call, &object, None)?;
         let owned = meta::get(&object, "managedFields").cloned();
         let mut value = self.finish_create(call, object)?;
         match owned {
@@ -389,7 +394,9 @@ impl State {
                 if !call.def.traits.create_on_update || !call.subresource.is_empty() {
                     return Err(e);
                 }
+                self.authorize_create(call)?;
                 let new = self.admit_create(call, new)?;
+                self.check_escalation(call, &new, None)?;
                 let value = self.finish_create(call, new)?;
                 let value = events::to_storage(&call.def, value);
                 if call.options.dry_run {
@@ -423,6 +430,7 @@ impl State {
         origin: Origin,
     ) -> Result<Answer> {
         let def = call.def.clone();
+        self.check_escalation(call, &new, Some(old))?;
         self.restore_metadata(call, &mut new, old, live, origin)?;
         let api_version = def.api_version();
         match call.subresource.as_str() {

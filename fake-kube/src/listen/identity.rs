@@ -7,13 +7,14 @@ use std::task::{Context, Poll};
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use fake_kube_apiserver::{ApiBody, Status, User};
+use fake_kube_apiserver::{ApiBody, ApiServer, Status, User};
 use http::header::AUTHORIZATION;
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
-/// Known tokens. Without any, everybody is an administrator, as with `AlwaysAllow`.
+/// Known tokens. Without any, everybody is an administrator, as with `AlwaysAllow`; unless the API server enforces
+/// roles, for then everybody is who they can show to be.
 #[derive(Clone, Debug, Default)]
 pub struct Identities {
     tokens: BTreeMap<String, User>,
@@ -49,24 +50,23 @@ impl Identities {
         self.first.as_deref()
     }
 
-    pub(crate) fn user(&self, headers: &http::HeaderMap, certified: Option<User>) -> Result<User, Status> {
+    pub(crate) fn user(
+        &self,
+        headers: &http::HeaderMap,
+        certified: Option<User>,
+        api: &ApiServer,
+    ) -> Result<User, Status> {
         let bearer = headers
             .get(AUTHORIZATION)
             .and_then(|v| v.to_str().ok())
             .and_then(|v| v.strip_prefix("Bearer ").or_else(|| v.strip_prefix("bearer ")));
         match (bearer, certified) {
-            _ if self.tokens.is_empty() && bearer.is_none_or(|t| !t.is_empty()) => Ok(User::admin()),
-            (Some(token), _) => self
-                .tokens
-                .get(token)
-                .cloned()
-                .ok_or_else(|| Status::new(401, "Unauthorized", "Unauthorized")),
-            (None, Some(user)) => Ok(user),
-            (None, None) => {
-                let mut user = User::new("system:anonymous", &[]);
-                user.groups = vec!["system:unauthenticated".to_owned()];
-                Ok(user)
+            _ if self.tokens.is_empty() && !api.enforces_rbac() && bearer.is_none_or(|t| !t.is_empty()) => {
+                Ok(User::admin())
             }
+            (Some(token), _) => self.tokens.get(token).cloned().map_or_else(|| api.authenticate(token), Ok),
+            (None, Some(user)) => Ok(user),
+            (None, None) => Ok(User::anonymous()),
         }
     }
 }
@@ -78,10 +78,11 @@ pub(crate) fn of_certificate(der: &CertificateDer<'_>) -> Option<User> {
     Some(User::new(&name, &groups))
 }
 
-pub(crate) fn unauthorized(status: &Status) -> http::Response<Body> {
+/// An answer given before the API server was asked.
+pub(crate) fn refused(status: &Status) -> http::Response<Body> {
     let text = status.to_value().to_string();
     let mut response = http::Response::new(Body::Text(Full::from(text)));
-    *response.status_mut() = http::StatusCode::UNAUTHORIZED;
+    *response.status_mut() = http::StatusCode::from_u16(status.code).unwrap_or(http::StatusCode::FORBIDDEN);
     response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
     response
 }
@@ -123,10 +124,17 @@ impl http_body::Body for Body {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use fake_kube_apiserver::{ManualClock, Options};
+
     use super::*;
 
     #[test]
     fn tokens() {
+        let clock = Arc::new(ManualClock::new(jiff::Timestamp::UNIX_EPOCH));
+        let open = ApiServer::new(Options::new(clock.clone()));
+        let strict = ApiServer::new(Options { rbac: true, ..Options::new(clock) });
         let mut known = Identities::default();
         let headers = |token: Option<&str>| {
             let mut h = http::HeaderMap::new();
@@ -135,8 +143,11 @@ mod tests {
             }
             h
         };
-        let name = |i: &Identities, t| i.user(&headers(t), None).map(|u| u.name).map_err(|s| s.code);
+        let by = |i: &Identities, t, api| i.user(&headers(t), None, api).map(|u| u.name).map_err(|s| s.code);
+        let name = |i: &Identities, t| by(i, t, &open);
         assert_eq!(name(&known, None), Ok("system:admin".into()));
+        assert_eq!(by(&known, None, &strict), Ok("system:anonymous".into()));
+        assert_eq!(by(&known, Some("any"), &strict), Err(401));
         known.add("s3cret", User::new("alice", &["dev"]));
         assert_eq!(name(&known, Some("s3cret")), Ok("alice".into()));
         assert_eq!(name(&known, Some("other")), Err(401));

@@ -168,14 +168,17 @@ where
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (shared, certified) = (shared.clone(), certified.clone());
         async move {
-            match shared.identities.user(request.headers(), certified) {
+            match shared.identities.user(request.headers(), certified, &shared.api) {
                 Ok(user) => match shared.proxy.route(request.uri()) {
-                    Some(route) => Ok(shared.proxy.carry(route, request).await),
+                    Some(route) => match shared.api.refusal(&user, request.method(), request.uri()) {
+                        Some(status) => Ok(identity::refused(&status)),
+                        None => Ok(shared.proxy.carry(route, request).await),
+                    },
                     None => {
                         shared.api.service(user).oneshot(request).await.map(|r| r.map(identity::Body::Api))
                     }
                 },
-                Err(status) => Ok(identity::unauthorized(&status)),
+                Err(status) => Ok(identity::refused(&status)),
             }
         }
     });

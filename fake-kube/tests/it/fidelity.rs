@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use fake_kube_apiserver::conformance::{self, Case, Topic, known_failures, runs_alone};
+use fake_kube_apiserver::conformance::{self, Case, Topic, known_failures, needs_rbac, runs_alone};
 
 use crate::cases;
 use crate::over_http::{OverHttp, runtime};
@@ -36,12 +36,12 @@ fn recorded_cases_over_http() {
     for (topic, case) in topics.iter().flat_map(|t| t.cases.iter().map(move |c| (t, c))) {
         let row = rows.entry(&topic.name).or_default();
         row.recorded += 1;
-        if !runs_alone(&topic.name, case) {
+        if !runs_alone(case) {
             continue;
         }
         row.runnable += 1;
         row.in_process += usize::from(!known.contains_key(&case.id));
-        let mut transport = OverHttp::new(&runtime);
+        let mut transport = OverHttp::new(&runtime, needs_rbac(case));
         conformance::install(&mut transport, &fixtures).expect("fixtures");
         if case.needs.iter().any(|n| n == "compaction") {
             transport.server.compact(transport.server.revision());
@@ -129,7 +129,7 @@ Written by `DREY_UPDATE_FIDELITY=1 cargo test -p fake-kube fidelity`; the test f
 Each case is a list of requests with the answers that a Kubernetes 1.35.3 API server gave. Values that differ from run
 to run (names, uids, times, versions) are matched by position; everything else, texts included, must be the same.
 *Recorded* counts all cases, *in process* and *over HTTP* those that pass of the ones an API server can answer without
-controllers, webhooks and RBAC: by a call of the service, and through the listener on a socket.
+controllers and webhooks: by a call of the service, and through the listener on a socket.
 
 | area | recorded | in process | over HTTP |
 |---|---|---|---|

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fake_kube::{ListenOptions, Listening, listen};
+use fake_kube_apiserver::conformance::local::ADMIN_TOKEN;
 use fake_kube_apiserver::conformance::{Events, Reply, Sent, Start, Transport};
-use fake_kube_apiserver::{ApiServer, Clock, ManualClock, Options};
+use fake_kube_apiserver::{ApiServer, Clock, ManualClock, Options, User};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -36,6 +37,7 @@ pub struct OverHttp {
     start: Timestamp,
     listening: Listening,
     runtime: Rc<Runtime>,
+    rbac: bool,
 }
 
 pub fn runtime() -> Rc<Runtime> {
@@ -44,14 +46,17 @@ pub fn runtime() -> Rc<Runtime> {
 }
 
 impl OverHttp {
-    pub fn new(runtime: &Rc<Runtime>) -> OverHttp {
+    pub fn new(runtime: &Rc<Runtime>, rbac: bool) -> OverHttp {
         let start = Timestamp::from_second(1_795_262_400).expect("a literal time");
         let clock = ManualClock::new(start);
         let options = Options::new(Arc::new(clock.clone()));
-        let server = ApiServer::new(Options { seed: 7, address: SHOWN.to_owned(), ..options });
-        let options = ListenOptions { tls: false, ..ListenOptions::default() };
+        let server = ApiServer::new(Options { seed: 7, rbac, address: SHOWN.to_owned(), ..options });
+        let mut options = ListenOptions { tls: false, ..ListenOptions::default() };
+        if rbac {
+            options.identities.add(ADMIN_TOKEN, User::admin());
+        }
         let listening = runtime.block_on(listen(server.clone(), options)).expect("a listener");
-        OverHttp { server, clock, start, listening, runtime: runtime.clone() }
+        OverHttp { server, clock, start, listening, runtime: runtime.clone(), rbac }
     }
 
     fn send(&self, sent: &Sent) -> Result<http::Response<Incoming>, String> {
@@ -119,6 +124,10 @@ impl OverHttp {
 }
 
 impl Transport for OverHttp {
+    fn credentials(&self) -> Option<String> {
+        self.rbac.then(|| format!("Bearer {ADMIN_TOKEN}"))
+    }
+
     fn address(&self) -> String {
         SHOWN.to_owned()
     }

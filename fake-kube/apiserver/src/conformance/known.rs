@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 
 use super::Case;
 
-/// What an API server has without controllers, webhooks and RBAC.
-const PROVIDES: [&str; 6] = ["namespaces", "core", "pods", "apps", "crd", "compaction"];
+/// What an API server has without controllers and webhooks.
+const PROVIDES: [&str; 8] = ["namespaces", "core", "pods", "apps", "crd", "compaction", "rbac", "auth"];
 
-/// Whether an API server alone can answer the case. `auth` cases outside their topic need no authorisation.
-pub fn runs_alone(topic: &str, case: &Case) -> bool {
-    case.needs.iter().all(|n| PROVIDES.contains(&n.as_str()) || (n == "auth" && topic != "auth"))
+/// Whether an API server alone can answer the case.
+pub fn runs_alone(case: &Case) -> bool {
+    case.needs.iter().all(|n| PROVIDES.contains(&n.as_str()))
+}
+
+/// Whether the case is about rights: it runs against a server that enforces roles.
+pub fn needs_rbac(case: &Case) -> bool {
+    case.needs.iter().any(|n| n == "rbac")
 }
 
 /// Reads a list of `id reason` lines; `#` begins a comment. A line without a reason is an error.

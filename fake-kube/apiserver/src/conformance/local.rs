@@ -21,18 +21,53 @@ pub struct Local {
     pub clock: ManualClock,
     service: ApiService,
     start: Timestamp,
+    /// Requests must say who makes them, and are held to roles.
+    restricted: bool,
 }
+
+/// The administrator's token of a restricted server.
+pub const ADMIN_TOKEN: &str = "admin-token";
 
 const ADDRESS: &str = "127.0.0.1:6443";
 
 impl Local {
     /// A fresh server at a fixed moment, everything drawn from `seed`.
     pub fn new(seed: u64) -> Local {
+        Local::with(seed, false)
+    }
+
+    /// As [`Local::new`], with RBAC.
+    pub fn restricted(seed: u64) -> Local {
+        Local::with(seed, true)
+    }
+
+    fn with(seed: u64, rbac: bool) -> Local {
         let start = Timestamp::from_second(1_795_262_400).unwrap_or(Timestamp::UNIX_EPOCH);
         let clock = ManualClock::new(start);
-        let server = ApiServer::new(Options { seed, ..Options::new(Arc::new(clock.clone())) });
+        let server = ApiServer::new(Options { seed, rbac, ..Options::new(Arc::new(clock.clone())) });
         let service = server.service(User::admin());
-        Local { server, clock, service, start }
+        Local { server, clock, service, start, restricted: rbac }
+    }
+
+    /// As the listener tells who asks; the service itself is handed users, not tokens.
+    fn user(&self, sent: &Sent) -> Result<User, Reply> {
+        let given = sent.headers.iter().find(|(k, _)| k.eq_ignore_ascii_case("authorization"));
+        match given.map(|(_, v)| v.strip_prefix("Bearer ").unwrap_or(v)) {
+            None => Ok(User::anonymous()),
+            Some(ADMIN_TOKEN) => Ok(User::admin()),
+            Some(token) => self.server.authenticate(token).map_err(|refused| Reply {
+                status: refused.code,
+                headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+                body: refused.to_value().to_string().into_bytes(),
+            }),
+        }
+    }
+
+    fn sign_in(&mut self, sent: &Sent) -> Result<(), Reply> {
+        if self.restricted {
+            self.service = self.server.service(self.user(sent)?);
+        }
+        Ok(())
     }
 
     fn send(&mut self, sent: &Sent) -> Result<http::Response<ApiBody>, String> {
@@ -70,7 +105,14 @@ impl Transport for Local {
         ADDRESS.to_owned()
     }
 
+    fn credentials(&self) -> Option<String> {
+        self.restricted.then(|| format!("Bearer {ADMIN_TOKEN}"))
+    }
+
     fn request(&mut self, sent: &Sent) -> Result<Reply, String> {
+        if let Err(refused) = self.sign_in(sent) {
+            return Ok(refused);
+        }
         let response = self.send(sent)?;
         let (status, headers) = (response.status().as_u16(), headers(&response));
         let clock = self.clock.clone();
@@ -80,6 +122,9 @@ impl Transport for Local {
     }
 
     fn watch(&mut self, sent: &Sent) -> Result<Start, String> {
+        if let Err(refused) = self.sign_in(sent) {
+            return Ok(Start::Refused(refused));
+        }
         let response = self.send(sent)?;
         let (status, mut headers) = (response.status().as_u16(), headers(&response));
         if status != 200 {

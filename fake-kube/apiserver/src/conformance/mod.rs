@@ -13,6 +13,6 @@ mod transport;
 mod value;
 
 pub use case::{Case, Fixture, Topic, load};
-pub use known::{known_failures, runs_alone};
+pub use known::{known_failures, needs_rbac, runs_alone};
 pub use run::{Outcome, install, run};
 pub use transport::{Events, Reply, Sent, Start, Transport};

@@ -27,7 +27,9 @@ impl Outcome {
 /// Creates the fixtures and waits until they are served.
 pub fn install(transport: &mut dyn Transport, fixtures: &[Fixture]) -> Result<(), String> {
     for f in fixtures {
-        let sent = sent("POST", &f.path, &Value::Null, Some(f.object.to_string().into_bytes()));
+        let credentials = transport.credentials();
+        let sent =
+            sent(credentials.clone(), "POST", &f.path, &Value::Null, Some(f.object.to_string().into_bytes()));
         let reply = transport.request(&sent)?;
         if reply.status != 201 && reply.status != 409 {
             return Err(format!(
@@ -39,7 +41,8 @@ pub fn install(transport: &mut dyn Transport, fixtures: &[Fixture]) -> Result<()
         }
         let Some(ready) = &f.ready else { continue };
         let deadline = transport.elapsed() + 20.0;
-        while transport.request(&self::sent("GET", ready, &Value::Null, None))?.status != 200 {
+        let asked = self::sent(credentials, "GET", ready, &Value::Null, None);
+        while transport.request(&asked)?.status != 200 {
             if transport.elapsed() > deadline {
                 return Err(format!("fixture {ready} is not served"));
             }
@@ -79,11 +82,18 @@ struct Run<'a> {
     seen: Vec<Option<Seen>>,
 }
 
-fn sent(method: &str, target: &str, headers: &Value, body: Option<Vec<u8>>) -> Sent {
+fn sent(
+    credentials: Option<String>,
+    method: &str,
+    target: &str,
+    headers: &Value,
+    body: Option<Vec<u8>>,
+) -> Sent {
     let mut all = vec![
         ("User-Agent".to_owned(), "kube-conformance/1".to_owned()),
         ("Accept".to_owned(), "application/json".to_owned()),
     ];
+    all.extend(credentials.map(|c| ("Authorization".to_owned(), c)));
     if body.is_some() {
         all.push(("Content-Type".to_owned(), "application/json".to_owned()));
     }
@@ -134,6 +144,7 @@ impl<'a> Run<'a> {
             let body =
                 json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.fixed["ns"]}});
             self.transport.request(&sent(
+                self.transport.credentials(),
                 "POST",
                 "/api/v1/namespaces",
                 &Value::Null,
@@ -175,7 +186,13 @@ impl<'a> Run<'a> {
             None
         };
         let headers = value::substitute(&request["headers"], &self.vars)?;
-        Ok(sent(request["method"].as_str().unwrap_or("GET"), &target, &headers, body))
+        Ok(sent(
+            self.transport.credentials(),
+            request["method"].as_str().unwrap_or("GET"),
+            &target,
+            &headers,
+            body,
+        ))
     }
 
     fn step(&mut self, step: &Value) -> Result<Option<Seen>, String> {

@@ -34,6 +34,10 @@ pub trait Events {
 }
 
 pub trait Transport {
+    /// The `Authorization` header of requests that name none: an administrator's, where the server asks for one.
+    fn credentials(&self) -> Option<String> {
+        None
+    }
     /// `host:port` as the server shows it.
     fn address(&self) -> String;
     fn request(&mut self, sent: &Sent) -> Result<Reply, String>;
