@@ -162,21 +162,5 @@ fn time(value: &Value, micro: bool) -> Option<String> {
             if value.is_number() { "number" } else { "object" }
         ));
     };
-    let layout = if micro { "2006-01-02T15:04:05.000000Z07:00" } else { "2006-01-02T15:04:05Z07:00" };
-    let failed = |rest: &str, want: &str| {
-        Some(format!("parsing time \"{text}\" as \"{layout}\": cannot parse \"{rest}\" as \"{want}\""))
-    };
-    if text.parse::<jiff::Timestamp>().is_err() || text.len() < 20 || !text.is_ascii() {
-        return failed(text, "2006");
-    }
-    if !micro {
-        return None;
-    }
-    let rest = &text[19..];
-    let digits = rest.strip_prefix('.').map_or(0, |r| r.bytes().take_while(u8::is_ascii_digit).count());
-    match digits {
-        6 => None,
-        n if n > 6 => failed(&rest[7..], "Z07:00"),
-        _ => failed(rest, ".000000"),
-    }
+    fake_kube_schema::builtins::parse_time(text, micro).err()
 }

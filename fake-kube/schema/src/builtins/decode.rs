@@ -119,7 +119,7 @@ fn quantity_error(text: &str) -> String {
 }
 
 /// Go's `time.Parse` of RFC 3339; MicroTime wants exactly six digits (reference 2.12).
-fn time(text: &str, micro: bool) -> Result<(), String> {
+pub fn time(text: &str, micro: bool) -> Result<(), String> {
     let layout = if micro { "2006-01-02T15:04:05.000000Z07:00" } else { "2006-01-02T15:04:05Z07:00" };
     let fail = |rest: &str, element: &str| {
         Err(format!("parsing time {text:?} as {layout:?}: cannot parse {rest:?} as {element:?}"))
@@ -131,10 +131,16 @@ fn time(text: &str, micro: bool) -> Result<(), String> {
             "" => {
                 let fraction =
                     rest.strip_prefix('.').map_or(0, |f| f.bytes().take_while(u8::is_ascii_digit).count());
-                if micro && fraction != 6 {
+                if micro && fraction < 6 {
                     return fail(rest, ".000000");
                 }
-                if fraction > 0 { fraction + 1 } else { 0 }
+                if micro {
+                    7
+                } else if fraction > 0 {
+                    fraction + 1
+                } else {
+                    0
+                }
             }
             "Z07:00" => {
                 let offset = rest.starts_with(['+', '-']) && rest.len() == 6 && rest.as_bytes()[3] == b':';

@@ -13,6 +13,7 @@ use std::sync::{Mutex, OnceLock};
 
 use serde_json::{Value, json};
 
+pub use decode::time as parse_time;
 pub use quantity::quantity_nanos;
 
 use crate::schema::Schema;

@@ -1,4 +1,5 @@
-//! What Go's structs forget: nulls, empty maps and lists, unset strings, flags and counts of `omitempty` fields.
+//! What Go's structs forget: nulls, empty maps and lists, unset strings, flags and counts of `omitempty` fields; and
+//! what they write in one form only: quantities and times.
 //!
 //! The schemas tell structs, maps and required members apart, not pointers from values; [`VALUES`] names the flags and
 //! counts that are plain values, whose zero is "unset". A zero anywhere else is kept, as behind a pointer.
@@ -90,8 +91,30 @@ fn walk(arena: &Arena, id: NodeId, value: &mut Value, depth: usize) {
                 *value = Value::from(canonical);
             }
         }
+        Value::String(text) => {
+            if let Some(utc) = in_utc(node, text) {
+                *text = utc;
+            }
+        }
         _ => {}
     }
+}
+
+/// A time as Go writes what it read: in UTC, in whole seconds or, for a MicroTime, with six digits. None when it is
+/// written so already, which is seen from its length.
+fn in_utc(node: &Node, text: &str) -> Option<String> {
+    const SECONDS: usize = "2006-01-02T15:04:05Z".len();
+    const MICROS: usize = "2006-01-02T15:04:05.000000Z".len();
+    if node.checks.as_ref().and_then(|c| c.format.as_deref()) != Some("date-time") {
+        return None;
+    }
+    let is_micro = node.name.as_deref().is_some_and(|n| n.ends_with(".MicroTime"));
+    if text.ends_with('Z') && text.len() == if is_micro { MICROS } else { SECONDS } {
+        return None;
+    }
+    let time: jiff::Timestamp = text.parse().ok()?;
+    let format = if is_micro { "%Y-%m-%dT%H:%M:%S.%6fZ" } else { "%Y-%m-%dT%H:%M:%SZ" };
+    Some(time.strftime(format).to_string())
 }
 
 fn is_unset(parent: &Node, node: &Node, key: &str, value: &Value) -> bool {
