@@ -118,6 +118,7 @@ pub(crate) fn validate(crd: &Value) -> Vec<Cause> {
             "kind and listKind may not be the same",
         ));
     }
+    crate::crd_paths::check(crd, &mut out);
     let stored = crd["status"]["storedVersions"].as_array().cloned().unwrap_or_default();
     let storage = storage_versions(crd).pop();
     if stored.is_empty() {

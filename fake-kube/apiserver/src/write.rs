@@ -160,6 +160,9 @@ impl State {
                 .into_iter()
                 .map(|p| format!("unknown field {}", go_quote(&p))),
         );
+        if let Some(why) = call.def.schema().embedded_error(&value) {
+            return Err(codec::cannot_handle(&call.def, &why));
+        }
         call.report_strict(strict)?;
         value["apiVersion"] = json!(call.def.api_version());
         value["kind"] = json!(call.def.kind);
@@ -230,6 +233,7 @@ impl State {
         }
         self.generate_name(call, &mut object)?;
         if def.namespaced {
+            self.limit(call, &mut object)?;
             self.check_quotas(call, &object)?;
         }
         // Tracked before the strategy fills in what no client owns.
@@ -249,6 +253,7 @@ impl State {
         let stored_form = events::to_storage(&def, object.clone());
         causes.extend(rules::of_kind(&def, &call.subresource, &stored_form, None));
         self.refuse_invalid(call, &object, causes)?;
+        call.warnings.extend(rules::of_pods(&def, &object, None));
         if !sent_version.is_empty() && sent_version != "0" {
             return Err(Status::bare("resourceVersion should not be set on objects to be created"));
         }
@@ -459,6 +464,9 @@ impl State {
         let judged = converted.as_ref().unwrap_or(&new);
         causes.extend(rules::of_kind(&def, &call.subresource, judged, Some(&live.value)));
         self.refuse_invalid(call, &new, causes)?;
+        if call.subresource.is_empty() {
+            call.warnings.extend(rules::of_pods(&def, &new, Some(old)));
+        }
         let new = storage_version(self, &def, converted.unwrap_or(new));
         if same(&new, &live.value) {
             return Ok(call.object(200, live.clone()));

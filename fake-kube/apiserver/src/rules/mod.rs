@@ -11,6 +11,7 @@ mod pod;
 mod pod_update;
 mod service;
 mod update;
+mod warnings;
 mod workload;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use fake_kube_schema::Cause;
 use serde_json::{Value, json};
 
 pub(crate) use kinds::of_kind;
+pub(crate) use warnings::of_pods;
 
 /// One row. Names are members of the value the rule is applied to.
 pub(crate) enum Rule {

@@ -6,6 +6,7 @@
 mod cache;
 mod compile;
 pub(crate) mod default;
+mod embedded;
 mod formats;
 mod listtype;
 mod meta;
@@ -139,6 +140,11 @@ impl Schema {
         unknown
     }
 
+    /// Why an object with embedded resources cannot be decoded at all, if so.
+    pub fn embedded_error(&self, object: &Value) -> Option<String> {
+        embedded::error(self.arena(), object)
+    }
+
     /// Everything wrong with `new`; `old` is the stored object on an update.
     pub fn validate(&self, new: &Value, old: Option<&Value>) -> Vec<Cause> {
         self.check(new, old, &[]).errors
@@ -158,11 +164,7 @@ impl Schema {
         }
         let outcome = rules::check(self.arena(), new, old);
         errors.extend(outcome.errors);
-        let warnings = if errors.is_empty() && prior.is_empty() {
-            outcome.ratcheted.iter().map(Cause::to_string).collect()
-        } else {
-            vec![]
-        };
+        let warnings = outcome.ratcheted.iter().map(Cause::to_string).collect();
         Validation { errors, warnings }
     }
 

@@ -182,15 +182,24 @@ pub(crate) struct Arena {
     pub(crate) rules_below: Vec<bool>,
     /// Node -> whether it or anything below it is a list set or list map.
     pub(crate) keyed_below: Vec<bool>,
+    /// Node -> whether it or anything below it is an embedded resource.
+    pub(crate) embedded_below: Vec<bool>,
 }
 
 impl Arena {
     pub(crate) fn new(nodes: Vec<Node>, root: NodeId) -> Arena {
-        let mut arena =
-            Arena { nodes, root, defaults_below: vec![], rules_below: vec![], keyed_below: vec![] };
+        let mut arena = Arena {
+            nodes,
+            root,
+            defaults_below: vec![],
+            rules_below: vec![],
+            keyed_below: vec![],
+            embedded_below: vec![],
+        };
         arena.defaults_below = arena.spread(|n| n.default.is_some());
         arena.rules_below = arena.spread(|n| !n.rules.is_empty());
         arena.keyed_below = arena.spread(|n| n.list != ListType::Atomic);
+        arena.embedded_below = arena.spread(|n| n.embedded);
         arena
     }
 
