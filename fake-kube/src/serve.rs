@@ -55,10 +55,13 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
     if !(options.time_scale.is_finite() && options.time_scale > 0.0) {
         bail!("--time-scale {}: give a positive number, such as 1 or 10", options.time_scale);
     }
-    let identities = match &options.token_auth {
+    let mut identities = match &options.token_auth {
         Some(path) => Identities::read(path)?,
         None => Identities::default(),
     };
+    if options.rbac && options.token_auth.is_none() {
+        identities.add_admin()?;
+    }
     let clock: Arc<dyn Clock> = Arc::new(ScaledClock::start(options.time_scale));
     let mut server = Options::new(clock.clone());
     server.seed = options.seed;

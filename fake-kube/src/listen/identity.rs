@@ -27,6 +27,17 @@ impl Identities {
         self.tokens.insert(token.to_owned(), user);
     }
 
+    /// An administrator under a token that nobody can guess, for the kubeconfig: a server that enforces roles knows by
+    /// it who comes, and by its absence who comes without.
+    pub fn add_admin(&mut self) -> anyhow::Result<()> {
+        // Half of a key that is never used: the random number at hand.
+        let key = rcgen::KeyPair::generate().context("draw an administrator's token")?;
+        let token: String =
+            key.public_key_raw().iter().skip(1).take(32).map(|b| format!("{b:02x}")).collect();
+        self.add(&token, User::new("kubernetes-admin", &["system:masters"]));
+        Ok(())
+    }
+
     /// Lines `token,user,uid,"group1,group2"`, as `kube-apiserver --token-auth-file` reads them.
     pub fn read(path: &Path) -> anyhow::Result<Identities> {
         let text =
