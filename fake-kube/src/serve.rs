@@ -81,6 +81,7 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
         },
     )
     .await?;
+    api.set_address(&listening.addr.to_string());
     let controllers_on = chosen(&options.controllers)?;
     let knobs =
         Knobs { seed: options.seed, root_ca: listening.ca.clone(), controllers_on, ..Knobs::default() };

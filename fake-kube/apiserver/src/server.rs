@@ -92,7 +92,7 @@ pub(crate) struct Shared {
     pub(crate) gate: RwLock<Option<Arc<dyn Gate>>>,
     observer: RwLock<Option<Arc<dyn Observer>>>,
     pub(crate) pods: RwLock<Option<Arc<dyn PodBackend>>>,
-    pub(crate) address: String,
+    pub(crate) address: RwLock<String>,
     pub(crate) rbac: bool,
 }
 
@@ -139,7 +139,7 @@ impl ApiServer {
                 gate: RwLock::default(),
                 observer: RwLock::default(),
                 pods: RwLock::default(),
-                address: options.address,
+                address: RwLock::new(options.address),
                 rbac: options.rbac,
             }),
         }
@@ -199,6 +199,11 @@ impl ApiServer {
 
     pub fn now(&self) -> Timestamp {
         self.shared.clock.now()
+    }
+
+    /// `host:port` shown in `/api` from now on, for a server that is bound after it was made.
+    pub fn set_address(&self, address: &str) {
+        address.clone_into(&mut self.shared.address.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Whether requests are held to roles ([`Options::rbac`]).

@@ -257,8 +257,8 @@ impl Exchange {
                 }
             };
         }
-        let address = &self.server.shared.address;
-        match self.server.with(|s| s.discovery(path, &self.accept, address)) {
+        let address = self.server.shared.address.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match self.server.with(|s| s.discovery(path, &self.accept, &address)) {
             Some(Ok(d)) => self.send_document(d),
             Some(Err(status)) => self.failure(&status),
             None => self.failure(&Status::not_found_page()),
