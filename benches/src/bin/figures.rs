@@ -18,9 +18,8 @@ use drey_reconciler::Policy;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Fleets of the plot. 500 is measured on request (`figures 500`): roll-out and upgrade of a fleet grow faster than the
-/// fleet, and that size takes minutes.
-const FLEETS: [usize; 3] = [1, 20, 100];
+/// Fleets of the plot.
+const FLEETS: [usize; 4] = [1, 20, 100, 500];
 
 /// A calm hour, in which most of a fleet's life passes.
 const CALM: Duration = Duration::from_secs(3600);
