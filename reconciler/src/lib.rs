@@ -87,11 +87,10 @@ pub enum Attempt {
 /// Decides, or says what must be asked first. The decision itself is run until it meets a missing fact, so the two
 /// cannot drift apart.
 pub fn attempt(o: &Observation, policy: &Policy, now: Timestamp) -> Attempt {
-    let mut pass = Pass::new(o, policy, now);
-    match run(&mut pass) {
-        Err(End::Ask) if !pass.asks.is_empty() => Attempt::Ask(pass.asks),
-        Err(end) => Attempt::Decided(pass.into_decision(end)),
-        Ok(()) => Attempt::Decided(pass.into_decision(End::Next(Next::OnChange("nothing to do".into())))),
+    let (pass, end) = played(o, policy, now);
+    match end {
+        End::Ask if !pass.asks.is_empty() => Attempt::Ask(pass.asks),
+        end => Attempt::Decided(pass.into_decision(end)),
     }
 }
 
@@ -105,12 +104,18 @@ pub fn needs(o: &Observation, policy: &Policy, now: Timestamp) -> Vec<Ask> {
 
 /// What to do now, and why. With facts still missing nothing is touched.
 pub fn decide(o: &Observation, policy: &Policy, now: Timestamp) -> Decision {
+    let (pass, end) = played(o, policy, now);
+    pass.into_decision(end)
+}
+
+/// A pass as far as it comes with these facts, and how it ends.
+fn played<'a>(o: &'a Observation, policy: &'a Policy, now: Timestamp) -> (Pass<'a>, End) {
     let mut pass = Pass::new(o, policy, now);
     let end = match run(&mut pass) {
         Err(end) => end,
         Ok(()) => End::Next(Next::OnChange("nothing to do".into())),
     };
-    pass.into_decision(end)
+    (pass, end)
 }
 
 fn run(p: &mut Pass) -> Flow {

@@ -222,6 +222,9 @@ fn shown(def: &Definition, object: &Shown) -> Arc<Value> {
         Shown::Stored(stored) => def.is_settled(stored.revision),
         Shown::Loose(_) => !def.is_custom(),
     };
-    let is_version = || value["apiVersion"].as_str().is_some_and(|version| def.is_version(version));
-    if is_as_stored && is_version() { value.clone() } else { Arc::new(negotiate::value(def, object)) }
+    if is_as_stored && def.is_version_of(value) {
+        value.clone()
+    } else {
+        Arc::new(negotiate::value(def, object))
+    }
 }

@@ -108,12 +108,13 @@ impl Definition {
         group_version(&self.group, &self.version)
     }
 
-    /// Whether this is `v1` or `apps/v1`, whichever it is.
-    pub(crate) fn is_version(&self, api_version: &str) -> bool {
-        match api_version.split_once('/') {
+    /// Whether the object says it is of this group and version.
+    pub(crate) fn is_version_of(&self, object: &Value) -> bool {
+        let api_version = object.get("apiVersion").and_then(Value::as_str);
+        api_version.is_some_and(|api_version| match api_version.split_once('/') {
             Some((group, version)) => group == self.group && version == self.version,
             None => self.group.is_empty() && api_version == self.version,
-        }
+        })
     }
 
     pub(crate) fn qualified_resource(&self) -> String {

@@ -95,8 +95,7 @@ impl State {
 
     /// [`State::view`] of an object as it is stored; nothing is copied where the two are the same.
     pub(crate) fn stored_view(&self, def: &Definition, live: &Stored) -> Arc<Value> {
-        let is_same = def.is_settled(live.revision)
-            && live.value.get("apiVersion").and_then(Value::as_str).is_some_and(|v| def.is_version(v));
+        let is_same = def.is_settled(live.revision) && def.is_version_of(&live.value);
         if is_same { live.value.clone() } else { Arc::new(self.view(def, &live.value)) }
     }
 
@@ -598,7 +597,7 @@ fn restore(new: &mut Value, old: &Value, wanted: impl Fn(&str) -> bool) {
 /// The object under its storage version.
 fn storage_version(state: &State, def: &Definition, mut object: Value) -> Value {
     if let Some(stored) = state.registry.storage(def.table)
-        && !object["apiVersion"].as_str().is_some_and(|v| stored.is_version(v))
+        && !stored.is_version_of(&object)
     {
         object["apiVersion"] = json!(stored.api_version());
     }

@@ -87,16 +87,16 @@ impl Worker {
 
     /// Writes the status unless it tells this already. A process that went about its own business changes nothing of it.
     fn report(&mut self, w: &mut World) {
-        let seen = |c: &Container| c.seen(w);
+        let seen: Vec<Seen> = self.containers.iter().map(|c| c.seen(w)).collect();
         if let Some((pod, before)) = &self.told
             && Arc::ptr_eq(pod, w.pod)
             && self.failed.is_none()
-            && before.iter().eq(self.containers.iter().map(seen).collect::<Vec<_>>().iter())
+            && *before == seen
         {
             return;
         }
         let is_told = !status::report(self, w);
-        self.told = is_told.then(|| (w.pod.clone(), self.containers.iter().map(|c| c.seen(w)).collect()));
+        self.told = is_told.then(|| (w.pod.clone(), seen));
     }
 
     fn any_running(&self) -> bool {

@@ -11,6 +11,11 @@ use prometheus_client::registry::Registry;
 
 use super::{Labels, Metrics};
 
+/// Of a gauge that is kept per namespace.
+fn labels_of(namespace: &str) -> Labels {
+    vec![("resourcens", namespace.to_owned()), ("resourcetype", FlinkDeployment::KIND.to_owned())]
+}
+
 impl Metrics {
     /// The text a scrape gets.
     pub fn text(&self) -> String {
@@ -38,10 +43,7 @@ impl Metrics {
         let mut gauges: BTreeMap<String, (&'static str, Family<Labels, Gauge>)> = BTreeMap::new();
         let state = self.state.lock().expect("nothing panics while holding the metrics");
         for (key, resource) in &state.resources {
-            let labels: Labels = vec![
-                ("resourcens", key.namespace.clone()),
-                ("resourcetype", FlinkDeployment::KIND.to_owned()),
-            ];
+            let labels = labels_of(&key.namespace);
             let mut count = |name: String, help| {
                 let (_, family) = gauges.entry(name).or_insert_with(|| (help, Family::default()));
                 family.get_or_create(&labels).inc();
@@ -67,10 +69,7 @@ impl Metrics {
         let memory = Family::<Labels, Gauge>::default();
         self.with(|state| {
             for (key, resource) in &state.resources {
-                let labels: Labels = vec![
-                    ("resourcens", key.namespace.clone()),
-                    ("resourcetype", FlinkDeployment::KIND.to_owned()),
-                ];
+                let labels = labels_of(&key.namespace);
                 cpu.get_or_create(&labels).inc_by(resource.cpu);
                 memory.get_or_create(&labels).inc_by(resource.memory);
             }
@@ -112,10 +111,7 @@ impl Metrics {
                     Some(namespace) => {
                         let name = format!("flink_k8soperator_namespace_Lifecycle_{what}_TimeSeconds");
                         let (quantiles, counts) = by_namespace.entry(name).or_default();
-                        let labels: Labels = vec![
-                            ("resourcens", namespace.to_owned()),
-                            ("resourcetype", FlinkDeployment::KIND.to_owned()),
-                        ];
+                        let labels = labels_of(namespace);
                         counts.get_or_create(&labels).set(count);
                         (labels, quantiles)
                     }
