@@ -1,8 +1,7 @@
-//! Discovery: `/api`, `/apis` and below, legacy and aggregated; `/version`, health, OpenAPI v3 (kube-api.md 1.1, 1.2).
+//! Discovery: `/api`, `/apis` and below, legacy and aggregated; `/version`, health (kube-api.md 1.1, 1.2).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use fake_kube_schema::openapi;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256, Sha512};
 
@@ -19,19 +18,16 @@ pub(crate) struct Document {
     pub(crate) value: Value,
     pub(crate) content_type: &'static str,
     pub(crate) etag: Option<String>,
-    /// OpenAPI documents asked by hash may be kept for ever.
-    pub(crate) immutable: bool,
-    pub(crate) redirect: Option<String>,
 }
 
 impl Document {
     fn json(value: Value) -> Document {
-        Document { value, content_type: "application/json", etag: None, immutable: false, redirect: None }
+        Document { value, content_type: "application/json", etag: None }
     }
 }
 
 /// Upper hex SHA-512, the form of ETags and OpenAPI hashes.
-fn sha512(text: &str) -> String {
+pub(crate) fn sha512(text: &str) -> String {
     Sha512::digest(text.as_bytes()).iter().map(|b| format!("{b:02X}")).collect()
 }
 
@@ -94,7 +90,7 @@ impl State {
         if wants_aggregated(accept)? {
             let value = self.aggregated(core);
             let etag = format!("\"{}\"", sha512(&value.to_string()));
-            return Ok(Document { content_type: AGGREGATED, etag: Some(etag), ..Document::json(value) });
+            return Ok(Document { content_type: AGGREGATED, etag: Some(etag), value });
         }
         if core {
             return Ok(Document::json(json!({"kind": "APIVersions", "versions": ["v1"],
@@ -265,96 +261,6 @@ impl State {
             row["subresources"] = Value::Array(subs);
         }
         row
-    }
-
-    /// `/openapi/v3` and the documents below it.
-    pub(crate) fn openapi(&self, path: &str, hash: Option<&str>) -> Option<Document> {
-        let rest = path.strip_prefix("/openapi/v3")?.trim_matches('/');
-        if rest.is_empty() {
-            let paths: serde_json::Map<String, Value> = self
-                .openapi_paths()
-                .into_iter()
-                .map(|p| {
-                    let url = format!("/openapi/v3/{p}?hash={}", self.openapi_hash(&p));
-                    (p, json!({"serverRelativeURL": url}))
-                })
-                .collect();
-            return Some(Document {
-                content_type: "text/plain; charset=utf-8",
-                ..Document::json(json!({"paths": paths}))
-            });
-        }
-        if !self.openapi_paths().iter().any(|p| p == rest) {
-            return None;
-        }
-        let current = self.openapi_hash(rest);
-        let redirect = hash.filter(|h| *h != current).map(|_| format!("/openapi/v3/{rest}?hash={current}"));
-        Some(Document {
-            etag: Some(format!("\"{current}\"")),
-            immutable: hash.is_some(),
-            redirect,
-            ..Document::json(self.openapi_document(rest))
-        })
-    }
-
-    fn openapi_paths(&self) -> Vec<String> {
-        let mut out = vec!["version".to_owned(), "api/v1".to_owned()];
-        for group in self.group_names() {
-            out.extend(self.versions_of(&group).iter().map(|v| format!("apis/{group}/{v}")));
-        }
-        out
-    }
-
-    /// Changes whenever the document may: built-in ones never do.
-    fn openapi_hash(&self, path: &str) -> String {
-        let mut text = format!("{path}\n");
-        for d in
-            self.registry.all().filter(|d| d.is_custom() && path == format!("apis/{}/{}", d.group, d.version))
-        {
-            let spec = d.custom.as_ref().and_then(|c| self.crd_specs.get(&c.crd));
-            text.push_str(spec.map_or("", String::as_str));
-        }
-        sha512(&text)
-    }
-
-    fn openapi_document(&self, path: &str) -> Value {
-        let empty = || json!({"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "v1.35.3"}, "paths": {}});
-        if let Some(document) = openapi::built_in(path) {
-            return document;
-        }
-        let defs: Vec<_> = self
-            .registry
-            .all()
-            .filter(|d| d.is_custom() && path == format!("apis/{}/{}", d.group, d.version))
-            .collect();
-        if defs.is_empty() {
-            return empty();
-        }
-        let schemas: Vec<Value> = defs.iter().map(|d| self.crd_schema(d)).collect();
-        let kinds: Vec<openapi::CustomKind<'_>> = defs
-            .iter()
-            .zip(&schemas)
-            .map(|(d, schema)| openapi::CustomKind {
-                group: &d.group,
-                version: &d.version,
-                kind: &d.kind,
-                plural: &d.plural,
-                namespaced: d.namespaced,
-                schema,
-                status: d.has_status(),
-                scale: d.custom.as_ref().is_some_and(|c| c.scale.is_some()),
-            })
-            .collect();
-        openapi::custom(&kinds)
-    }
-
-    /// The `openAPIV3Schema` of a custom resource version.
-    fn crd_schema(&self, def: &Definition) -> Value {
-        let crds = self.registry.get("apiextensions.k8s.io", "v1", "customresourcedefinitions");
-        let found = def.custom.as_ref().zip(crds).and_then(|(c, d)| self.store.get(d.table, &c.crd));
-        let versions = found.and_then(|s| s.value["spec"]["versions"].as_array());
-        let own = versions.into_iter().flatten().find(|v| v["name"] == def.version.as_str());
-        own.map_or_else(|| json!({"type": "object"}), |v| v["schema"]["openAPIV3Schema"].clone())
     }
 }
 

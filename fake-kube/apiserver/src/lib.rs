@@ -27,6 +27,7 @@ mod local;
 mod meta;
 mod names;
 mod negotiate;
+mod openapi;
 mod patch;
 mod pods;
 mod quota;

@@ -247,15 +247,16 @@ impl Exchange {
                 negotiate::encode(&discovery::version(), Encoding::Json),
             );
         }
-        if path.starts_with("/openapi/v3") {
+        if path.starts_with("/openapi/") {
             let hash = self.params.get("hash");
-            return match self.server.with(|s| s.openapi(path, hash)) {
-                Some(d) => self.send_document(d),
-                None => {
-                    self.tell(404, "NotFound", "");
-                    response(404, ApiBody::full(Bytes::new()))
-                }
-            };
+            let found = self.server.with(|s| s.openapi(path, hash, &self.accept));
+            let answer = found.map_or_else(
+                || response(404, ApiBody::full(Bytes::new())),
+                |document| document.answer(hash.is_some(), &self.if_none_match),
+            );
+            let code = answer.status().as_u16();
+            self.tell(code, if code == 404 { "NotFound" } else { "" }, "");
+            return answer;
         }
         let address = self.server.shared.address.read().unwrap_or_else(PoisonError::into_inner).clone();
         match self.server.with(|s| s.discovery(path, &self.accept, &address)) {
@@ -266,14 +267,6 @@ impl Exchange {
     }
 
     fn send_document(&self, d: Document) -> Response<ApiBody> {
-        if let Some(to) = &d.redirect {
-            self.tell(301, "", "");
-            let mut r = respond(301, "application/json", Bytes::new());
-            if let Ok(v) = HeaderValue::from_str(to) {
-                r.headers_mut().insert(header::LOCATION, v);
-            }
-            return r;
-        }
         let matched = d.etag.as_ref().is_some_and(|e| *e == self.if_none_match);
         self.tell(if matched { 304 } else { 200 }, "", "");
         let mut r = if matched {
@@ -282,14 +275,9 @@ impl Exchange {
             respond(200, d.content_type, negotiate::encode(&d.value, Encoding::Json))
         };
         if let Some(v) = d.etag.and_then(|e| HeaderValue::from_str(&e).ok()) {
-            let cache = match (d.immutable, d.content_type == discovery::AGGREGATED) {
-                (true, _) => "public, immutable",
-                (false, true) => "public",
-                (false, false) => "no-cache, private",
-            };
             r.headers_mut().insert(header::ETAG, v);
             r.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
-            r.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+            r.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
         }
         r
     }

@@ -5,7 +5,6 @@ usage: pack_builtins.py REFERENCE_DIR   (the folder holding openapi-1.35.3/ and 
 
 data/schemas.tsv     one schema per line, `name<TAB>json`, sorted: parsed line by line, only when asked for
 data/discovery.json  both aggregated discovery documents' groups, core first
-data/documents.json  group-version path -> names of the schemas in its OpenAPI document
 data/proto.json      package -> message -> field number -> [json name, type]
 """
 import glob
@@ -21,11 +20,9 @@ def compact(value):
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
 
 
-schemas, documents = {}, {}
+schemas = {}
 for path in sorted(glob.glob(os.path.join(source, "openapi-1.35.3", "api*.json"))):
     document = json.load(open(path))["components"]["schemas"]
-    name = os.path.basename(path).removesuffix(".json").replace("__", "/")
-    documents[name] = sorted(document)
     for key, schema in document.items():
         assert schemas.setdefault(key, schema) == schema, f"{key} differs between documents"
 groups = []
@@ -34,5 +31,4 @@ for name in ("api", "apis"):
 with open(os.path.join(target, "schemas.tsv"), "w") as out:
     out.writelines(f"{key}\t{compact(schemas[key])}\n" for key in sorted(schemas))
 open(os.path.join(target, "discovery.json"), "w").write(json.dumps(groups, separators=(",", ":")) + "\n")
-open(os.path.join(target, "documents.json"), "w").write(compact(documents) + "\n")
 open(os.path.join(target, "proto.json"), "w").write(compact(json.load(open(os.path.join(source, "proto-fields.json")))) + "\n")

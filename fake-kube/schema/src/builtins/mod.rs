@@ -20,7 +20,6 @@ use crate::schema::Schema;
 
 const SCHEMAS: &str = include_str!("../../data/schemas.tsv");
 const DISCOVERY: &str = include_str!("../../data/discovery.json");
-const DOCUMENTS: &str = include_str!("../../data/documents.json");
 const PROTO: &str = include_str!("../../data/proto.json");
 
 /// A served resource of a built-in group.
@@ -117,15 +116,6 @@ impl Builtins {
     /// The `items` of the aggregated discovery documents: the core group first, then the others.
     pub fn discovery(&self) -> &[Value] {
         &self.discovery
-    }
-
-    /// The schemas of one OpenAPI document (`api/v1`, `apis/apps/v1`), as `components.schemas`.
-    pub fn openapi_schemas(&self, document: &str) -> Option<Value> {
-        static NAMES: OnceLock<BTreeMap<String, Vec<String>>> = OnceLock::new();
-        let names =
-            NAMES.get_or_init(|| serde_json::from_str(DOCUMENTS).unwrap_or_default()).get(document)?;
-        let schemas = names.iter().filter_map(|name| Some((name.clone(), self.document(name)?)));
-        Some(Value::Object(schemas.collect()))
     }
 
     /// Protobuf fields: package -> message -> field number -> `[json name, type]`.

@@ -22,7 +22,6 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::cause::{Cause, Reason};
-pub(crate) use meta::object_meta;
 pub(crate) use node::{Additional, Arena, ListType, Node, NodeId, Type};
 
 /// A compiled schema, cheap to clone.
