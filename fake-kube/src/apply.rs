@@ -104,7 +104,8 @@ fn resource_of(view: &View, key: &Key) -> Resource {
 fn outcome(op: &Op, status: Status) -> Applied {
     let known = match op {
         // The controller looks for the name first; only a race finds it taken.
-        Op::Create(_) => status.is_already_exists(),
+        // A conflict: a webhook has not answered yet.
+        Op::Create(_) => status.is_already_exists() || status.is_conflict(),
         _ => status.is_not_found() || status.is_conflict(),
     };
     if known { Applied::Stale } else { Applied::Refused(status.message) }

@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use crate::knobs::Knobs;
 use crate::pod_logs::LogBackend;
 use crate::programs::Programs;
 use crate::view::{Key, resource as r};
+use crate::webhooks::{Carrier, Outside};
 
 /// API server + controllers + scheduler + kubelets. Cheap to clone; all clones are the same cluster.
 ///
@@ -40,11 +41,21 @@ impl Cluster {
     pub fn new(api: ApiServer, clock: Arc<dyn Clock>, knobs: Knobs, programs: Arc<dyn Programs>) -> Cluster {
         let engine = Arc::new(Mutex::new(Engine::new(api.clone(), knobs, programs)));
         api.set_pod_backend(Arc::new(LogBackend { engine: Arc::downgrade(&engine) }));
+        api.set_webhooks(Arc::new(Carrier {
+            engine: Arc::downgrade(&engine),
+            outside: Outside::Unreachable,
+        }));
         Cluster { engine, clock, api, woken: Arc::new(Notify::new()) }
     }
 
     pub fn api(&self) -> &ApiServer {
         &self.api
+    }
+
+    /// Whether admission webhooks outside of the cluster can be called. Not at first: that takes sockets and real time.
+    pub fn set_outside(&self, outside: Outside) {
+        let engine = Arc::downgrade(&self.engine);
+        self.api.set_webhooks(Arc::new(Carrier { engine, outside }));
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Engine> {
@@ -64,7 +75,9 @@ impl Cluster {
                 }
                 let due = timer.as_mut().is_some_and(|t| t.as_mut().poll(cx).is_ready());
                 let called = woken.as_mut().poll(cx).is_ready();
-                if due || called || self.lock().poll_changes(cx) {
+                // Controllers do not wait for webhooks: they come back when one has answered.
+                let answered = self.api.poll_webhooks(cx);
+                if due || called || answered || self.lock().poll_changes(cx) {
                     return Poll::Ready(false);
                 }
                 Poll::Pending
@@ -81,7 +94,9 @@ impl Cluster {
     /// Does everything that is due now and tells when the next thing is. For drivers with a clock of their own;
     /// [`Cluster::run`] is this in a loop.
     pub fn settle(&self) -> Option<Timestamp> {
-        self.lock().turn()
+        let due = self.lock().turn();
+        let mut cx = Context::from_waker(Waker::noop());
+        if self.api.poll_webhooks(&mut cx) { self.lock().turn() } else { due }
     }
 
     /// One request from inside the cluster. `host`: `svc.ns`, a cluster IP or a pod IP.

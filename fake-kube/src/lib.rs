@@ -23,6 +23,7 @@ mod quantity;
 mod scheduler;
 mod shell;
 pub mod view;
+mod webhooks;
 pub mod write;
 
 pub use cluster::{Cluster, PodControl};
@@ -32,3 +33,4 @@ pub use faults::{FaultId, PodSelector};
 pub use knobs::{Delay, Knobs, NodeSpec};
 pub use listen::{Identities, ListenOptions, Listening, ServiceProxy, listen};
 pub use programs::{Process, ProcessEvent, ProcessStart, Programs, Reception, Shell, Signal};
+pub use webhooks::{Outside, over_https};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use fake_kube::{Cluster, Controller, Identities, Knobs, ListenOptions, ServiceProxy, Shell};
+use fake_kube::{Cluster, Controller, Delay, Identities, Knobs, ListenOptions, Outside, ServiceProxy, Shell};
 use fake_kube_apiserver::{ApiServer, Clock, Options, Status};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -83,9 +83,17 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
     .await?;
     api.set_address(&listening.addr.to_string());
     let controllers_on = chosen(&options.controllers)?;
-    let knobs =
-        Knobs { seed: options.seed, root_ca: listening.ca.clone(), controllers_on, ..Knobs::default() };
+    let knobs = Knobs {
+        seed: options.seed,
+        root_ca: listening.ca.clone(),
+        controllers_on,
+        // What a watch, a queue and a write take in a real controller manager. A client that makes three requests
+        // in a row meets the object as it left it.
+        controllers: Delay::uniform_millis(15, 40),
+        ..Knobs::default()
+    };
     let cluster = Cluster::new(api.clone(), clock, knobs, Arc::new(Shell));
+    cluster.set_outside(Outside::Https);
     proxy.set(cluster.clone());
     let running = tokio::spawn({
         let cluster = cluster.clone();

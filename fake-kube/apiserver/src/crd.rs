@@ -266,6 +266,7 @@ impl State {
             user: None,
             now,
             warnings: Vec::new(),
+            reviews: Default::default(),
         })
     }
 
@@ -480,6 +481,7 @@ impl State {
                 user: None,
                 now,
                 warnings: Vec::new(),
+                reviews: Default::default(),
             };
             // A failed delete leaves the instance, and with it the CRD, where they are.
             let _ = self.delete(&mut call, &DeleteOptions::default());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::admission::{Asked, Operation};
 use crate::answer::{Answer, Shown};
 use crate::fields::Filter;
 use crate::meta;
@@ -26,6 +27,7 @@ impl State {
         {
             return Err(Status::forbidden(&call.def, &call.name, "this namespace may not be deleted"));
         }
+        self.review_delete(call, options, &live)?;
         if call.def.traits.orphan_by_default && options.policy.is_none() && !call.options.dry_run {
             call.warnings.push(JOB_WARNING.to_owned());
         }
@@ -34,6 +36,17 @@ impl State {
             return Ok(Answer::Object { code: 200, def: call.def.clone(), object: last });
         }
         Ok(Answer::Value { code: 200, value: success(call, &live.value) })
+    }
+
+    /// Webhooks see the object that is to go, and no new one (case hook-delete).
+    fn review_delete(&mut self, call: &mut Call, options: &DeleteOptions, live: &Stored) -> Result<()> {
+        if !self.has_hooks() || call.subresource == "eviction" {
+            return Ok(());
+        }
+        call.options.sent = options.sent.clone();
+        let old = self.stored_view(&call.def, live);
+        let asked = Asked { operation: Operation::Delete, object: None, old: Some(&old) };
+        self.review_only(call, &asked, true)
     }
 
     /// DELETE of a collection: each match goes the way of a single delete; the answer lists them as found.
@@ -53,10 +66,17 @@ impl State {
             .map(|(_, s)| s.clone())
             .collect();
         let revision = self.store.revision();
-        for live in &found {
-            meta::name(&live.value).clone_into(&mut call.name);
-            meta::namespace(&live.value).clone_into(&mut call.namespace);
-            self.delete_live(call, options, live);
+        // All are admitted before the first goes: a write that waits for a webhook has changed nothing.
+        for is_admitted in [false, true] {
+            for live in &found {
+                meta::name(&live.value).clone_into(&mut call.name);
+                meta::namespace(&live.value).clone_into(&mut call.namespace);
+                if is_admitted {
+                    self.delete_live(call, options, live);
+                } else {
+                    self.review_delete(call, options, live)?;
+                }
+            }
         }
         let items = found.into_iter().map(Shown::Stored).collect();
         let page = crate::answer::Page { items, revision, next: None, remaining: None };

@@ -7,6 +7,7 @@
 //! The rules and their evidence: kube-api.md and the recorded cases under `fake-kube/cases`. Left out: sockets and TLS,
 //! controllers, the kubelet (crate `fake-kube`); admission webhooks, websockets and protobuf bodies, /openapi/v2.
 
+mod admission;
 mod answer;
 mod aside;
 mod changes;
@@ -53,6 +54,7 @@ mod write;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+pub use admission::{Answered, Question, Webhooks};
 pub use answer::ApiBody;
 pub use changes::Changes;
 pub use clock::{Clock, ManualClock};

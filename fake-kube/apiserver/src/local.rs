@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::admission::Reviews;
 use crate::answer::{Answer, Shown};
 use crate::codec::Decoded;
 use crate::meta;
@@ -59,7 +60,7 @@ impl LocalClient {
     }
 
     pub fn create(&self, resource: &Resource, namespace: &str, object: Value) -> Result<Arc<Value>> {
-        self.write(resource, namespace, "", "", |s, call| {
+        self.write(resource, namespace, "", "", object, |s, call, object| {
             s.create(call, Decoded { value: object, strict: vec![] })
         })
     }
@@ -81,7 +82,7 @@ impl LocalClient {
         object: Value,
     ) -> Result<Arc<Value>> {
         let name = meta::name(&object).to_owned();
-        self.write(resource, namespace, &name, subresource, |s, call| {
+        self.write(resource, namespace, &name, subresource, object, |s, call, object| {
             s.put(call, Decoded { value: object, strict: vec![] })
         })
     }
@@ -96,8 +97,9 @@ impl LocalClient {
         kind: PatchKind,
         body: &Value,
     ) -> Result<Arc<Value>> {
-        self.write(resource, namespace, name, subresource, |s, call| {
-            s.patch(call, kind, body.to_string().as_bytes())
+        let body = Value::String(body.to_string());
+        self.write(resource, namespace, name, subresource, body, |s, call, body| {
+            s.patch(call, kind, body.as_str().unwrap_or_default().as_bytes())
         })
     }
 
@@ -109,8 +111,9 @@ impl LocalClient {
         name: &str,
         options: &Value,
     ) -> Result<Arc<Value>> {
+        let sent = options.clone();
         let options = DeleteOptions::parse(Some(options), &Params::default())?;
-        self.write(resource, namespace, name, "", |s, call| {
+        self.write(resource, namespace, name, "", sent, |s, call, _| {
             call.options.dry_run = options.dry_run;
             let live = s.live(call)?;
             match s.delete(call, &options)? {
@@ -122,18 +125,22 @@ impl LocalClient {
 
     /// PUT of a namespace's `/finalize`.
     pub fn finalize_namespace(&self, object: &Value) -> Result<Arc<Value>> {
-        self.write(&Resource::core("namespaces"), "", meta::name(object), "finalize", |s, call| {
-            s.finalize(call, object)
+        let namespaces = Resource::core("namespaces");
+        self.write(&namespaces, "", meta::name(object), "finalize", object.clone(), |s, call, object| {
+            s.finalize(call, &object)
         })
     }
 
     /// Binds a pod to a node, as the scheduler does.
     pub fn bind(&self, namespace: &str, pod: &str, node: &str) -> Result<()> {
-        let body = json!({"metadata": {"name": pod}, "target": {"kind": "Node", "name": node}});
-        self.server.with(|s| {
-            let mut call = self.call(s, &Resource::core("pods"), namespace, pod, "binding")?;
-            s.bind(&mut call, &body).map(|_| ())
+        let body = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod, "namespace": namespace},
+            "target": {"kind": "Node", "name": node}});
+        let pods = Resource::core("pods");
+        self.write(&pods, namespace, pod, "binding", body, |s, call, body| {
+            s.bind(call, &body)?;
+            s.live(call).map(|live| call.loose(201, (*live.value).clone()))
         })
+        .map(|_| ())
     }
 
     /// Every resource of which objects can be stored, once, in its storage version.
@@ -178,29 +185,61 @@ impl LocalClient {
                 manager: self.actor.to_string(),
                 force: Some(true),
                 validation: FieldValidation::Ignore,
+                sent: Value::Null,
             },
             actor: self.actor.clone(),
             user: None,
             now: self.server.now(),
             warnings: Vec::new(),
+            reviews: Reviews::default(),
         })
     }
 
+    /// Makes a write. A webhook that does not answer at once makes it fail with a conflict; trying the same again goes on
+    /// where it stopped ([`ApiServer::poll_webhooks`]).
     fn write(
         &self,
         resource: &Resource,
         namespace: &str,
         name: &str,
         subresource: &str,
-        f: impl FnOnce(&mut State, &mut Call) -> Result<Answer>,
+        body: Value,
+        f: impl Fn(&mut State, &mut Call, Value) -> Result<Answer>,
     ) -> Result<Arc<Value>> {
-        self.server.with(|s| {
+        let run = |s: &mut State, reviews: Reviews, body: Value| {
             let mut call = self.call(s, resource, namespace, name, subresource)?;
-            match f(s, &mut call)? {
-                Answer::Object { object, .. } => Ok(shown(&call.def, &object)),
-                _ => Err(Status::internal("the write did not answer an object")),
+            call.reviews = reviews;
+            call.now = call.reviews.begin(call.now);
+            let answer = f(s, &mut call, body);
+            Ok((call, answer))
+        };
+        let written = |call: &Call, answer: Result<Answer>| match answer? {
+            Answer::Object { object, .. } => Ok(shown(&call.def, &object)),
+            _ => Err(Status::internal("the write did not answer an object")),
+        };
+        // Without webhooks, the usual case, the body goes in without a copy and there is nothing to come back to.
+        let mut body = body;
+        let done = self.server.with(|s| {
+            if s.has_hooks() {
+                return None;
             }
-        })
+            let ran = run(s, Reviews::default(), std::mem::take(&mut body));
+            Some(ran.and_then(|(call, answer)| written(&call, answer)))
+        });
+        if let Some(done) = done {
+            return done;
+        }
+        let key = format!("{} {resource:?} {namespace}/{name}/{subresource} {body}", self.actor);
+        let asked = || {
+            let text = "a webhook is being asked; try again";
+            Status::new(409, "Conflict", text)
+        };
+        let mut reviews = self.server.resume(&key).ok_or_else(asked)?;
+        loop {
+            let (mut call, answer) = self.server.with(|s| run(s, reviews, body.clone()))?;
+            let Some(question) = call.reviews.question.take() else { return written(&call, answer) };
+            reviews = self.server.ask_at_once(&key, &question, call.reviews).ok_or_else(asked)?;
+        }
     }
 }
 

@@ -191,6 +191,8 @@ pub(crate) struct WriteOptions {
     pub(crate) manager: String,
     pub(crate) force: Option<bool>,
     pub(crate) validation: FieldValidation,
+    /// The options as the client sent them, for webhooks to see.
+    pub(crate) sent: Value,
 }
 
 impl WriteOptions {
@@ -234,8 +236,18 @@ impl WriteOptions {
         if !causes.is_empty() {
             return Err(Status::invalid_as("meta.k8s.io", kind, "", causes));
         }
+        let sent = ["fieldManager", "fieldValidation"]
+            .into_iter()
+            .filter_map(|key| Some((key.to_owned(), json!(params.get(key).filter(|v| !v.is_empty())?))))
+            .collect();
         let manager = if manager.is_empty() { default_manager(agent) } else { manager.to_owned() };
-        Ok(WriteOptions { dry_run: !dry_run.is_empty(), manager, force, validation })
+        Ok(WriteOptions {
+            dry_run: !dry_run.is_empty(),
+            manager,
+            force,
+            validation,
+            sent: Value::Object(sent),
+        })
     }
 }
 
@@ -264,6 +276,8 @@ pub(crate) struct DeleteOptions {
     pub(crate) policy: Option<Policy>,
     pub(crate) uid: Option<String>,
     pub(crate) resource_version: Option<String>,
+    /// As the client sent them, for webhooks to see.
+    pub(crate) sent: Value,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -319,6 +333,10 @@ impl DeleteOptions {
             policy,
             uid: precondition("uid"),
             resource_version: precondition("resourceVersion"),
+            sent: options.as_object().map_or(Value::Null, |o| {
+                let shown = o.iter().filter(|(k, _)| !matches!(k.as_str(), "kind" | "apiVersion"));
+                Value::Object(shown.map(|(k, v)| (k.clone(), v.clone())).collect())
+            }),
         })
     }
 }

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::admission::Webhooks;
+use crate::admission::asking::Pending;
 use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::fault::{Change, Gate, Observer, RequestRecord};
@@ -92,6 +94,9 @@ pub(crate) struct Shared {
     pub(crate) gate: RwLock<Option<Arc<dyn Gate>>>,
     observer: RwLock<Option<Arc<dyn Observer>>>,
     pub(crate) pods: RwLock<Option<Arc<dyn PodBackend>>>,
+    pub(crate) webhooks: RwLock<Option<Arc<dyn Webhooks>>>,
+    /// Writes whose clients do not wait for webhooks.
+    pub(crate) pending: Mutex<Vec<Pending>>,
     pub(crate) address: RwLock<String>,
     pub(crate) rbac: bool,
 }
@@ -108,6 +113,8 @@ pub(crate) struct State {
     pub(crate) crd_specs: std::collections::BTreeMap<String, String>,
     pub(crate) rbac: bool,
     pub(crate) token_key: TokenKey,
+    /// The webhook configurations, read at first use and after each change of one.
+    pub(crate) hooks: Option<Arc<crate::admission::hooks::Hooks>>,
     observed: bool,
     told: u64,
 }
@@ -139,6 +146,8 @@ impl ApiServer {
                 gate: RwLock::default(),
                 observer: RwLock::default(),
                 pods: RwLock::default(),
+                webhooks: RwLock::default(),
+                pending: Mutex::default(),
                 address: RwLock::new(options.address),
                 rbac: options.rbac,
             }),
@@ -275,6 +284,7 @@ impl State {
             crd_specs: Default::default(),
             rbac: false,
             token_key: TokenKey::new(0),
+            hooks: None,
             observed: false,
             told: 0,
         }

@@ -12,6 +12,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Value, json};
 
+use crate::admission::Reviews;
 use crate::answer::{Answer, ApiBody};
 use crate::codec;
 use crate::discovery::{self, Document};
@@ -100,7 +101,7 @@ where
             let response = match (&verdict, body) {
                 (Verdict::Fail(status), _) => exchange.failure(status),
                 (_, Err(status)) => exchange.failure(&status),
-                (_, Ok(body)) => exchange.run(&body, &verdict),
+                (_, Ok(body)) => exchange.run(&body, &verdict).await,
             };
             if verdict == Verdict::DropAfterCommit {
                 return Err(ConnectionCut);
@@ -206,13 +207,13 @@ impl Exchange {
         response
     }
 
-    fn run(&self, body: &Bytes, verdict: &Verdict) -> Response<ApiBody> {
+    async fn run(&self, body: &Bytes, verdict: &Verdict) -> Response<ApiBody> {
         if let Some(status) = self.refused.clone().or_else(|| self.unauthorized()) {
             return self.failure(&status);
         }
         match &self.route {
             None => self.document(),
-            Some(route) => match self.resource(route, body, verdict) {
+            Some(route) => match self.resource(route, body, verdict).await {
                 Ok(response) => response,
                 Err(status) => self.failure(&status),
             },
@@ -282,7 +283,7 @@ impl Exchange {
         r
     }
 
-    fn resource(&self, route: &Route, body: &Bytes, verdict: &Verdict) -> Result<Response<ApiBody>> {
+    async fn resource(&self, route: &Route, body: &Bytes, verdict: &Verdict) -> Result<Response<ApiBody>> {
         let def = self.definition(route)?;
         let verb = self.info.verb.as_str();
         self.check_method(&def, route, verb)?;
@@ -304,12 +305,21 @@ impl Exchange {
         if verb != "watch" {
             self.params.check_timeout()?;
         }
-        let mut call = self.call(&def, route, verb)?;
-        call.warnings.extend(deprecation(&def));
-        if route.subresource == "log" {
-            return self.log(&call);
-        }
-        let answer = self.server.with(|s| self.dispatch(s, &mut call, route, verb, body, verdict));
+        let mut reviews = Reviews::default();
+        let (call, answer) = loop {
+            let mut call = self.call(&def, route, verb)?;
+            call.warnings.extend(deprecation(&def));
+            if route.subresource == "log" {
+                return self.log(&call);
+            }
+            call.now = reviews.begin(call.now);
+            call.reviews = reviews;
+            let answer = self.server.with(|s| self.dispatch(s, &mut call, route, verb, body, verdict));
+            let Some(question) = call.reviews.question.take() else { break (call, answer) };
+            reviews = call.reviews;
+            let answered = self.server.ask(&question).await;
+            reviews.answered(answered);
+        };
         let answer = match answer {
             Ok(a) => a,
             Err(status) => {
@@ -412,6 +422,7 @@ impl Exchange {
             user: Some(self.user.clone()),
             now: self.server.now(),
             warnings: Vec::new(),
+            reviews: Reviews::default(),
         })
     }
 

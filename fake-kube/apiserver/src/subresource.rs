@@ -4,6 +4,7 @@ use fake_kube_schema::{Cause, managed};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use crate::admission::{Asked, Operation};
 use crate::answer::Answer;
 use crate::codec;
 use crate::meta;
@@ -88,6 +89,10 @@ impl State {
             let quoted = Value::String(scale.to_string());
             return Err(Status::invalid_as("", "", "", vec![Cause::invalid("patch", &quoted, &why)]));
         }
+        if self.has_hooks() {
+            let asked = Asked { operation: Operation::Update, object: Some(&scale), old: Some(&current) };
+            self.review_only(call, &asked, true)?;
+        }
         let mut new = self.view(&call.def, &live.value);
         if !meta::set_dotted(&mut new, &paths.spec, json!(replicas.as_i64().unwrap_or(0))) {
             return Err(Status::internal(format!("cannot set {}", paths.spec)));
@@ -122,13 +127,22 @@ impl State {
         if !matches!(phase, "Succeeded" | "Failed" | "Pending") && !meta::is_deleting(&live.value) {
             self.check_budgets(call, &live.value)?;
         }
+        self.review_created(call, body)?;
         let options = DeleteOptions::parse(
             body.get("deleteOptions").filter(|v| v.is_object()).or(Some(&json!({}))),
             &Params::default(),
         )?;
-        call.subresource.clear();
         self.delete(call, &options)?;
         Ok(Answer::Value { code: 201, value: created() })
+    }
+
+    /// Webhooks see what is posted to a subresource.
+    fn review_created(&mut self, call: &mut Call, body: &Value) -> Result<()> {
+        if !self.has_hooks() {
+            return Ok(());
+        }
+        let asked = Asked { operation: Operation::Create, object: Some(body), old: None };
+        self.review_only(call, &asked, true)
     }
 
     fn check_budgets(&self, call: &Call, pod: &Value) -> Result<()> {
@@ -189,6 +203,7 @@ impl State {
         if let Some(n) = live.value["spec"]["nodeName"].as_str().filter(|n| !n.is_empty()) {
             return refuse(format!("pod {} is already assigned to node \"{n}\"", call.name));
         }
+        self.review_created(call, body)?;
         let mut next = (*live.value).clone();
         next["spec"]["nodeName"] = json!(node);
         let now = meta::time(call.now);
@@ -223,6 +238,7 @@ impl State {
             );
             return Err(Status::invalid_as("authentication.k8s.io", "TokenRequest", "", vec![cause]));
         }
+        self.review_created(call, body)?;
         let end = call.now.checked_add(SignedDuration::from_secs(seconds.min(1 << 32))).unwrap_or(call.now);
         let audiences = body["spec"]["audiences"]
             .as_array()
@@ -230,7 +246,7 @@ impl State {
             .map_or_else(|| json!([ISSUER]), |l| json!(l));
         let subject = format!("system:serviceaccount:{}:{}", call.namespace, call.name);
         let claims = json!({"aud": audiences, "exp": end.as_second(), "iat": call.now.as_second(),
-            "iss": ISSUER, "sub": subject, "jti": self.seeded.uid()});
+            "iss": ISSUER, "sub": subject, "jti": self.new_uid(call)});
         let token = self.token_key.sign(&claims);
         let value = json!({"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
             "metadata": {"name": call.name, "namespace": call.namespace, "uid": meta::uid(&live.value),

@@ -7,6 +7,7 @@ use fake_kube_schema::{Cause, managed};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::admission::{Asked, Operation, Reviews};
 use crate::answer::{Answer, Shown};
 use crate::aside::Aside;
 use crate::codec::{self, Decoded};
@@ -32,6 +33,8 @@ pub(crate) struct Call {
     pub(crate) now: Timestamp,
     /// Become `Warning` headers.
     pub(crate) warnings: Vec<String>,
+    /// What webhooks said so far.
+    pub(crate) reviews: Reviews,
 }
 
 /// Which request an update came from; they differ in a few refusals.
@@ -220,7 +223,8 @@ impl State {
     pub(crate) fn finish_create(&mut self, call: &mut Call, mut object: Value) -> Result<Value> {
         let def = call.def.clone();
         let sent_version = meta::text(&object, "resourceVersion").to_owned();
-        let uid = self.seeded.uid();
+        let owned = if self.has_hooks() { self.mutate_created(call, &mut object)? } else { None };
+        let uid = self.new_uid(call);
         {
             let m = meta::of(&mut object);
             for key in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] {
@@ -240,7 +244,10 @@ impl State {
         if def.has_status() && !def.is_custom() {
             strategy::keep(&mut object, &Value::Null, "status");
         }
-        managed::track_update(def.schema(), None, &mut object, &call.record(&api_version));
+        match owned {
+            Some(owned) => meta::set(&mut object, "managedFields", owned),
+            None => managed::track_update(def.schema(), None, &mut object, &call.record(&api_version)),
+        }
         strategy::prepare_create(&def, &mut object, &uid);
         if def.is_custom() || def.traits.generation {
             meta::set(&mut object, "generation", json!(1));
@@ -253,6 +260,8 @@ impl State {
         causes.extend(rules::of_kind(&def, &call.subresource, &stored_form, None));
         self.refuse_invalid(call, &object, causes)?;
         call.warnings.extend(rules::of_pods(&def, &object, None));
+        let asked = Asked { operation: Operation::Create, object: Some(&object), old: None };
+        self.review_only(call, &asked, false)?;
         if !sent_version.is_empty() && sent_version != "0" {
             return Err(Status::bare("resourceVersion should not be set on objects to be created"));
         }
@@ -266,7 +275,48 @@ impl State {
         Ok(object)
     }
 
-    fn generate_name(&mut self, call: &Call, object: &mut Value) -> Result<()> {
+    /// Mutating webhooks see the object as it was decoded, before the server fills in what only it can know; what they
+    /// add belongs to nobody. Answers who owns what, where a webhook may have changed the object.
+    fn mutate_created(&mut self, call: &mut Call, object: &mut Value) -> Result<Option<Value>> {
+        if self.hooks().mutating.is_empty() {
+            return Ok(None);
+        }
+        let def = call.def.clone();
+        if def.is("", "pods") {
+            self.pod_admission(call, object)?;
+        }
+        if meta::get(object, "managedFields").is_none() {
+            let api_version = def.api_version();
+            managed::track_update(def.schema(), None, object, &call.record(&api_version));
+        }
+        let owned = meta::get(object, "managedFields").cloned();
+        *object = self.mutate(call, Operation::Create, std::mem::take(object), None, |o| settle(&def, o))?;
+        if def.is_custom() && def.has_status() {
+            strategy::keep(object, &Value::Null, "status");
+        }
+        meta::remove(object, "managedFields");
+        Ok(owned)
+    }
+
+    /// The same for an update, whose object is complete.
+    fn mutate_updated(&mut self, call: &mut Call, new: Value, old: &Value) -> Result<Value> {
+        if self.hooks().mutating.is_empty() || call.subresource == "scale" {
+            return Ok(new);
+        }
+        let def = call.def.clone();
+        let owned = meta::get(&new, "managedFields").cloned();
+        let mut new = self.mutate(call, Operation::Update, new, Some(old), |o| settle(&def, o))?;
+        new = confined(&def, &call.subresource, new, old);
+        for key in ["name", "namespace", "uid", "resourceVersion"] {
+            meta::copy(old, &mut new, key);
+        }
+        if let Some(owned) = owned {
+            meta::set(&mut new, "managedFields", owned);
+        }
+        Ok(new)
+    }
+
+    fn generate_name(&mut self, call: &mut Call, object: &mut Value) -> Result<()> {
         let prefix = meta::text(object, "generateName").to_owned();
         if !meta::name(object).is_empty() || prefix.is_empty() {
             return Ok(());
@@ -277,13 +327,14 @@ impl State {
         }
         let base = &prefix[..end];
         for _ in 0..8 {
-            let name = format!("{base}{}", self.seeded.suffix());
+            let name = format!("{base}{}", self.new_suffix(call));
             if self.store.get(call.def.table, &store::key(&call.namespace, &name)).is_none() {
                 meta::set(object, "name", json!(name));
                 return Ok(());
             }
         }
-        let mut status = Status::already_exists(&call.def, &format!("{base}{}", self.seeded.suffix()), false);
+        let name = format!("{base}{}", self.new_suffix(call));
+        let mut status = Status::already_exists(&call.def, &name, false);
         status.message.push_str(", the server was not able to generate a unique name for the object");
         Err(status)
     }
@@ -372,7 +423,14 @@ impl State {
         if call.def.is("apiextensions.k8s.io", "customresourcedefinitions") {
             self.pending_crds.push(call.name.clone());
         }
+        self.forget_hooks(&call.def);
         event.object.clone()
+    }
+
+    fn forget_hooks(&mut self, changed: &Definition) {
+        if changed.group == crate::admission::hooks::GROUP {
+            self.hooks = None;
+        }
     }
 
     /// PUT of a decoded object.
@@ -437,16 +495,12 @@ impl State {
         self.check_escalation(call, &new, Some(old))?;
         self.restore_metadata(call, &mut new, old, live, origin)?;
         let api_version = def.api_version();
-        match call.subresource.as_str() {
-            "status" => {
-                new = status_only(&def, new, old);
-                strategy::fill_status(&def, &mut new);
-            }
-            _ if def.has_status() => strategy::keep(&mut new, old, "status"),
-            _ => {}
-        }
+        new = confined(&def, &call.subresource, new, old);
         if origin != Origin::Apply {
             managed::track_update(def.schema(), Some(old), &mut new, &call.record(&api_version));
+        }
+        if self.has_hooks() {
+            new = self.mutate_updated(call, new, old)?;
         }
         if call.subresource == "status" {
             if def.is_custom() {
@@ -465,6 +519,10 @@ impl State {
         self.refuse_invalid(call, &new, causes)?;
         if call.subresource.is_empty() {
             call.warnings.extend(rules::of_pods(&def, &new, Some(old)));
+        }
+        if call.subresource != "scale" {
+            let asked = Asked { operation: Operation::Update, object: Some(&new), old: Some(old) };
+            self.review_only(call, &asked, false)?;
         }
         let new = storage_version(self, &def, converted.unwrap_or(new));
         if same(&new, &live.value) {
@@ -509,6 +567,7 @@ impl State {
         {
             self.pending_crds.push(c.crd.clone());
         }
+        self.forget_hooks(&call.def);
         event.object.clone()
     }
 
@@ -561,6 +620,28 @@ pub(crate) fn check_version(call: &Call, version: &str, live: &Stored) -> Result
         Status::bare(format!("strconv.ParseUint: parsing {}: invalid syntax", go_quote(version)))
     })?;
     if n == live.revision { Ok(()) } else { Err(Status::modified(&call.def, &call.name)) }
+}
+
+/// A mutated object made whole again: pruned and defaulted, as after decoding.
+fn settle(def: &Definition, object: &mut Value) {
+    let owned = meta::get(object, "managedFields").cloned();
+    def.schema().prune(object);
+    def.schema().drop_nulls(object);
+    def.schema().default(object);
+    if let Some(owned) = owned {
+        meta::set(object, "managedFields", owned);
+    }
+}
+
+/// What a write to this endpoint may change.
+fn confined(def: &Definition, subresource: &str, mut new: Value, old: &Value) -> Value {
+    if subresource == "status" {
+        new = status_only(def, new, old);
+        strategy::fill_status(def, &mut new);
+    } else if def.has_status() {
+        strategy::keep(&mut new, old, "status");
+    }
+    new
 }
 
 /// What a status write takes (kube-api.md 2.3): of a CR the status alone, of a built-in kind most metadata too.

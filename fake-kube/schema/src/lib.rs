@@ -19,6 +19,7 @@
 
 pub mod builtins;
 mod cause;
+mod expression;
 pub mod managed;
 pub mod openapi;
 pub mod patch;
@@ -28,6 +29,7 @@ pub mod text;
 
 pub use builtins::{Builtins, quantity_nanos};
 pub use cause::{Cause, Reason, summary};
+pub use expression::Expression;
 pub use schema::{Schema, Validation};
 
 /// How deep an object may nest. Deeper parts are left alone by every walk, so no input can exhaust the stack;

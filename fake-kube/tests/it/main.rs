@@ -5,5 +5,7 @@ mod fidelity;
 mod kubectl;
 mod loopback;
 mod over_http;
+mod responder;
 mod stories;
 mod support;
+mod webhook_stories;

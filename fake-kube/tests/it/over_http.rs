@@ -8,13 +8,14 @@ use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fake_kube::{ListenOptions, Listening, listen};
+use fake_kube::{ListenOptions, Listening, listen, over_https};
 use fake_kube_apiserver::conformance::local::ADMIN_TOKEN;
-use fake_kube_apiserver::conformance::{Events, Reply, Sent, Start, Transport};
-use fake_kube_apiserver::{ApiServer, Clock, ManualClock, Options, User};
+use fake_kube_apiserver::conformance::{Events, Reply, Responder, Sent, Start, Transport};
+use fake_kube_apiserver::{Answered, ApiServer, Clock, ManualClock, Options, Question, User, Webhooks};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -38,7 +39,12 @@ pub struct OverHttp {
     listening: Listening,
     runtime: Rc<Runtime>,
     rbac: bool,
+    responder: Responder,
+    busy: Busy,
 }
+
+/// Questions to webhooks under way: time must not jump to their end.
+type Busy = Arc<AtomicUsize>;
 
 pub fn runtime() -> Rc<Runtime> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -56,7 +62,10 @@ impl OverHttp {
             options.identities.add(ADMIN_TOKEN, User::admin());
         }
         let listening = runtime.block_on(listen(server.clone(), options)).expect("a listener");
-        OverHttp { server, clock, start, listening, runtime: runtime.clone(), rbac }
+        let busy = Busy::default();
+        server.set_webhooks(Arc::new(Counted { inner: over_https(), busy: busy.clone() }));
+        let responder = Responder::default();
+        OverHttp { server, clock, start, listening, runtime: runtime.clone(), rbac, responder, busy }
     }
 
     fn send(&self, sent: &Sent) -> Result<http::Response<Incoming>, String> {
@@ -79,7 +88,7 @@ impl OverHttp {
             tokio::spawn(connection);
             sender.send_request(request).await.map_err(|e| e.to_string())
         };
-        wait(&self.runtime, &self.clock, None, exchange).ok_or("no answer")?
+        wait(&self.runtime, &self.clock, &self.busy, None, exchange).ok_or("no answer")?
     }
 }
 
@@ -87,6 +96,7 @@ impl OverHttp {
 fn wait<F: Future>(
     runtime: &Runtime,
     clock: &ManualClock,
+    busy: &Busy,
     deadline: Option<Timestamp>,
     f: F,
 ) -> Option<F::Output> {
@@ -97,6 +107,9 @@ fn wait<F: Future>(
                 if let Ok(out) = tokio::time::timeout(TURN, &mut f).await {
                     return Some(out);
                 }
+            }
+            if busy.load(Ordering::Relaxed) > 0 {
+                continue;
             }
             let next = clock.next_due().unwrap_or_else(|| clock.now() + SignedDuration::from_secs(1));
             match deadline {
@@ -117,7 +130,7 @@ fn headers(r: &http::Response<Incoming>) -> Vec<(String, String)> {
 impl OverHttp {
     fn finish(&self, response: http::Response<Incoming>) -> Result<Reply, String> {
         let (status, headers) = (response.status().as_u16(), headers(&response));
-        let body = wait(&self.runtime, &self.clock, None, response.into_body().collect());
+        let body = wait(&self.runtime, &self.clock, &self.busy, None, response.into_body().collect());
         let body = body.ok_or("the answer does not end")?.map_err(|e| e.to_string())?;
         Ok(Reply { status, headers, body: body.to_bytes().to_vec() })
     }
@@ -167,6 +180,36 @@ impl Transport for OverHttp {
     fn server_time(&self) -> i64 {
         self.clock.now().as_second()
     }
+
+    fn webhooks(&mut self, answers: &Value) -> Option<(String, String)> {
+        self.responder.prescribe(answers);
+        Some(self.runtime.block_on(crate::responder::serve(self.responder.clone())))
+    }
+
+    fn received(&mut self, name: &str) -> Vec<Value> {
+        self.responder.received(name)
+    }
+}
+
+/// Counts the questions under way.
+struct Counted {
+    inner: Arc<dyn Webhooks>,
+    busy: Busy,
+}
+
+impl Webhooks for Counted {
+    fn call(
+        &self,
+        question: &Question,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Answered> + Send + 'static>> {
+        let (call, busy) = (self.inner.call(question), self.busy.clone());
+        busy.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            let answered = call.await;
+            busy.fetch_sub(1, Ordering::Relaxed);
+            answered
+        })
+    }
 }
 
 struct Watching {
@@ -199,7 +242,8 @@ impl Events for Watching {
             if self.closed || count.is_some_and(|n| out.len() >= n) {
                 return Ok(out);
             }
-            match wait(&self.runtime, &self.clock, Some(deadline), self.body.frame()) {
+            let idle = Busy::default();
+            match wait(&self.runtime, &self.clock, &idle, Some(deadline), self.body.frame()) {
                 None => return Ok(out),
                 Some(Some(Ok(frame))) => {
                     let data = frame.into_data().unwrap_or_default();

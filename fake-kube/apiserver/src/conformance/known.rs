@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Case;
 
-/// What an API server has without controllers and webhooks.
-const PROVIDES: [&str; 8] = ["namespaces", "core", "pods", "apps", "crd", "compaction", "rbac", "auth"];
+/// What an API server has without controllers.
+const PROVIDES: [&str; 9] =
+    ["namespaces", "core", "pods", "apps", "crd", "compaction", "rbac", "auth", "webhooks"];
 
 /// Whether an API server alone can answer the case.
 pub fn runs_alone(case: &Case) -> bool {

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tower::Service;
 
+use super::hooks::{InProcess, Responder};
 use super::transport::{Events, Reply, Sent, Start, Transport};
 use crate::{ApiBody, ApiServer, ApiService, Clock, ManualClock, Options, User};
 
@@ -23,12 +24,15 @@ pub struct Local {
     start: Timestamp,
     /// Requests must say who makes them, and are held to roles.
     restricted: bool,
+    responder: Responder,
 }
 
 /// The administrator's token of a restricted server.
 pub const ADMIN_TOKEN: &str = "admin-token";
 
 const ADDRESS: &str = "127.0.0.1:6443";
+/// Where the webhooks of cases are, as far as the server can tell.
+const WEBHOOKS: &str = "https://127.0.0.1:8443";
 
 impl Local {
     /// A fresh server at a fixed moment, everything drawn from `seed`.
@@ -46,7 +50,10 @@ impl Local {
         let clock = ManualClock::new(start);
         let server = ApiServer::new(Options { seed, rbac, ..Options::new(Arc::new(clock.clone())) });
         let service = server.service(User::admin());
-        Local { server, clock, service, start, restricted: rbac }
+        let responder = Responder::default();
+        let webhooks = InProcess { responder: responder.clone(), url: WEBHOOKS.to_owned() };
+        server.set_webhooks(Arc::new(webhooks));
+        Local { server, clock, service, start, restricted: rbac, responder }
     }
 
     /// As the listener tells who asks; the service itself is handed users, not tokens.
@@ -154,6 +161,16 @@ impl Transport for Local {
 
     fn server_time(&self) -> i64 {
         self.clock.now().as_second()
+    }
+
+    fn webhooks(&mut self, answers: &Value) -> Option<(String, String)> {
+        self.responder.prescribe(answers);
+        // Nobody looks at the CA: there is no connection.
+        Some((WEBHOOKS.to_owned(), "Q0E=".to_owned()))
+    }
+
+    fn received(&mut self, name: &str) -> Vec<Value> {
+        self.responder.received(name)
     }
 }
 

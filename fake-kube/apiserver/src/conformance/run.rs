@@ -140,6 +140,14 @@ impl<'a> Run<'a> {
     }
 
     fn steps(&mut self) -> Result<(), String> {
+        if let Some(answers) = self.case.raw.get("webhooks") {
+            let (url, bundle) =
+                self.transport.webhooks(answers).ok_or("this transport has no webhooks for the case")?;
+            for (name, value) in [("webhook", url), ("bundle", bundle)] {
+                self.fixed.insert(name.to_owned(), value.clone());
+                self.vars.insert(name.to_owned(), value);
+            }
+        }
         if self.case.raw.to_string().contains("{{ns}}") {
             let body =
                 json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.fixed["ns"]}});
@@ -200,8 +208,14 @@ impl<'a> Run<'a> {
             self.transport.sleep(s);
             return Ok(None);
         }
-        if step.get("received").is_some() || step.get("websocket").is_some() {
-            return Err("webhooks and websockets are not part of this runner".to_owned());
+        if let Some(name) = step["received"].as_str() {
+            let mut all = self.transport.received(name);
+            let last = step["last"].as_u64().unwrap_or(1) as usize;
+            let body = Value::Array(all.split_off(all.len().saturating_sub(last)));
+            return Ok(Some(Seen { body: Some(body), ..Seen::default() }));
+        }
+        if step.get("websocket").is_some() {
+            return Err("websockets are not part of this runner".to_owned());
         }
         if let Some(c) = step.get("collect") {
             return self.collect(step, c).map(Some);

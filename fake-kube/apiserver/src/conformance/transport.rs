@@ -47,4 +47,13 @@ pub trait Transport {
     fn elapsed(&self) -> f64;
     /// Seconds since the epoch as the server tells time.
     fn server_time(&self) -> i64;
+    /// Starts webhooks that answer what the case says; answers their address and the CA to trust, base64. None: this
+    /// transport has none.
+    fn webhooks(&mut self, _answers: &Value) -> Option<(String, String)> {
+        None
+    }
+    /// What the webhook of that name was asked, in order: `{path, review}`.
+    fn received(&mut self, _name: &str) -> Vec<Value> {
+        Vec::new()
+    }
 }

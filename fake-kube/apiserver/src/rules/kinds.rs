@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::Rule::{Code, Each, In, NotNegative, OneOf, Positive, Required};
 use super::{
-    Rule, Walk, config, is_empty, join, networking, pod, pod_update, present, service, text, update, workload,
+    Rule, Walk, config, is_empty, join, networking, pod, pod_update, present, service, text, update,
+    webhooks, workload,
 };
 use crate::resource::Definition;
 use crate::validate;
@@ -43,6 +44,8 @@ const KINDS: &[Kind] = &[
         update: Some(update::role_ref),
         ..kind("rbac.authorization.k8s.io", "clusterrolebindings", CLUSTER_BINDING)
     },
+    kind("admissionregistration.k8s.io", "validatingwebhookconfigurations", webhooks::VALIDATING),
+    kind("admissionregistration.k8s.io", "mutatingwebhookconfigurations", webhooks::MUTATING),
     kind("policy", "poddisruptionbudgets", &[In("spec", &[Code(budget)])]),
     kind("autoscaling", "horizontalpodautoscalers", &[In("spec", &[Code(autoscaler)])]),
 ];

@@ -12,6 +12,7 @@ mod pod_update;
 mod service;
 mod update;
 mod warnings;
+mod webhooks;
 mod workload;
 
 use std::collections::BTreeSet;

@@ -13,7 +13,7 @@ mod meta;
 pub(crate) mod node;
 mod path;
 mod prune;
-mod rules;
+pub(crate) mod rules;
 mod structural;
 mod validate;
 

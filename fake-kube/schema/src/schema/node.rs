@@ -172,7 +172,7 @@ impl Node {
 }
 
 /// All nodes of one schema.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Arena {
     pub(crate) nodes: Vec<Node>,
     pub(crate) root: NodeId,

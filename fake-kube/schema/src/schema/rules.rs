@@ -96,13 +96,24 @@ pub(crate) struct Outcome {
 }
 
 pub(crate) fn check(arena: &Arena, new: &Value, old: Option<&Value>) -> Outcome {
+    let mut outcome = Outcome::default();
+    with_library(|base| Rules { arena, base }.value(arena.root, new, old, &Path::Root, &mut outcome, 0));
+    outcome
+}
+
+/// Hands out a context that knows all functions.
+pub(crate) fn with_library<T>(f: impl FnOnce(&Context<'static>) -> T) -> T {
     thread_local! {
         // Registering the function library costs more than evaluating a rule, so it is done once per thread.
         static BASE: Context<'static> = Context::default().with_all();
     }
-    let mut outcome = Outcome::default();
-    BASE.with(|base| Rules { arena, base }.value(arena.root, new, old, &Path::Root, &mut outcome, 0));
-    outcome
+    BASE.with(f)
+}
+
+/// A JSON value as CEL sees it where no schema types it.
+pub(crate) fn untyped(value: &Value) -> Cel {
+    // Without a node the arena is not looked at.
+    convert(&Arena::default(), None, value, 0)
 }
 
 struct Rules<'a> {

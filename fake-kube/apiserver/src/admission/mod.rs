@@ -1,0 +1,20 @@
+//! Admission webhooks (kube-api.md 2.10; cases hook-*).
+//!
+//! A write is a function of the state, the request and what webhooks answered. It runs until it lacks an answer, stops
+//! there with the [`Question`] and without having changed anything; whoever carries the request (the service, the local
+//! client) asks, and runs it again with one answer more. So the state is not locked while somebody is asked, what was
+//! admitted is what is committed, and a write that was overtaken meanwhile asks anew about the object as it is then.
+//!
+//! Leaves out: CONNECT (exec, proxy and the like), and patches of a subresource's own objects (Scale, Eviction).
+//!
+//! `hooks` holds the configurations, `matching` chooses, `review` speaks the wire format, `chain` is the walk through
+//! the plugins, `asking` the side that waits.
+
+pub(crate) mod asking;
+mod chain;
+pub(crate) mod hooks;
+mod matching;
+mod review;
+
+pub use asking::{Answered, Question, Webhooks};
+pub(crate) use chain::{Asked, Operation, Reviews};
