@@ -260,6 +260,7 @@ impl State {
         causes.extend(rules::of_kind(&def, &call.subresource, &stored_form, None));
         self.refuse_invalid(call, &object, causes)?;
         call.warnings.extend(rules::of_pods(&def, &object, None));
+        self.pod_security(call, &object, None)?;
         let asked = Asked { operation: Operation::Create, object: Some(&object), old: None };
         self.review_only(call, &asked, false)?;
         if !sent_version.is_empty() && sent_version != "0" {
@@ -520,6 +521,7 @@ impl State {
         if call.subresource.is_empty() {
             call.warnings.extend(rules::of_pods(&def, &new, Some(old)));
         }
+        self.pod_security(call, &new, Some(old))?;
         if call.subresource != "scale" {
             let asked = Asked { operation: Operation::Update, object: Some(&new), old: Some(old) };
             self.review_only(call, &asked, false)?;

@@ -14,6 +14,7 @@ pub(crate) mod asking;
 mod chain;
 pub(crate) mod hooks;
 mod matching;
+mod pod_security;
 mod review;
 
 pub use asking::{Answered, Question, Webhooks};
