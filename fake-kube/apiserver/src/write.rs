@@ -354,6 +354,9 @@ impl State {
         if call.def.is("apiextensions.k8s.io", "customresourcedefinitions") {
             crate::crd::prepare(object, old);
         }
+        if old.is_none() {
+            protect(&call.def, object);
+        }
         Ok(())
     }
 
@@ -622,6 +625,20 @@ pub(crate) fn check_version(call: &Call, version: &str, live: &Stored) -> Result
         Status::bare(format!("strconv.ParseUint: parsing {}: invalid syntax", go_quote(version)))
     })?;
     if n == live.revision { Ok(()) } else { Err(Status::modified(&call.def, &call.name)) }
+}
+
+/// Claims and volumes stay while they are used (admission plugin StorageObjectInUseProtection, case wl-pvc-protection).
+fn protect(def: &Definition, object: &mut Value) {
+    let finalizer = match (def.group.as_str(), def.plural.as_str()) {
+        ("", "persistentvolumeclaims") => "kubernetes.io/pvc-protection",
+        ("", "persistentvolumes") => "kubernetes.io/pv-protection",
+        _ => return,
+    };
+    let mut all: Vec<String> = meta::finalizers(object).into_iter().map(str::to_owned).collect();
+    if !all.iter().any(|f| f == finalizer) {
+        all.push(finalizer.to_owned());
+        meta::set_finalizers(object, all);
+    }
 }
 
 /// A mutated object made whole again: pruned and defaulted, as after decoding.

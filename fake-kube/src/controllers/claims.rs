@@ -17,7 +17,12 @@ const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 
 pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
     let mut keys = only(h, r::CLAIMS);
+    keys.extend(only(h, r::VOLUMES));
     match &*h.key.resource {
+        r::CLAIMS => {
+            let volume = text(h.object, "/spec/volumeName");
+            keys.extend((!volume.is_empty()).then(|| Key::new(r::VOLUMES, "", volume)));
+        }
         r::PODS => {
             let names =
                 items(h.object, "/spec/volumes").iter().map(|v| text(v, "/persistentVolumeClaim/claimName"));
@@ -30,6 +35,9 @@ pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
 }
 
 pub fn sync(view: &View, key: &Key) -> Step {
+    if &*key.resource == r::VOLUMES {
+        return super::volumes::sync(view, key);
+    }
     let mut step = Step::nothing();
     let Some(claim) = view.find(key) else { return step };
     let users: Vec<&Arc<Value>> = view
@@ -42,10 +50,7 @@ pub fn sync(view: &View, key: &Key) -> Step {
     if is_deleting(claim) {
         let busy = users.iter().any(|p| !matches!(text(p, "/status/phase"), "Succeeded" | "Failed"));
         if has_finalizer(claim, PROTECTION) && !busy {
-            let kept: Vec<Value> =
-                items(claim, "/metadata/finalizers").iter().filter(|f| *f != PROTECTION).cloned().collect();
-            let kept = if kept.is_empty() { Value::Null } else { kept.into() };
-            step.push(Write::merge(ACTOR, key, json!({"metadata": {"uid": uid(claim), "finalizers": kept}})));
+            step.push(without_finalizer(key, claim, PROTECTION));
         }
         return step;
     }
@@ -59,6 +64,14 @@ pub fn sync(view: &View, key: &Key) -> Step {
     }
     bind(view, claim, class, &mut step);
     step
+}
+
+/// Lets an object go, as far as this finalizer is concerned.
+pub(super) fn without_finalizer(key: &Key, object: &Value, finalizer: &str) -> Write {
+    let kept: Vec<Value> =
+        items(object, "/metadata/finalizers").iter().filter(|f| *f != finalizer).cloned().collect();
+    let kept = if kept.is_empty() { Value::Null } else { kept.into() };
+    Write::merge(ACTOR, key, json!({"metadata": {"uid": uid(object), "finalizers": kept}}))
 }
 
 /// The class named, or the default one when none is; `""` asks for none.

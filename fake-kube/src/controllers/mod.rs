@@ -16,6 +16,7 @@ pub mod replica_set;
 pub mod rollout;
 pub mod service_account;
 pub mod stateful_set;
+pub mod volumes;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -11,8 +11,7 @@ use fake_kube_apiserver::conformance::{
 use jiff::SignedDuration;
 
 /// What the API server's admission does not do yet; a case that passes must leave this list.
-pub const KNOWN_FAILURES: &[(&str, &str)] =
-    &[("wl-pvc-protection", "claims get no protection finalizer on create")];
+pub const KNOWN_FAILURES: &[(&str, &str)] = &[];
 
 /// Topics whose cases need controllers.
 pub const TOPICS: [&str; 2] = ["workloads", "gc"];
