@@ -208,7 +208,8 @@ impl Exchange {
     }
 
     async fn run(&self, body: &Bytes, verdict: &Verdict) -> Response<ApiBody> {
-        if let Some(status) = self.refused.clone().or_else(|| self.unauthorized()) {
+        let refusal = self.refused.clone().or_else(|| self.unauthorized()).or_else(|| self.proxied());
+        if let Some(status) = refusal {
             return self.failure(&status);
         }
         match &self.route {
@@ -218,6 +219,22 @@ impl Exchange {
                 Err(status) => self.failure(&status),
             },
         }
+    }
+
+    /// Nobody carries proxied requests here: those that could be carried meet nobody either.
+    fn proxied(&self) -> Option<Status> {
+        if !self.route.as_ref().is_some_and(|r| r.subresource.starts_with("proxy")) {
+            return None;
+        }
+        Some(match self.server.proxy_target(&self.path.parse().ok()?)? {
+            Err(status) => status,
+            Ok(target) => {
+                let at = format!("{}:{}", target.host, target.port);
+                let text =
+                    format!("error trying to reach service: dial tcp {at}: connect: connection refused");
+                Status::new(503, "ServiceUnavailable", text)
+            }
+        })
     }
 
     fn unauthorized(&self) -> Option<Status> {

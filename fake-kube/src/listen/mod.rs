@@ -169,10 +169,10 @@ where
         let (shared, certified) = (shared.clone(), certified.clone());
         async move {
             match shared.identities.user(request.headers(), certified, &shared.api) {
-                Ok(user) => match shared.proxy.route(request.uri()) {
-                    Some(route) => match shared.api.refusal(&user, request.method(), request.uri()) {
+                Ok(user) => match shared.proxy.target(&shared.api, request.uri()) {
+                    Some(target) => match shared.api.refusal(&user, request.method(), request.uri()) {
                         Some(status) => Ok(identity::refused(&status)),
-                        None => Ok(shared.proxy.carry(route, request).await),
+                        None => Ok(shared.proxy.carry(target, request).await),
                     },
                     None => {
                         shared.api.service(user).oneshot(request).await.map(|r| r.map(identity::Body::Api))

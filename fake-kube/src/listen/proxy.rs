@@ -1,13 +1,13 @@
-//! The service proxy of the API server: `/api/v1/namespaces/NS/services/NAME:PORT/proxy/PATH` leads to the process behind
-//! the Service, and answers for itself when none is reached (kube-api.md, proxy subresource). Leaves out pods and nodes
-//! as targets, port names, and upgrades.
+//! The proxy of the API server: `/api/v1/namespaces/NS/services/NAME:PORT/proxy/PATH` leads to the process behind the
+//! Service, and the same of a pod to that pod. The API server says where; this carries the request there. Leaves out
+//! kubelets of nodes, and upgrades.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use fake_kube_apiserver::Status;
+use fake_kube_apiserver::{ApiServer, ProxyTarget, Status};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -32,28 +32,26 @@ impl fmt::Debug for ServiceProxy {
     }
 }
 
-/// Where a path leads.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Route {
-    namespace: String,
-    service: String,
-    port: u16,
-    /// Path and query for the process.
-    path: String,
-}
-
 impl ServiceProxy {
     /// The first call counts.
     pub fn set(&self, cluster: Cluster) {
         let _ = self.cluster.set(cluster);
     }
 
-    pub(super) fn route(&self, uri: &http::Uri) -> Option<Route> {
+    pub(super) fn target(&self, api: &ApiServer, uri: &http::Uri) -> Option<Result<ProxyTarget, Status>> {
         self.cluster.get()?;
-        route(uri)
+        api.proxy_target(uri)
     }
 
-    pub(super) async fn carry(&self, route: Route, request: Request<Incoming>) -> Response<Body> {
+    pub(super) async fn carry(
+        &self,
+        target: Result<ProxyTarget, Status>,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let target = match target {
+            Ok(target) => target,
+            Err(status) => return refusal(&status),
+        };
         let (mut head, body) = request.into_parts();
         let Ok(body) = Limited::new(body, BODY_MAX).collect().await else {
             return refusal(&Status::new(
@@ -62,7 +60,7 @@ impl ServiceProxy {
                 "the request body is too large to proxy",
             ));
         };
-        let Ok(uri) = route.path.parse() else {
+        let Ok(uri) = target.path.parse() else {
             return refusal(&Status::new(400, "BadRequest", "the proxied path is not a path"));
         };
         head.uri = uri;
@@ -70,18 +68,12 @@ impl ServiceProxy {
         let Some(cluster) = self.cluster.get() else {
             return refusal(&Status::new(503, "ServiceUnavailable", "the cluster is starting"));
         };
-        let host = format!("{}.{}", route.service, route.namespace);
-        match cluster.dial(&host, route.port, Request::from_parts(head, body.to_bytes())) {
+        match cluster.dial(&target.host, target.port, Request::from_parts(head, body.to_bytes())) {
             Ok(response) => response.map(|body| Body::Text(Full::new(body))),
-            Err(DialError::NoSuchHost) => {
-                let text = format!("services \"{}\" not found", route.service);
-                refusal(&Status::new(404, "NotFound", &text))
-            }
-            Err(DialError::Refused) => {
-                let text = format!(
-                    "error trying to reach service: dial tcp {host}:{}: connect: connection refused",
-                    route.port
-                );
+            Err(DialError::NoSuchHost | DialError::Refused) => {
+                let at = format!("{}:{}", target.host, target.port);
+                let text =
+                    format!("error trying to reach service: dial tcp {at}: connect: connection refused");
                 refusal(&Status::new(503, "ServiceUnavailable", &text))
             }
             // The real proxy waits for the kernel's timeout; the caller's comes first.
@@ -96,48 +88,4 @@ fn refusal(status: &Status) -> Response<Body> {
         http::StatusCode::from_u16(status.code).unwrap_or(http::StatusCode::SERVICE_UNAVAILABLE);
     response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
     response
-}
-
-fn route(uri: &http::Uri) -> Option<Route> {
-    let rest = uri.path().strip_prefix("/api/v1/namespaces/")?;
-    let (namespace, rest) = rest.split_once("/services/")?;
-    let (target, path) = rest.split_once("/proxy")?;
-    if namespace.contains('/') || target.contains('/') || !(path.is_empty() || path.starts_with('/')) {
-        return None;
-    }
-    // `https:name:port` asks for TLS to the process, which nothing here speaks.
-    let target = target.strip_prefix("http:").unwrap_or(target);
-    let (service, port) = target.split_once(':').unwrap_or((target, "80"));
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let path = if path.is_empty() { "/" } else { path };
-    Some(Route {
-        namespace: namespace.to_owned(),
-        service: service.to_owned(),
-        port: port.parse().ok()?,
-        path: format!("{path}{query}"),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn routes() {
-        let check = |uri: &str, expected: Option<(&str, &str, u16, &str)>| {
-            let uri = uri.parse().expect("a uri");
-            let found = route(&uri);
-            let found =
-                found.as_ref().map(|r| (r.namespace.as_str(), r.service.as_str(), r.port, r.path.as_str()));
-            assert_eq!(found, expected, "{uri}");
-        };
-        let base = "/api/v1/namespaces/ns/services";
-        check(&format!("{base}/a-rest:8081/proxy/v1/jobs?x=1"), Some(("ns", "a-rest", 8081, "/v1/jobs?x=1")));
-        check(&format!("{base}/http:a-rest:8081/proxy"), Some(("ns", "a-rest", 8081, "/")));
-        check(&format!("{base}/a-rest/proxy/"), Some(("ns", "a-rest", 80, "/")));
-        check(&format!("{base}/a-rest"), None);
-        check(&format!("{base}/a-rest:x/proxy/"), None);
-        check(&format!("{base}/a-rest:8081/proxyx"), None);
-        check("/apis/apps/v1/namespaces/ns/deployments", None);
-    }
 }
