@@ -61,6 +61,8 @@ pub enum WriteError {
 #[derive(Debug, Default)]
 struct Inner {
     snapshots: BTreeMap<String, Entry>,
+    /// Paths of the snapshots of a job.
+    by_job: BTreeMap<String, BTreeSet<String>>,
     files: BTreeMap<String, HaFile>,
     unreachable: BTreeSet<String>,
 }
@@ -90,7 +92,7 @@ impl SnapshotStore {
 
     pub fn write(&self, path: &str, snapshot: Snapshot) -> Result<(), WriteError> {
         self.check_writable(path)?;
-        self.lock().snapshots.insert(normal(path), Entry { snapshot, corrupt: false });
+        self.lock().put(normal(path), snapshot);
         Ok(())
     }
 
@@ -129,7 +131,7 @@ impl SnapshotStore {
 
     /// Removes a snapshot; false when there was none.
     pub fn delete(&self, path: &str) -> bool {
-        self.lock().snapshots.remove(&normal(path)).is_some()
+        self.lock().remove(&normal(path))
     }
 
     /// Fault: the files of a snapshot are gone.
@@ -163,6 +165,18 @@ impl SnapshotStore {
             .collect()
     }
 
+    /// The readable snapshots of these jobs by path.
+    pub fn snapshots_of<'a>(&self, jobs: impl IntoIterator<Item = &'a String>) -> BTreeMap<String, Snapshot> {
+        let inner = self.lock();
+        let paths = jobs.into_iter().filter_map(|job| inner.by_job.get(job)).flatten();
+        paths.filter_map(|path| Some((path.clone(), inner.readable(path)?.clone()))).collect()
+    }
+
+    /// The snapshot of a path in its one spelling, if it can be read.
+    pub fn readable(&self, path: &str) -> Option<Snapshot> {
+        self.lock().readable(path).cloned()
+    }
+
     pub fn put_file(&self, path: &str, file: HaFile) {
         self.lock().files.insert(normal(path), file);
     }
@@ -183,6 +197,27 @@ impl SnapshotStore {
 }
 
 impl Inner {
+    fn put(&mut self, path: String, snapshot: Snapshot) {
+        self.remove(&path);
+        self.by_job.entry(snapshot.job.clone()).or_default().insert(path.clone());
+        self.snapshots.insert(path, Entry { snapshot, corrupt: false });
+    }
+
+    fn remove(&mut self, path: &str) -> bool {
+        let Some(gone) = self.snapshots.remove(path) else { return false };
+        if let Some(paths) = self.by_job.get_mut(&gone.snapshot.job) {
+            paths.remove(path);
+            if paths.is_empty() {
+                self.by_job.remove(&gone.snapshot.job);
+            }
+        }
+        true
+    }
+
+    fn readable(&self, path: &str) -> Option<&Snapshot> {
+        self.snapshots.get(path).filter(|entry| !entry.corrupt).map(|entry| &entry.snapshot)
+    }
+
     fn is_unreachable(&self, path: &str) -> bool {
         self.unreachable.iter().any(|prefix| path.starts_with(prefix.as_str()))
     }
@@ -239,6 +274,23 @@ mod tests {
         assert_eq!(store.read("/sp"), Err(ReadError::NoMetadata));
         assert_eq!(store.read("/other"), Err(ReadError::Missing));
         assert_eq!(store.read("nope://host/x"), Err(ReadError::UnknownScheme("nope".into())));
+    }
+
+    #[test]
+    fn jobs_have_their_own_snapshots() {
+        let store = SnapshotStore::new();
+        let of = |job: &str| Snapshot { job: job.into(), ..snapshot() };
+        for (path, job) in [("/sp/1", "a"), ("/sp/2", "b"), ("/sp/3", "a"), ("/sp/2", "a"), ("/sp/4", "b")] {
+            store.write(path, of(job)).unwrap();
+        }
+        let paths = |jobs: &[&str]| {
+            let jobs: Vec<String> = jobs.iter().map(|job| (*job).to_owned()).collect();
+            store.snapshots_of(&jobs).into_keys().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(paths(&["a"]), "file:/sp/1 file:/sp/2 file:/sp/3");
+        assert!(store.delete("/sp/1") && store.corrupt("/sp/3"));
+        assert_eq!(paths(&["a", "b", "c"]), "file:/sp/2 file:/sp/4");
+        assert!(store.readable("file:/sp/2").is_some() && store.readable("file:/sp/3").is_none());
     }
 
     #[test]

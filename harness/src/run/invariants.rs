@@ -164,25 +164,23 @@ impl Cluster {
     /// part of recovery: whoever goes on from the job's own checkpoints may pass it over (FLIP-203). The savepoint of a
     /// stop cannot be passed over that way, since Flink discards the checkpoints of a job that has finished.
     fn newest(&self, flink: &FlinkWorld, from: Option<&str>) -> Option<(String, u64)> {
-        let snapshots = flink.storage.snapshots();
-        let source = from.and_then(|path| snapshots.get(path)).filter(|snapshot| !snapshot.savepoint);
+        let source = from.and_then(|path| flink.storage.readable(path));
+        let source = source.filter(|snapshot| !snapshot.savepoint);
         let is_passed_over = |snapshot: &Snapshot| {
-            snapshot.savepoint && source.is_some_and(|source| source.job == snapshot.job)
+            snapshot.savepoint && source.as_ref().is_some_and(|source| source.job == snapshot.job)
         };
-        let own = snapshots.iter().filter(|(_, snapshot)| self.jobs.contains(&snapshot.job));
+        let own = flink.storage.snapshots_of(&self.jobs).into_iter();
         own.filter(|(_, snapshot)| !is_passed_over(snapshot))
-            .map(|(path, snapshot)| (path.clone(), snapshot.progress))
+            .map(|(path, snapshot)| (path, snapshot.progress))
             .filter(|found| !self.given_up.contains(found))
             .max_by_key(|(_, progress)| *progress)
     }
 
     /// The job goes on from here, by the user's choice or Flink's own doing.
     fn give_up_beyond(&mut self, progress: u64, flink: &FlinkWorld) {
-        let snapshots = flink.storage.snapshots();
-        let beyond = snapshots.iter().filter(|(_, snapshot)| snapshot.progress > progress);
-        let own = beyond.filter(|(_, snapshot)| self.jobs.contains(&snapshot.job));
-        let given_up: Vec<_> = own.map(|(path, snapshot)| (path.clone(), snapshot.progress)).collect();
-        self.given_up.extend(given_up);
+        let own = flink.storage.snapshots_of(&self.jobs).into_iter();
+        let beyond = own.filter(|(_, snapshot)| snapshot.progress > progress);
+        self.given_up.extend(beyond.map(|(path, snapshot)| (path, snapshot.progress)));
     }
 
     fn judge(&self, start: &Start) -> Option<String> {
