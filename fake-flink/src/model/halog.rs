@@ -72,11 +72,11 @@ impl Cluster {
     fn change_map(&mut self, name: String, change: impl FnOnce(&mut ConfigMap)) {
         let labels = ha::labels(&self.ha.cluster_id, self.version);
         let before = self.ha.state.maps.get(&name).cloned();
-        let mut map = before.clone().unwrap_or_default();
+        let map = self.ha.state.maps.entry(name.clone()).or_default();
         map.labels.extend(labels);
-        change(&mut map);
-        if before.as_ref() != Some(&map) {
-            self.ha.state.maps.insert(name.clone(), map.clone());
+        change(map);
+        if before.as_ref() != Some(&*map) {
+            let map = map.clone();
             self.emit(Effect::WriteHa { name, map });
         }
     }

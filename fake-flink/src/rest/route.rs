@@ -212,17 +212,16 @@ pub(crate) fn find(cluster: &Cluster, req: &Request<Bytes>) -> Result<Routed, Re
         Gate::Since120 => cluster.version.since_1_20(),
     };
     let matching = ROUTES.iter().chain(ALIASES).filter(|r| r.method == req.method() && open(r.gate));
-    let found = matching
-        .filter_map(|r| Some((r, captures(r.path, &segments)?)))
-        .min_by_key(|(_, params)| params.len());
-    let Some((route, params)) = found else { return miss(req.method(), raw_path, &segments) };
+    let found =
+        matching.filter(|r| fits(r.path, &segments)).min_by_key(|r| captures(r.path, &segments).count());
+    let Some(route) = found else { return miss(req.method(), raw_path, &segments) };
     if multipart && !matches!(route.op, Op::UploadJar | Op::SubmitJob) {
         return Err(RestError::plain(StatusCode::BAD_REQUEST, "File upload not allowed"));
     }
     let body =
         if multipart { Map::new() } else { body::read(req.body(), body_spec(route.op), cluster.version)? };
-    let params =
-        params.into_iter().map(|(name, value)| path_parameter(name, value)).collect::<Result<_, _>>()?;
+    let params = captures(route.path, &segments).map(|(name, value)| path_parameter(name, value.clone()));
+    let params = params.collect::<Result<_, _>>()?;
     let query = text::query(req.uri().query().unwrap_or(""));
     check_query(route.op, &query)?;
     let host = Some(header_text(req, header::HOST).to_owned()).filter(|h| !h.is_empty());
@@ -254,18 +253,19 @@ fn miss(method: &Method, path: &str, segments: &[String]) -> Result<Routed, Rest
     }
 }
 
-fn captures(pattern: &'static str, segments: &[String]) -> Option<Vec<(&'static str, String)>> {
-    let mut params = Vec::new();
+fn fits(pattern: &str, segments: &[String]) -> bool {
     let mut given = segments.iter();
-    for part in pattern.split('/').skip(1) {
-        let segment = given.next()?;
-        match part.strip_prefix(':') {
-            Some(name) => params.push((name, segment.clone())),
-            None if part == segment => {}
-            None => return None,
-        }
-    }
-    given.next().is_none().then_some(params)
+    let fits = |part: &str| given.next().is_some_and(|segment| part.starts_with(':') || part == segment);
+    pattern.split('/').skip(1).all(fits) && given.next().is_none()
+}
+
+/// Names and values of the parameters of a path that fits.
+fn captures<'a>(
+    pattern: &'static str,
+    segments: &'a [String],
+) -> impl Iterator<Item = (&'static str, &'a String)> {
+    let parts = pattern.split('/').skip(1).zip(segments);
+    parts.filter_map(|(part, segment)| Some((part.strip_prefix(':')?, segment)))
 }
 
 fn path_parameter(name: &'static str, value: String) -> Result<(&'static str, String), RestError> {
