@@ -42,13 +42,23 @@ fn texts(value: &Value) -> BTreeMap<String, String> {
 
 /// Creates or replaces a map with exactly this content.
 pub fn write(api: &LocalClient, namespace: &str, name: &str, map: &ConfigMap) -> Result<(), Status> {
+    // Put together by hand: `json!` copies what is a tree already, and this is the most frequent write of all.
     let object = |version: Option<&Value>| {
-        let mut metadata = json!({"name": name, "namespace": namespace,
-            "labels": object_of(&map.labels), "annotations": object_of(&map.annotations)});
+        let mut metadata = members([
+            ("name", name.into()),
+            ("namespace", namespace.into()),
+            ("labels", object_of(&map.labels)),
+            ("annotations", object_of(&map.annotations)),
+        ]);
         if let Some(version) = version {
-            metadata["resourceVersion"] = version.clone();
+            metadata.insert("resourceVersion".to_owned(), version.clone());
         }
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": object_of(&map.data)})
+        Value::Object(members([
+            ("apiVersion", "v1".into()),
+            ("kind", "ConfigMap".into()),
+            ("metadata", Value::Object(metadata)),
+            ("data", object_of(&map.data)),
+        ]))
     };
     match api.get(&config_maps(), namespace, name) {
         Ok(found) => {
@@ -68,5 +78,9 @@ pub fn delete(api: &LocalClient, namespace: &str, name: &str) -> Result<(), Stat
 }
 
 fn object_of(texts: &BTreeMap<String, String>) -> Value {
-    Value::Object(texts.iter().map(|(key, value)| (key.clone(), json!(value))).collect::<Map<_, _>>())
+    Value::Object(texts.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect())
+}
+
+fn members<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
+    members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
