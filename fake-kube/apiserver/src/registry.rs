@@ -24,11 +24,12 @@ pub(crate) fn recorded() -> &'static Recorded {
     })
 }
 
-pub(crate) type Gvr = (String, String, String);
+/// Versions of a group, resources of a version: looked up at every request, with no key put together for it.
+type Versions = BTreeMap<String, BTreeMap<String, Arc<Definition>>>;
 
 #[derive(Clone)]
 pub(crate) struct Registry {
-    definitions: BTreeMap<Gvr, Arc<Definition>>,
+    definitions: BTreeMap<String, Versions>,
     /// Storage version of each table, as changes show it.
     storage: BTreeMap<TableId, Arc<Definition>>,
     tables: BTreeMap<(String, String), TableId>,
@@ -92,7 +93,7 @@ impl Registry {
                 kind,
             });
             self.storage.entry(table).or_insert_with(|| def.clone());
-            self.definitions.insert((group.to_owned(), version.to_owned(), plural), def);
+            self.define(def);
         }
     }
 
@@ -102,8 +103,13 @@ impl Registry {
         *self.tables.entry((group.to_owned(), plural.to_owned())).or_insert_with(|| store.add_table())
     }
 
+    fn define(&mut self, def: Arc<Definition>) {
+        let versions = self.definitions.entry(def.group.clone()).or_default();
+        versions.entry(def.version.clone()).or_default().insert(def.plural.clone(), def);
+    }
+
     pub(crate) fn get(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Definition>> {
-        self.definitions.get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
+        self.definitions.get(group)?.get(version)?.get(plural)
     }
 
     pub(crate) fn storage(&self, table: TableId) -> Option<&Arc<Definition>> {
@@ -119,7 +125,7 @@ impl Registry {
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Definition>> {
-        self.definitions.values()
+        self.definitions.values().flat_map(BTreeMap::values).flat_map(BTreeMap::values)
     }
 
     /// Every resource once, in its storage version.
@@ -136,7 +142,7 @@ impl Registry {
     ) {
         self.remove_custom(crd);
         for d in definitions {
-            self.definitions.insert((d.group.clone(), d.version.clone(), d.plural.clone()), Arc::new(d));
+            self.define(Arc::new(d));
         }
         if let Some(s) = storage {
             self.storage.insert(s.table, s);
@@ -146,7 +152,9 @@ impl Registry {
 
     pub(crate) fn remove_custom(&mut self, crd: &str) {
         let keep = |d: &Definition| d.custom.as_ref().is_none_or(|c| c.crd != crd);
-        self.definitions.retain(|_, d| keep(d));
+        for versions in self.definitions.values_mut() {
+            versions.values_mut().for_each(|resources| resources.retain(|_, d| keep(d)));
+        }
         self.storage.retain(|_, d| keep(d));
         self.generation += 1;
     }
