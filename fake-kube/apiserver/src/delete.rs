@@ -59,11 +59,10 @@ impl State {
     ) -> Result<Answer> {
         let prefix = crate::list::prefix(&call.def, &call.namespace);
         let found: Vec<Arc<Stored>> = self
-            .store
-            .range(call.def.table, &prefix, "")
-            .filter(|(_, s)| filter.matches(&s.value))
+            .candidates(&call.def, &call.namespace, &prefix, "", filter)
+            .filter(|s| filter.matches(&s.value))
             .take(if limit == 0 { usize::MAX } else { limit })
-            .map(|(_, s)| s.clone())
+            .cloned()
             .collect();
         let revision = self.store.revision();
         // All are admitted before the first goes: a write that waits for a webhook has changed nothing.

@@ -22,6 +22,7 @@ mod events;
 mod fault;
 mod fields;
 mod image;
+mod labels;
 mod limits;
 mod list;
 mod local;

@@ -210,7 +210,7 @@ impl State {
         let snapshot = at.map(|n| self.store.range_at(def.table, &prefix, &start, n));
         let mut all: Box<dyn Iterator<Item = &Arc<Stored>>> = match &snapshot {
             Some(list) => Box::new(list.iter()),
-            None => Box::new(self.store.range(def.table, &prefix, &start).map(|(_, s)| s)),
+            None => self.candidates(def, namespace, &prefix, &start, &filter),
         };
         let mut last = String::new();
         for s in all.by_ref() {
@@ -226,6 +226,24 @@ impl State {
             page.items.push(Shown::Stored(s.clone()));
         }
         Ok(Answer::List { def: def.clone(), page })
+    }
+
+    /// The objects of a namespace ("" for all), as they are now, that the filter may let pass, in key order.
+    pub(crate) fn candidates<'a>(
+        &'a self,
+        def: &Definition,
+        namespace: &'a str,
+        prefix: &'a str,
+        start: &'a str,
+        filter: &'a Filter,
+    ) -> Box<dyn Iterator<Item = &'a Arc<Stored>> + 'a> {
+        if def.namespaced && !namespace.is_empty() {
+            let labels = filter.labels.pairs();
+            if let Some(found) = self.store.labelled(def.table, namespace, start, labels) {
+                return Box::new(found);
+            }
+        }
+        Box::new(self.store.range(def.table, prefix, start).map(|(_, s)| s))
     }
 
     /// Which snapshot a list shows (None: now) and the key it starts at.

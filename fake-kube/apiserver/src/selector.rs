@@ -35,6 +35,12 @@ impl LabelSelector {
         self.0.iter().all(|r| r.matches(labels.and_then(|l| l.get(&r.key)).and_then(Value::as_str)))
     }
 
+    /// Labels with the one value they must have.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_one = |r: &&Requirement| r.op == Op::In && r.values.len() == 1;
+        self.0.iter().filter(is_one).map(|r| (r.key.as_str(), r.values[0].as_str()))
+    }
+
     pub fn parse(text: &str) -> Result<LabelSelector> {
         Parser::new(text).selector().map(LabelSelector).map_err(Status::bad_request)
     }

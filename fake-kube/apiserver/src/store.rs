@@ -12,6 +12,8 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::labels::Labels;
+
 /// Index of a resource's table; versions of one resource share it.
 pub(crate) type TableId = usize;
 
@@ -96,6 +98,7 @@ pub(crate) struct Event {
 #[derive(Default)]
 struct Table {
     objects: BTreeMap<Key, Arc<Stored>>,
+    labels: Labels,
     log: VecDeque<Arc<Event>>,
     /// Waiting watchers: by namespace, under "" those of all namespaces.
     waiting: BTreeMap<String, BTreeMap<u64, Waker>>,
@@ -140,6 +143,7 @@ impl Store {
     pub(crate) fn copy(&self, limits: HistoryLimits) -> Store {
         let table = |t: &Table| Table {
             objects: t.objects.clone(),
+            labels: t.labels.clone(),
             log: t.log.clone(),
             waiting: BTreeMap::new(),
             dropped: t.dropped,
@@ -191,6 +195,21 @@ impl Store {
     ) -> impl Iterator<Item = (&'a Key, &'a Arc<Stored>)> {
         let from: Key = Arc::from(if start > prefix { start } else { prefix });
         self.tables[table].objects.range(from..).take_while(move |(k, _)| k.starts_with(prefix))
+    }
+
+    /// As [`Store::range`], without objects of the namespace that lack one of these labels. Nothing without labels.
+    pub(crate) fn labelled<'a>(
+        &'a self,
+        table: TableId,
+        namespace: &str,
+        start: &str,
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Option<impl Iterator<Item = &'a Arc<Stored>>> {
+        let table = &self.tables[table];
+        let keys = table.labels.with(namespace, labels)?;
+        let from: Key = Arc::from(start);
+        let keys = keys.into_iter().flat_map(move |keys| keys.range(from.clone()..));
+        Some(keys.filter_map(|key| table.objects.get(key)))
     }
 
     /// What differed at `revision` from now: the state then, or None where the object did not exist.
@@ -249,6 +268,7 @@ impl Store {
         let t = &mut self.tables[table];
         let old =
             if removed { t.objects.remove(&key) } else { t.objects.insert(key.clone(), object.clone()) };
+        t.labels.change(&key, old.as_ref().map(|o| &*o.value), (!removed).then_some(&*object.value));
         let kind = match (&old, removed) {
             (_, true) => ChangeKind::Deleted,
             (Some(_), false) => ChangeKind::Modified,
