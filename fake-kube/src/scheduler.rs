@@ -36,12 +36,13 @@ pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
                 || at(old, "/status/allocatable") != at(h.object, "/status/allocatable")
         });
     if frees || node_changed {
-        keys.extend(view.list(r::PODS).filter(|(_, p)| is_pending(p)).map(|(k, _)| k.clone()));
+        keys.extend(view.pending().cloned());
     }
     keys
 }
 
-fn is_pending(pod: &Value) -> bool {
+/// Whether this scheduler is to find a node for it.
+pub fn is_pending(pod: &Value) -> bool {
     text(pod, "/spec/nodeName").is_empty()
         && !is_deleting(pod)
         && !is_over(pod)

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::json::{at, controller_of, items, map_matches, name, namespace, uid};
 use crate::labels::Labels;
 use crate::load::{Load, Taken};
+use crate::scheduler::is_pending;
 
 /// Resources by `plural.group`, as error messages and discovery name them.
 pub mod resource {
@@ -97,6 +98,8 @@ pub struct View {
     kinds: BTreeMap<(String, String), KindInfo>,
     labels: Labels,
     load: Load,
+    /// Pods that wait for the scheduler.
+    pending: BTreeSet<Key>,
     pub refusals: BTreeMap<String, Refusal>,
 }
 
@@ -118,6 +121,11 @@ impl View {
         self.labels.change(key, old, new);
         if &*key.resource == resource::PODS {
             self.load.change(old, new);
+            if new.is_some_and(is_pending) {
+                self.pending.insert(key.clone());
+            } else {
+                self.pending.remove(key);
+            }
         }
         let is_same =
             |old: &Value, new: &Value| uid(old) == uid(new) && items(old, OWNERS) == items(new, OWNERS);
@@ -215,6 +223,11 @@ impl View {
     /// What the pods bound to a node take of it.
     pub fn taken(&self, node: &str) -> Option<&Taken> {
         self.load.of(node)
+    }
+
+    /// Pods that wait for the scheduler.
+    pub fn pending(&self) -> impl Iterator<Item = &Key> {
+        self.pending.iter()
     }
 
     /// Everything in one namespace, whatever its kind.

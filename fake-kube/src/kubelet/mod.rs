@@ -83,16 +83,14 @@ impl Kubelet {
         if self.lost.contains(node) {
             return step;
         }
-        let mut worker = match self.workers.remove(key) {
-            Some(worker) => worker,
-            None if matches!(text(pod, "/status/phase"), "Succeeded" | "Failed") && !is_deleting(pod) => {
+        if !self.workers.contains_key(key) {
+            if matches!(text(pod, "/status/phase"), "Succeeded" | "Failed") && !is_deleting(pod) {
                 return step;
             }
-            None => {
-                let address = self.take_address(index);
-                Worker::new(pod, address, host_ip(index), now)
-            }
-        };
+            let address = self.take_address(index);
+            self.workers.insert(key.clone(), Worker::new(pod, address, host_ip(index), now));
+        }
+        let Some(worker) = self.workers.get_mut(key) else { return step };
         let ip = worker.ip.clone();
         let mut world = World {
             view,
@@ -106,9 +104,8 @@ impl Kubelet {
             now,
             step: &mut step,
         };
-        first(&mut worker, &mut world);
+        first(worker, &mut world);
         worker.advance(&mut world);
-        self.workers.insert(key.clone(), worker);
         step
     }
 
