@@ -22,18 +22,36 @@ pub(crate) fn mismatch(group: &str, version: &str, kind: &str, object: &Value) -
     } else {
         &format!("io.k8s.api.{}", group.split('.').next().unwrap_or(group))
     };
-    check(object, &format!("{package}.{version}.{kind}"), kind, "", 0)
+    check(object, &format!("{package}.{version}.{kind}"), kind, None, 0)
+}
+
+/// Where a value is: put into words only when there is something to say about it.
+struct Path<'a> {
+    up: Option<&'a Path<'a>>,
+    member: &'a str,
+}
+
+impl std::fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(up) = self.up {
+            write!(f, "{up}.")?;
+        }
+        f.write_str(self.member)
+    }
 }
 
 /// Documents are parsed once.
 fn document(name: &str) -> Option<Arc<Value>> {
     static PARSED: Mutex<BTreeMap<String, Option<Arc<Value>>>> = Mutex::new(BTreeMap::new());
     let mut parsed = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = parsed.get(name) {
+        return known.clone();
+    }
     parsed.entry(name.to_owned()).or_insert_with(|| Builtins::load().document(name).map(Arc::new)).clone()
 }
 
-/// Checks `value` against the named struct; `path` is where it is, `""` at the root.
-fn check(value: &Value, name: &str, owner: &str, path: &str, depth: usize) -> Option<String> {
+/// Checks `value` against the named struct; `path` is where it is, none at the root.
+fn check(value: &Value, name: &str, owner: &str, path: Option<&Path<'_>>, depth: usize) -> Option<String> {
     if depth > DEPTH_MAX {
         return None;
     }
@@ -58,8 +76,8 @@ fn check(value: &Value, name: &str, owner: &str, path: &str, depth: usize) -> Op
     };
     for (key, v) in map {
         let Some(field) = schema["properties"].get(key) else { continue };
-        let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        if let Some(text) = member(v, field, short, &at, depth + 1) {
+        let at = Path { up: path, member: key };
+        if let Some(text) = member(v, field, short, Some(&at), depth + 1) {
             return Some(text);
         }
     }
@@ -67,7 +85,13 @@ fn check(value: &Value, name: &str, owner: &str, path: &str, depth: usize) -> Op
 }
 
 /// Checks one member against its schema; references are followed.
-fn member(value: &Value, field: &Value, owner: &str, path: &str, depth: usize) -> Option<String> {
+fn member(
+    value: &Value,
+    field: &Value,
+    owner: &str,
+    path: Option<&Path<'_>>,
+    depth: usize,
+) -> Option<String> {
     if value.is_null() || depth > DEPTH_MAX {
         return None;
     }
@@ -126,7 +150,8 @@ fn package(name: &str) -> Option<&str> {
     name.rsplit('.').nth(1)
 }
 
-fn cannot(value: &Value, owner: &str, path: &str, of: &str) -> String {
+fn cannot(value: &Value, owner: &str, path: Option<&Path<'_>>, of: &str) -> String {
+    let path = path.map(Path::to_string).unwrap_or_default();
     let kind = match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

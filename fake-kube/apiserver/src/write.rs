@@ -611,10 +611,8 @@ impl State {
                 meta::copy(old, new, key);
             }
         }
+        // managedFields that are not sent are filled in where writes are tracked.
         meta::set(new, "resourceVersion", json!(live.revision.to_string()));
-        if origin != Origin::Apply && meta::get(new, "managedFields").is_none() {
-            meta::copy(old, new, "managedFields");
-        }
         Ok(())
     }
 }
