@@ -213,7 +213,6 @@ async fn carry_out(
     api: &Api,
 ) -> Outcome {
     let resource = &observation.resource;
-    let stored = resource.status.as_ref().and_then(|s| serde_json::to_value(s).ok()).unwrap_or_default();
     let cancel_timeout = context.clock.runtime(context.settings.flink_cancel_timeout);
     let mut actor = Actor {
         key,
@@ -223,7 +222,7 @@ async fn carry_out(
         flink_cancel: &flink.with_timeout(cancel_timeout),
         world: &context.world,
         version,
-        stored,
+        stored: resource.status.clone(),
         had_deployment: observation.job_manager.known().is_some(),
         saw_no_pods: false,
         saw_metadata: false,

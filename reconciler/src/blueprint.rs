@@ -24,19 +24,17 @@ impl Pass<'_> {
     /// Again after every replacement of the target spec.
     pub fn load_configs(&mut self) {
         let (operator, resource) = (&self.policy.config, &self.o.resource);
-        let inputs = Inputs {
-            current: resource.spec.clone(),
-            target: self.spec.clone(),
-            deployed: self.deployed_spec(),
-        };
-        self.configs = self.policy.known.configs(resource.namespace(), resource.name(), inputs, |inputs| {
-            let deploy = Settings::read(&effective::deploy(operator, resource, &inputs.target));
-            let observe = match &inputs.deployed {
+        let deployed = self.deployed_spec();
+        let inputs = Inputs { current: &resource.spec, target: &self.spec, deployed: deployed.as_deref() };
+        let work_out = || {
+            let deploy = Settings::read(&effective::deploy(operator, resource, inputs.target));
+            let observe = match inputs.deployed {
                 Some(deployed) => Settings::read(&effective::observe(operator, resource, deployed)),
                 None => deploy.clone(),
             };
             Configs { observe, deploy }
-        });
+        };
+        self.configs = self.policy.known.configs(resource.namespace(), resource.name(), inputs, work_out);
     }
 }
 

@@ -5,6 +5,7 @@
 
 use crate::blueprint::Configs;
 use drey_api::{FlinkDeploymentSpec, ReconciledSpec, SpecFormatError};
+use drey_blueprint::validate::ValidationError;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,15 +20,46 @@ pub struct Known(Arc<Mutex<Entries>>);
 #[derive(Default)]
 struct Entries {
     specs: HashMap<String, Arc<ReconciledSpec>>,
-    configs: HashMap<(String, String), (Inputs, Configs)>,
+    configs: HashMap<Named, (Seen, Arc<Configs>)>,
+    verdicts: HashMap<Named, (Seen, Verdict)>,
 }
 
-/// All that the configurations of a resource depend on, besides its name and the operator's own configuration.
-#[derive(PartialEq)]
-pub struct Inputs {
-    pub current: FlinkDeploymentSpec,
-    pub target: FlinkDeploymentSpec,
-    pub deployed: Option<FlinkDeploymentSpec>,
+/// Namespace and name of a resource.
+type Named = (String, String);
+
+/// What a spec is refused with.
+pub type Verdict = Option<ValidationError>;
+
+/// All that the configurations of a resource and the verdict on it depend on, besides its name and the operator's own
+/// configuration.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    pub current: &'a FlinkDeploymentSpec,
+    pub target: &'a FlinkDeploymentSpec,
+    pub deployed: Option<&'a FlinkDeploymentSpec>,
+}
+
+/// Inputs of before.
+struct Seen {
+    current: FlinkDeploymentSpec,
+    target: FlinkDeploymentSpec,
+    deployed: Option<FlinkDeploymentSpec>,
+}
+
+impl Seen {
+    fn of(inputs: Inputs<'_>) -> Seen {
+        Seen {
+            current: inputs.current.clone(),
+            target: inputs.target.clone(),
+            deployed: inputs.deployed.cloned(),
+        }
+    }
+
+    fn is(&self, inputs: Inputs<'_>) -> bool {
+        self.current == *inputs.current
+            && self.target == *inputs.target
+            && self.deployed.as_ref() == inputs.deployed
+    }
 }
 
 impl Known {
@@ -51,18 +83,40 @@ impl Known {
         &self,
         namespace: &str,
         name: &str,
-        inputs: Inputs,
-        work_out: impl FnOnce(&Inputs) -> Configs,
-    ) -> Configs {
+        inputs: Inputs<'_>,
+        work_out: impl FnOnce() -> Configs,
+    ) -> Arc<Configs> {
         let key = (namespace.to_owned(), name.to_owned());
-        if let Some((known, configs)) = self.lock().configs.get(&key)
-            && *known == inputs
+        self.remembered(|entries| &mut entries.configs, key, inputs, || Arc::new(work_out()))
+    }
+
+    /// What the spec of the resource `name` in `namespace` is refused with.
+    pub fn verdict(
+        &self,
+        namespace: &str,
+        name: &str,
+        inputs: Inputs<'_>,
+        work_out: impl FnOnce() -> Verdict,
+    ) -> Verdict {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.remembered(|entries| &mut entries.verdicts, key, inputs, work_out)
+    }
+
+    fn remembered<T: Clone>(
+        &self,
+        of: fn(&mut Entries) -> &mut HashMap<Named, (Seen, T)>,
+        key: Named,
+        inputs: Inputs<'_>,
+        work_out: impl FnOnce() -> T,
+    ) -> T {
+        if let Some((seen, value)) = of(&mut self.lock()).get(&key)
+            && seen.is(inputs)
         {
-            return configs.clone();
+            return value.clone();
         }
-        let configs = work_out(&inputs);
-        keep(&mut self.lock().configs, key, (inputs, configs.clone()));
-        configs
+        let value = work_out();
+        keep(of(&mut self.lock()), key, (Seen::of(inputs), value.clone()));
+        value
     }
 }
 
@@ -92,8 +146,9 @@ mod tests {
             known.spec(&text).expect("a spec").spec.clone()
         };
         let configs = |name: &str, target: i64, task_managers: i64| {
-            let inputs = Inputs { current: spec(1), target: spec(target), deployed: None };
-            let work_out = |_: &Inputs| {
+            let (current, target) = (spec(1), spec(target));
+            let inputs = Inputs { current: &current, target: &target, deployed: None };
+            let work_out = || {
                 let mut configs = Configs::default();
                 configs.deploy.task_managers = task_managers;
                 configs
@@ -104,6 +159,15 @@ mod tests {
         assert_eq!(configs("a", 1, 11), 10);
         assert_eq!(configs("a", 2, 12), 12);
         assert_eq!(configs("b", 2, 13), 13);
+        let verdict = |deployed: i64, rule: &'static str| {
+            let (current, deployed) = (spec(1), spec(deployed));
+            let inputs = Inputs { current: &current, target: &current, deployed: Some(&deployed) };
+            let refused = || Some(ValidationError { rule, message: String::new() });
+            known.verdict("ns", "a", inputs, refused).map(|error| error.rule)
+        };
+        assert_eq!(verdict(1, "first"), Some("first"));
+        assert_eq!(verdict(1, "second"), Some("first"));
+        assert_eq!(verdict(2, "third"), Some("third"));
         assert!(known.spec("{").is_err());
     }
 

@@ -42,7 +42,7 @@ pub struct Pass<'a> {
     pub generation: i64,
     /// `lastReconciledSpec`, parsed.
     pub recorded: Option<Arc<ReconciledSpec>>,
-    pub configs: Configs,
+    pub configs: Arc<Configs>,
     pub asks: Vec<Ask>,
     pub memo: Memo,
     /// The status is not ours to compute: it is stored as it stands.
@@ -50,7 +50,8 @@ pub struct Pass<'a> {
     plan: Vec<Action>,
     events: Vec<Event>,
     trace: Vec<Step>,
-    persisted: FlinkDeploymentStatus,
+    /// What the plan has stored so far, if anything.
+    persisted: Option<FlinkDeploymentStatus>,
 }
 
 impl<'a> Pass<'a> {
@@ -60,13 +61,13 @@ impl<'a> Pass<'a> {
             o,
             policy,
             now,
-            persisted: before.clone(),
+            persisted: None,
             status: before.clone(),
             before,
             spec: o.resource.spec.clone(),
             generation: o.resource.generation(),
             recorded: None,
-            configs: Configs::default(),
+            configs: Arc::default(),
             asks: Vec::new(),
             memo: o.memo.clone(),
             verbatim: false,
@@ -93,9 +94,9 @@ impl<'a> Pass<'a> {
     /// Write-ahead: what follows in the plan happens only once this status is stored.
     pub fn persist(&mut self) {
         let finished = self.finished_status();
-        if finished != self.persisted {
+        if finished != *self.persisted.as_ref().unwrap_or(&self.before) {
             self.plan.push(Action::PersistStatus(Box::new(finished.clone())));
-            self.persisted = finished;
+            self.persisted = Some(finished);
         }
     }
 
@@ -288,27 +289,23 @@ impl<'a> Pass<'a> {
     }
 
     pub fn into_decision(mut self, end: End) -> Decision {
+        let status = self.finished_status();
         // A pass that has something to store proves nothing: storing it may be what fails.
-        if self.plan.is_empty() && self.o.failure.is_none() && self.finished_status() == self.before {
+        if self.plan.is_empty() && self.o.failure.is_none() && status == self.before {
             self.memo.failures = 0;
         }
-        let untouched = Decision {
-            plan: Vec::new(),
-            status: self.before.clone(),
-            events: Vec::new(),
-            next: Next::After(Duration::from_secs(1), String::new()),
-            trace: Vec::new(),
-            memo: self.o.memo.clone(),
-        };
         match end {
             // The shell was told what to ask and did not: nothing may be concluded, nothing is touched.
             End::Ask => Decision {
                 next: Next::After(Duration::from_secs(1), format!("facts are missing: {:?}", self.asks)),
                 trace: vec![Step { rule: "needs", text: format!("not asked: {:?}", self.asks) }],
-                ..untouched
+                plan: Vec::new(),
+                status: self.before,
+                events: Vec::new(),
+                memo: self.o.memo.clone(),
             },
             End::Next(next) => Decision {
-                status: self.finished_status(),
+                status,
                 plan: self.plan,
                 events: self.events,
                 next,

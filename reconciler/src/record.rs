@@ -15,6 +15,7 @@
 //! | manual or periodic savepoint under way | `savepointInfo.trigger*` with triggerType MANUAL or PERIODIC |
 
 use crate::pass::Pass;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use drey_api::{
@@ -138,13 +139,13 @@ impl Pass<'_> {
     }
 
     /// The spec that runs: the recorded one, or the stable one after a rollback.
-    pub fn deployed_spec(&self) -> Option<FlinkDeploymentSpec> {
+    pub fn deployed_spec(&self) -> Option<Cow<'_, FlinkDeploymentSpec>> {
         match self.recon() {
-            ReconciliationState::RolledBack => self.stable_spec(),
+            ReconciliationState::RolledBack => self.stable_spec().map(Cow::Owned),
             ReconciliationState::Deployed
             | ReconciliationState::Upgrading
             | ReconciliationState::RollingBack => {
-                self.recorded.as_ref().map(|recorded| recorded.spec.clone())
+                self.recorded.as_ref().map(|recorded| Cow::Borrowed(&recorded.spec))
             }
         }
     }

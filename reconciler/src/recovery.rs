@@ -12,6 +12,7 @@ use crate::rollback;
 use crate::upgrade::{choose, restore};
 use drey_api::constants::LAST_STATE_SAVEPOINT_PATH;
 use drey_api::{FlinkJobState, JobManagerDeploymentStatus, JobState, ReconciliationState, UpgradeMode};
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// QUIRK left behind: there it just stays missing, which looks as if somebody would still do something about it.
@@ -93,7 +94,7 @@ pub fn recover(p: &mut Pass) -> Flow {
         say_recovering(p);
         return restart(p, UpgradeMode::Stateless);
     }
-    if let Some(deployed) = p.deployed_spec() {
+    if let Some(deployed) = p.deployed_spec().map(Cow::into_owned) {
         p.spec = deployed;
         p.load_configs();
     }
@@ -127,7 +128,7 @@ fn repair(p: &mut Pass) -> Flow {
         Some(path) if p.recorded_mode() == UpgradeMode::Savepoint => Restore::From(path),
         Some(_) | None => Restore::Empty,
     };
-    if let Some(deployed) = p.deployed_spec() {
+    if let Some(deployed) = p.deployed_spec().map(Cow::into_owned) {
         p.spec = deployed;
         p.load_configs();
     }

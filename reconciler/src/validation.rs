@@ -2,6 +2,7 @@
 
 use crate::decision::Component;
 use crate::error::{ErrorDocument, ErrorType};
+use crate::known::Inputs;
 use crate::notices;
 use crate::pass::{Flow, Pass};
 use drey_api::{JobState, ReconciliationState, UpgradeMode};
@@ -40,7 +41,13 @@ pub fn validate(p: &mut Pass) -> Flow {
 
 /// The first failing check; what is already deployed is compared with what is recorded.
 fn problem(p: &Pass) -> Option<(&'static str, String)> {
-    let refused =
-        drey_blueprint::validate::flink_deployment(&p.o.resource, p.recorded.as_deref(), &p.policy.config);
-    refused.err().map(|error| (error.rule, error.message))
+    let (resource, recorded) = (&p.o.resource, p.recorded.as_deref());
+    let inputs = Inputs {
+        current: &resource.spec,
+        target: &resource.spec,
+        deployed: recorded.map(|recorded| &recorded.spec),
+    };
+    let work_out = || drey_blueprint::validate::flink_deployment(resource, recorded, &p.policy.config).err();
+    let refused = p.policy.known.verdict(resource.namespace(), resource.name(), inputs, work_out);
+    refused.map(|error| (error.rule, error.message))
 }

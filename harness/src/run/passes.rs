@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use drey_api::FlinkDeploymentStatus;
 use drey_language::events::{Kind, Lane};
 use drey_operator::{Counts, Lifecycle, Outcome, Pass, PassObserver};
 use drey_reconciler::{Next, check};
@@ -75,8 +76,11 @@ impl Passes {
 impl PassObserver for Passes {
     fn pass(&self, pass: &Pass<'_>) {
         let object = format!("FlinkDeployment/{}", pass.key.name);
-        let is_converged = pass.decision.plan.is_empty()
-            && pass.observation.resource.status.clone().unwrap_or_default() == pass.decision.status;
+        let is_status_kept = match &pass.observation.resource.status {
+            Some(stored) => *stored == pass.decision.status,
+            None => pass.decision.status == FlinkDeploymentStatus::default(),
+        };
+        let is_converged = pass.decision.plan.is_empty() && is_status_kept;
         let mut violations: Vec<String> = check::observation(pass.observation)
             .into_iter()
             .chain(check::decision(pass.observation, pass.decision))

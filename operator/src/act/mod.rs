@@ -5,7 +5,7 @@ mod cluster;
 mod ha;
 mod resource;
 
-use drey_api::FlinkDeployment;
+use drey_api::{FlinkDeployment, FlinkDeploymentStatus};
 use drey_reconciler::{Action, ActionError, Parallelism};
 use serde_json::Value;
 
@@ -80,7 +80,7 @@ pub(crate) struct Actor<'a> {
     /// else's write is noticed as a conflict.
     pub version: String,
     /// What the stored status is, to leave out writes that change nothing.
-    pub stored: Value,
+    pub stored: Option<FlinkDeploymentStatus>,
     /// Whether the Deployment was there when the plan was made.
     pub had_deployment: bool,
     /// A fresh look at the pods was already taken in this plan.

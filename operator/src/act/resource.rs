@@ -10,9 +10,18 @@ impl Actor<'_> {
     /// One PUT with the version decided on. A conflict means somebody else wrote: the answer is a new decision,
     /// never a second PUT over it.
     pub(crate) async fn persist(&mut self, status: &FlinkDeploymentStatus) -> Result<(), ActError> {
-        let wanted = serde_json::to_value(status)
-            .map_err(|e| ApiError::Nonsense { call: "write the status".to_owned(), detail: e.to_string() })?;
-        if wanted == self.stored {
+        if self.stored.as_ref() == Some(status) {
+            return Ok(());
+        }
+        let text = |status: &FlinkDeploymentStatus| {
+            serde_json::to_value(status).map_err(|e| ApiError::Nonsense {
+                call: "write the status".to_owned(),
+                detail: e.to_string(),
+            })
+        };
+        let wanted = text(status)?;
+        // Different values can be the same text: an empty list and none.
+        if self.stored.as_ref().map(text).transpose()?.is_some_and(|stored| stored == wanted) {
             return Ok(());
         }
         let body = json!({
@@ -29,7 +38,7 @@ impl Actor<'_> {
         match self.api.replace_status(&self.resources(), &self.key.name, &body).await {
             Ok(written) => {
                 self.adopt(&written);
-                self.stored = wanted;
+                self.stored = Some(status.clone());
                 Ok(())
             }
             Err(e) if e.is_conflict() || e.is_not_found() => {
@@ -43,7 +52,7 @@ impl Actor<'_> {
                 match live {
                     Some(live) if is_ours => {
                         self.adopt(&live);
-                        self.stored = wanted;
+                        self.stored = Some(status.clone());
                         Ok(())
                     }
                     Some(_) | None => Err(e.into()),

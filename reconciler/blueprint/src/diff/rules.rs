@@ -145,18 +145,27 @@ impl Changes {
     }
 
     fn configuration(&mut self, old: &FlinkConfiguration, new: &FlinkConfiguration) {
+        if old == new {
+            return;
+        }
         let (old, new) = (old.flatten(), new.flatten());
         self.entries("flinkConfiguration", &old, &new, |changes, key| configuration_kind(key, changes.mode));
     }
 
     /// What the template says of pods; `apiVersion`, `kind` and other remains of older formats do not count.
     fn template(&mut self, path: &str, old: Option<&PodTemplate>, new: Option<&PodTemplate>) {
+        if old == new {
+            return;
+        }
         let tree = |template: Option<&PodTemplate>| template.map_or(Value::Null, PodTemplate::essential);
         self.trees(path, &tree(old), &tree(new), DiffKind::Upgrade);
     }
 
-    fn field<T: Serialize>(&mut self, path: &str, old: &T, new: &T, kind: DiffKind) {
-        self.trees(path, &tree(old), &tree(new), kind);
+    /// Most fields are as they were: only those that differ are taken apart.
+    fn field<T: Serialize + PartialEq>(&mut self, path: &str, old: &T, new: &T, kind: DiffKind) {
+        if old != new {
+            self.trees(path, &tree(old), &tree(new), kind);
+        }
     }
 
     /// A nonce taken away asks for nothing.
