@@ -166,7 +166,7 @@ impl Desk<'_> {
         let now = Instant::now();
         let world = &self.context.world;
         for key in &news.touched {
-            if world.resource(key).is_some() || self.records.contains_key(key) {
+            if world.has_resource(key) || self.records.contains_key(key) {
                 self.queue.trigger(key, Cause::Changed(kind), now);
             }
         }
@@ -188,13 +188,17 @@ impl Desk<'_> {
                 self.queue.finish(&key, None, now);
                 continue;
             }
-            let Some(resource) = self.context.world.resource(&key) else {
+            let seen = self.context.world.look(&key, |entry| {
+                let generation = entry.value.metadata.generation.unwrap_or_default();
+                (entry.uid.clone(), generation, is_half_done(&entry.value))
+            });
+            let Some((uid, generation, is_half_done)) = seen else {
                 self.forget(&key, now);
                 continue;
             };
             let record = self.records.entry(key.clone()).or_default();
-            if resource.uid != record.uid {
-                *record = Record { uid: resource.uid.clone(), ..Record::default() };
+            if uid != record.uid {
+                *record = Record { uid, ..Record::default() };
             }
             // Telling the decision of a refusal sends nothing.
             let now_there = self.context.clock.now();
@@ -207,10 +211,9 @@ impl Desk<'_> {
                 continue;
             }
             // What a decision paced itself, what stands half done and what the user wants is not for the limiter to delay.
-            let generation = resource.value.metadata.generation.unwrap_or_default();
             let urgent = record.urgent
                 || !matches!(cause, Cause::Changed(_))
-                || is_half_done(&resource.value)
+                || is_half_done
                 || generation != record.generation;
             let (limit, clock) = (self.context.settings.rate_limit, &self.context.clock);
             match record.limiter.admit(limit, clock.now(), urgent) {

@@ -11,13 +11,14 @@ use futures::StreamExt;
 use futures::stream::{BoxStream, SelectAll, select_all};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
+use super::ha_map::HaMap;
 use super::index::{Entry, Index, Reduced};
 use super::lenient::Lenient;
 use super::{State, World, reduce};
@@ -81,7 +82,7 @@ pub(crate) fn watches(
             |s| &mut s.pods,
             reduce::value_differs,
         ));
-        streams.push(with.stream::<ConfigMap, _>(
+        streams.push(with.stream::<HaMap, _>(
             "ConfigMap",
             Some(CONFIG_MAPS),
             reduce::config_map,

@@ -1,6 +1,7 @@
 //! What the watches have shown of the Kubernetes side. A converged pass reads everything from here.
 
 mod feed;
+mod ha_map;
 mod index;
 mod lenient;
 mod reduce;
@@ -10,11 +11,11 @@ use std::sync::Mutex;
 use drey_api::FlinkDeployment;
 use drey_reconciler::{HaConfigMap, HaFacts, JobManagerFacts, Observation, PodFacts, Seen};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::ConfigMap;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use feed::{WatchNews, watches};
+use ha_map::HaMap;
 pub(crate) use index::Entry;
 use index::{Index, Reduced};
 
@@ -51,8 +52,14 @@ impl World {
         })
     }
 
-    pub(crate) fn resource(&self, key: &Key) -> Option<Entry<FlinkDeployment>> {
-        self.with(|s| s.resources.get(key).cloned())
+    /// Whether the resource exists.
+    pub(crate) fn has_resource(&self, key: &Key) -> bool {
+        self.with(|s| s.resources.get(key).is_some())
+    }
+
+    /// What `look` sees of the resource; it must not come back to the world.
+    pub(crate) fn look<R>(&self, key: &Key, look: impl FnOnce(&Entry<FlinkDeployment>) -> R) -> Option<R> {
+        self.with(|s| s.resources.get(key).map(look))
     }
 
     /// The resources of a watch scope, in order.
@@ -106,7 +113,7 @@ impl World {
                 }
             }
             Some("ConfigMap") => {
-                if let Some((key, entry)) = read::<ConfigMap, _>(object, reduce::config_map) {
+                if let Some((key, entry)) = read::<HaMap, _>(object, reduce::config_map) {
                     self.with(|s| s.config_maps.assume(key, entry));
                 }
             }

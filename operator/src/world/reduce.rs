@@ -5,10 +5,11 @@ use drey_api::FlinkDeployment;
 use drey_reconciler::{ConditionFacts, ContainerFacts, HaConfigMap, JobManagerFacts, PodFacts, Waiting};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Pod, Service};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 
+use super::ha_map::HaMap;
 use super::index::{Entry, Reduced};
 use crate::queue::Key;
 
@@ -96,12 +97,12 @@ fn container(status: ContainerStatus) -> ContainerFacts {
     ContainerFacts { name: status.name, waiting, last_terminated_message }
 }
 
-pub(crate) fn config_map(object: ConfigMap) -> Option<Reduced<HaConfigMap>> {
+pub(crate) fn config_map(object: HaMap) -> Option<Reduced<HaConfigMap>> {
     let meta = object.meta();
     let facts = HaConfigMap {
         name: meta.name.clone()?,
         deleting: meta.deletion_timestamp.is_some(),
-        keys: object.data.as_ref().map(|d| d.keys().cloned().collect()).unwrap_or_default(),
+        keys: object.data.iter().flat_map(|data| &data.0).cloned().collect(),
     };
     entry(meta, owner_of(meta)?, facts)
 }
