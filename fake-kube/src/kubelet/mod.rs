@@ -83,7 +83,8 @@ impl Kubelet {
         if self.lost.contains(node) {
             return step;
         }
-        if !self.workers.contains_key(key) {
+        let is_new = !self.workers.contains_key(key);
+        if is_new {
             if matches!(text(pod, "/status/phase"), "Succeeded" | "Failed") && !is_deleting(pod) {
                 return step;
             }
