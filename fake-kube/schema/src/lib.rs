@@ -23,6 +23,7 @@ mod expression;
 pub mod managed;
 pub mod openapi;
 pub mod patch;
+pub mod proto;
 mod schema;
 pub mod table;
 pub mod text;

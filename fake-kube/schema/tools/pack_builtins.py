@@ -5,7 +5,6 @@ usage: pack_builtins.py REFERENCE_DIR   (the folder holding openapi-1.35.3/ and 
 
 data/schemas.tsv     one schema per line, `name<TAB>json`, sorted: parsed line by line, only when asked for
 data/discovery.json  both aggregated discovery documents' groups, core first
-data/proto.json      package -> message -> field number -> [json name, type]
 """
 import glob
 import json
@@ -31,4 +30,3 @@ for name in ("api", "apis"):
 with open(os.path.join(target, "schemas.tsv"), "w") as out:
     out.writelines(f"{key}\t{compact(schemas[key])}\n" for key in sorted(schemas))
 open(os.path.join(target, "discovery.json"), "w").write(json.dumps(groups, separators=(",", ":")) + "\n")
-open(os.path.join(target, "proto.json"), "w").write(compact(json.load(open(os.path.join(source, "proto-fields.json")))) + "\n")

@@ -20,7 +20,6 @@ use crate::schema::Schema;
 
 const SCHEMAS: &str = include_str!("../../data/schemas.tsv");
 const DISCOVERY: &str = include_str!("../../data/discovery.json");
-const PROTO: &str = include_str!("../../data/proto.json");
 
 /// A served resource of a built-in group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,12 +115,6 @@ impl Builtins {
     /// The `items` of the aggregated discovery documents: the core group first, then the others.
     pub fn discovery(&self) -> &[Value] {
         &self.discovery
-    }
-
-    /// Protobuf fields: package -> message -> field number -> `[json name, type]`.
-    pub fn proto(&self) -> &'static Value {
-        static PARSED: OnceLock<Value> = OnceLock::new();
-        PARSED.get_or_init(|| serde_json::from_str(PROTO).unwrap_or_default())
     }
 
     /// `APIResourceList.resources` of a group version, without storageVersionHash.
