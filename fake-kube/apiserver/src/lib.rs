@@ -5,7 +5,7 @@
 //! starts a thread or reads a wall clock.
 //!
 //! The rules and their evidence: kube-api.md and the recorded cases under `fake-kube/cases`. Left out: sockets and TLS,
-//! controllers, the kubelet (crate `fake-kube`); admission webhooks, websockets and protobuf bodies, /openapi/v2.
+//! controllers, the kubelet (crate `fake-kube`); admission webhooks, /openapi/v2.
 
 mod admission;
 mod answer;
@@ -51,7 +51,9 @@ mod subresource;
 mod table;
 mod validate;
 mod watch;
+mod websocket;
 mod write;
+mod yaml;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -72,3 +74,4 @@ pub use server::{ApiServer, Options, User};
 pub use service::{ApiService, ConnectionCut};
 pub use status::{BODY_MAX, Status};
 pub use store::{ChangeKind, HistoryLimits};
+pub use websocket::{Handshake, Messages};

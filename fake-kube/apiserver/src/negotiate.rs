@@ -1,8 +1,9 @@
-//! Accept headers and the rendering of answers: JSON, YAML, Table, PartialObjectMetadata.
+//! Accept headers and the rendering of answers: JSON, YAML, protobuf, Table, PartialObjectMetadata.
 
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use fake_kube_schema::proto;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -18,6 +19,7 @@ use crate::store;
 pub(crate) enum Encoding {
     Json,
     Yaml,
+    Protobuf,
 }
 
 /// What an object is turned into.
@@ -50,6 +52,14 @@ impl Form {
         match self.encoding {
             Encoding::Json => "application/json",
             Encoding::Yaml => "application/yaml",
+            Encoding::Protobuf => "application/vnd.kubernetes.protobuf",
+        }
+    }
+
+    pub(crate) fn watch_content_type(self) -> &'static str {
+        match self.encoding {
+            Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+            _ => "application/json",
         }
     }
 }
@@ -61,32 +71,78 @@ pub(crate) enum Wording {
     Custom,
 }
 
-/// Chooses the form of an answer; first acceptable clause wins, as clients list by preference.
-pub(crate) fn choose(accept: &str, params: &Params, wording: Wording, watch: bool) -> Result<Form> {
+/// One alternative of an Accept header.
+struct Clause<'a> {
+    media: &'a str,
+    kind: &'a str,
+    group: &'a str,
+    version: &'a str,
+    quality: f32,
+}
+
+/// The alternatives by preference: quality first, then how exact they are, else as listed (goautoneg).
+fn clauses(accept: &str) -> Vec<Clause<'_>> {
+    let mut out: Vec<Clause<'_>> = Vec::new();
+    for text in accept.split(',') {
+        let mut parts = text.split(';').map(str::trim);
+        let media = parts.next().unwrap_or("");
+        let mut clause = Clause { media, kind: "", group: "", version: "", quality: 1.0 };
+        for (key, value) in parts.filter_map(|p| p.split_once('=')) {
+            match key {
+                "as" => clause.kind = value,
+                "g" => clause.group = value,
+                "v" => clause.version = value,
+                "q" => clause.quality = value.parse().unwrap_or(1.0),
+                _ => {}
+            }
+        }
+        out.push(clause);
+    }
+    let vague = |c: &Clause<'_>| match c.media.split_once('/') {
+        Some(("*", _)) => 2,
+        Some((_, "*")) => 1,
+        _ if c.media == "*" => 2,
+        _ => 0,
+    };
+    out.sort_by(|a, b| b.quality.total_cmp(&a.quality).then(vague(a).cmp(&vague(b))));
+    out
+}
+
+fn encoding(media: &str) -> Option<Encoding> {
+    match media {
+        "application/json" | "*/*" | "*" => Some(Encoding::Json),
+        "application/yaml" => Some(Encoding::Yaml),
+        "application/vnd.kubernetes.protobuf" => Some(Encoding::Protobuf),
+        _ => None,
+    }
+}
+
+/// Chooses the form of an answer, which the first acceptable alternative decides (kube-api.md 1.3; endpoints/handlers,
+/// AllowsMediaTypeTransform). `messages`: the objects themselves have a protobuf form, as those of built-in kinds do.
+pub(crate) fn choose(
+    accept: &str,
+    params: &Params,
+    wording: Wording,
+    messages: bool,
+    watch: bool,
+) -> Result<Form> {
     if accept.trim().is_empty() {
         return Ok(Form::JSON);
     }
     let mut unknown_kind = false;
-    for clause in accept.split(',') {
-        let mut parts = clause.split(';').map(str::trim);
-        let media = parts.next().unwrap_or("");
-        let encoding = match media {
-            "application/json" | "*/*" => Encoding::Json,
-            "application/yaml" if !watch => Encoding::Yaml,
-            _ => continue,
+    for clause in clauses(accept) {
+        let Some(encoding) = encoding(clause.media).filter(|e| !watch || *e != Encoding::Yaml) else {
+            continue;
         };
-        let (mut kind, mut group, mut version) = ("", "", "");
-        for p in parts {
-            match p.split_once('=') {
-                Some(("as", v)) => kind = v,
-                Some(("g", v)) => group = v,
-                Some(("v", v)) => version = v,
-                _ => {}
+        let known = clause.group == "meta.k8s.io" && matches!(clause.version, "v1" | "v1beta1");
+        let shape = match clause.kind {
+            "" if clause.group.is_empty() && clause.version.is_empty() => {
+                if encoding == Encoding::Protobuf && !messages {
+                    continue;
+                }
+                Shape::Plain
             }
-        }
-        let known = group == "meta.k8s.io" && matches!(version, "v1" | "v1beta1");
-        let shape = match kind {
-            "" => Shape::Plain,
+            "Table" if known && encoding == Encoding::Protobuf => continue,
             "Table" if known => Shape::Table(include(params)?),
             "PartialObjectMetadata" | "PartialObjectMetadataList" if known => Shape::Metadata,
             _ => {
@@ -98,6 +154,12 @@ pub(crate) fn choose(accept: &str, params: &Params, wording: Wording, watch: boo
     }
     let wording = if unknown_kind { Wording::Custom } else { wording };
     Err(not_acceptable(wording))
+}
+
+/// The encoding of an error: the first alternative that asks for no transformation.
+pub(crate) fn for_errors(accept: &str) -> Encoding {
+    let plain = clauses(accept).into_iter().filter(|c| c.kind.is_empty() && c.group.is_empty());
+    plain.filter_map(|c| encoding(c.media)).next().unwrap_or(Encoding::Json)
 }
 
 fn include(params: &Params) -> Result<Include> {
@@ -140,7 +202,14 @@ pub(crate) fn encode(value: &Value, encoding: Encoding) -> Bytes {
             out.into()
         }
         Encoding::Yaml => serde_saphyr::to_string(&sorted(value)).unwrap_or_default().into(),
+        Encoding::Protobuf => message(value).into(),
     }
+}
+
+/// All kinds the server makes itself have a message; should one not, its JSON goes into the envelope, as Go does with
+/// unknown objects.
+fn message(value: &Value) -> Vec<u8> {
+    proto::object(value).unwrap_or_else(|| proto::seal("", "", value.to_string().as_bytes()))
 }
 
 /// YAML answers have sorted keys.
@@ -324,6 +393,13 @@ impl WatchRenderer {
     }
 
     pub(crate) fn event(&mut self, out: &mut BytesMut, kind: &str, shown: &Shown, now: Timestamp) {
+        if self.form.encoding == Encoding::Protobuf {
+            let object = match self.form.shape {
+                Shape::Metadata => partial(shown.value()),
+                _ => value(&self.def, shown),
+            };
+            return self.line(out, kind, &object);
+        }
         out.put_slice(b"{\"type\":\"");
         out.put_slice(kind.as_bytes());
         out.put_slice(b"\",\"object\":");
@@ -364,6 +440,11 @@ impl WatchRenderer {
     }
 
     fn line(&self, out: &mut BytesMut, kind: &str, object: &Value) {
+        if self.form.encoding == Encoding::Protobuf {
+            let mut frame = Vec::new();
+            proto::watch_event(&mut frame, kind, &message(object));
+            return out.put_slice(&frame);
+        }
         out.put_slice(format!("{}\n", json!({"type": kind, "object": object})).as_bytes());
     }
 }

@@ -174,7 +174,7 @@ impl State {
 
     /// Server-side apply.
     fn apply(&mut self, call: &mut Call, body: &[u8]) -> Result<Answer> {
-        let Decoded { value: mut applied, .. } =
+        let Decoded { value: mut applied, strict } =
             codec::yaml(body).map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")))?;
         self.check_applied(call, &mut applied)?;
         let def = call.def.clone();
@@ -204,6 +204,12 @@ impl State {
             force,
         )
         .map_err(apply_failed)?;
+        if call.options.validation == FieldValidation::Strict && !strict.is_empty() {
+            return Err(Status::bad_request(format!(
+                "error strict decoding YAML: error converting YAML to JSON: {}",
+                strict.join(", ")
+            )));
+        }
         // After ownership is settled: it names the fields as they were sent (case ssa-secret).
         crate::strategy::convert(&def, &mut merged);
         match (live, current) {

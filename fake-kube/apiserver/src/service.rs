@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use fake_kube_schema::proto::Message;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
@@ -27,6 +28,7 @@ use crate::resource::Definition;
 use crate::server::{ApiServer, State, User};
 use crate::status::{BODY_MAX, Result, Status};
 use crate::watch::{Fate, WatchStream};
+use crate::websocket::{Handshake, Messages};
 use crate::write::Call;
 
 /// The connection was cut by a fault: no answer, or an answer that stops midway.
@@ -124,7 +126,7 @@ struct Exchange {
     info: RequestInfo,
     accept: String,
     if_none_match: String,
-    protobuf_body: bool,
+    websocket: Option<Handshake>,
 }
 
 impl Exchange {
@@ -167,7 +169,7 @@ impl Exchange {
             info,
             accept: text(header::ACCEPT),
             if_none_match: text(header::IF_NONE_MATCH),
-            protobuf_body: content_type.starts_with("application/vnd.kubernetes.protobuf"),
+            websocket: Handshake::of(&head.method, &head.headers),
         }
     }
 
@@ -193,12 +195,8 @@ impl Exchange {
         if status.plain {
             return text_response(status.code, &status.message);
         }
-        let encoding = if self.accept.contains("application/yaml") && !self.accept.contains("json") {
-            Encoding::Yaml
-        } else {
-            Encoding::Json
-        };
-        let form = Form { encoding, ..Form::JSON };
+        let form = Form { encoding: negotiate::for_errors(&self.accept), ..Form::JSON };
+        let encoding = form.encoding;
         let mut response =
             respond(status.code, form.content_type(), negotiate::encode(&status.to_value(), encoding));
         if let Some(seconds) = status.retry_after {
@@ -312,13 +310,9 @@ impl Exchange {
         let form = if route.subresource == "log" {
             Form::JSON
         } else {
-            negotiate::choose(&self.accept, &self.params, wording, verb == "watch")?
+            let messages = !def.is_custom() && Message::of(&def.api_version(), &def.kind).is_some();
+            negotiate::choose(&self.accept, &self.params, wording, messages, verb == "watch")?
         };
-        if self.protobuf_body && !body.is_empty() {
-            return Err(Status::unsupported_media(
-                "application/json, application/yaml, application/vnd.kubernetes.protobuf",
-            ));
-        }
         if verb != "watch" {
             self.params.check_timeout()?;
         }
@@ -475,7 +469,9 @@ impl Exchange {
                 done(s.create(call, decoded))
             }
             ("create", sub) => {
-                let value = codec::parse(body).map_err(Status::bad_request)?.value;
+                let (api_version, kind) = body_kind(sub);
+                let media = codec::media(&self.info.content_type)?;
+                let value = codec::loose(body, media, api_version, kind)?;
                 done(match sub {
                     "eviction" => s.evict(call, &value),
                     "binding" => s.bind(call, &value),
@@ -483,10 +479,15 @@ impl Exchange {
                     _ => Err(Status::bad_request("Upgrade request required")),
                 })
             }
-            ("update", "scale") => done(s.write_scale(call, None, body)),
-            ("update", "finalize") => {
-                let value = codec::parse(body).map_err(Status::bad_request)?.value;
-                done(s.finalize(call, &value))
+            ("update", sub @ ("scale" | "finalize")) => {
+                let (api_version, kind) = body_kind(sub);
+                let media = codec::media(&self.info.content_type)?;
+                let value = codec::loose(body, media, api_version, kind)?;
+                done(if sub == "scale" {
+                    s.write_scale(call, None, value.to_string().as_bytes())
+                } else {
+                    s.finalize(call, &value)
+                })
             }
             ("update", _) => {
                 let decoded = codec::object(&def, body, codec::media(&self.info.content_type)?)?;
@@ -531,15 +532,23 @@ impl Exchange {
                 respond(200, form.content_type(), negotiate::list(&def, &page, form, now))
             }
             Handled::Watch(plan) => {
-                self.tell(200, "", "");
                 let fate = match verdict {
                     Verdict::CutWatch => Fate::Cut,
                     Verdict::Expire => Fate::Expire,
                     _ => Fate::Live,
                 };
                 let stream = WatchStream::new(self.server.clone(), *plan, form, fate);
+                if let Some(asked) = &self.websocket {
+                    let messages =
+                        if form.encoding == Encoding::Protobuf { Messages::Binary } else { Messages::Text };
+                    let r = asked.answer(messages, || ApiBody::watch(Box::new(stream)));
+                    self.tell(r.status().as_u16(), "", "");
+                    return r;
+                }
+                self.tell(200, "", "");
                 let mut r = response(200, ApiBody::watch(Box::new(stream)));
-                r.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                let kind = HeaderValue::from_static(form.watch_content_type());
+                r.headers_mut().insert(header::CONTENT_TYPE, kind);
                 r
             }
         }
@@ -579,13 +588,7 @@ fn delete_body(body: &Bytes, content_type: &str) -> Result<Option<Value>> {
     if body.is_empty() {
         return Ok(None);
     }
-    let decoded = match codec::media(content_type)? {
-        codec::Media::Json => codec::parse(body),
-        codec::Media::Yaml => codec::yaml(body),
-    };
-    let value = decoded
-        .map_err(|e| Status::bad_request(format!("couldn't get version/kind; json parse error: {e}")))?
-        .value;
+    let value = codec::loose(body, codec::media(content_type)?, "v1", "DeleteOptions")?;
     let kind = value["kind"].as_str().unwrap_or("");
     if !kind.is_empty() && kind != "DeleteOptions" {
         let version = value["apiVersion"].as_str().unwrap_or("");
@@ -594,6 +597,17 @@ fn delete_body(body: &Bytes, content_type: &str) -> Result<Option<Value>> {
         )));
     }
     Ok(Some(value))
+}
+
+/// What a subresource takes.
+fn body_kind(subresource: &str) -> (&'static str, &'static str) {
+    match subresource {
+        "eviction" => ("policy/v1", "Eviction"),
+        "token" => ("authentication.k8s.io/v1", "TokenRequest"),
+        "scale" => ("autoscaling/v1", "Scale"),
+        "finalize" => ("v1", "Namespace"),
+        _ => ("v1", "Binding"),
+    }
 }
 
 /// The warning every use of a deprecated version earns.

@@ -1,4 +1,4 @@
-//! The API server on a socket: plain HTTP or TLS, HTTP/1.1 and HTTP/2, with a kubeconfig for clients.
+//! The API server on a socket: plain HTTP or TLS, HTTP/1.1, HTTP/2 and WebSocket, with a kubeconfig for clients.
 //! Bounded: connections, and the time a TLS handshake may take; bodies are bounded by the API server itself.
 //! Leaves out authorization (the API server's matter) and client certificates signed by others.
 
@@ -6,6 +6,7 @@ mod identity;
 mod kubeconfig;
 mod proxy;
 mod tls;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,14 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use fake_kube_apiserver::{ApiServer, User};
+use fake_kube_apiserver::{ApiServer, ConnectionCut, Handshake, User};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
@@ -117,6 +118,35 @@ struct Shared {
     acceptor: Option<tokio_rustls::TlsAcceptor>,
 }
 
+impl Shared {
+    async fn answer(
+        &self,
+        mut request: http::Request<Incoming>,
+        certified: Option<User>,
+        hold: upgrade::Hold,
+    ) -> Result<http::Response<identity::Body>, ConnectionCut> {
+        let user = match self.identities.user(request.headers(), certified, &self.api) {
+            Ok(user) => user,
+            Err(status) => return Ok(identity::refused(&status)),
+        };
+        if let Some(target) = self.proxy.target(&self.api, request.uri()) {
+            return match self.api.refusal(&user, request.method(), request.uri()) {
+                Some(status) => Ok(identity::refused(&status)),
+                None => Ok(self.proxy.carry(target, request).await),
+            };
+        }
+        let asked = Handshake::of(request.method(), request.headers());
+        let switch = asked.map(|asked| (asked, hyper::upgrade::on(&mut request)));
+        let response = self.api.service(user).oneshot(request).await?;
+        Ok(match switch {
+            Some((asked, on)) if response.status() == http::StatusCode::SWITCHING_PROTOCOLS => {
+                upgrade::watch(response, &asked, on, hold)
+            }
+            _ => response.map(identity::Body::Api),
+        })
+    }
+}
+
 async fn accept(listener: TcpListener, shared: Arc<Shared>, max: usize, mut stopped: watch::Receiver<bool>) {
     let slots = Arc::new(Semaphore::new(max));
     let mut connections = JoinSet::new();
@@ -137,50 +167,47 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, max: usize, mut stop
             continue;
         };
         let (shared, stopped) = (shared.clone(), stopped.clone());
-        connections.spawn(async move {
-            connection(stream, shared, stopped).await;
-            drop(slot);
-        });
+        // A connection that switched protocols lives on elsewhere and keeps its slot.
+        let slot = Arc::new(slot);
+        connections.spawn(connection(stream, shared, stopped, slot));
     }
     let drained = async { while connections.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(DRAIN_MAX, drained).await;
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>, stopped: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    shared: Arc<Shared>,
+    stopped: watch::Receiver<bool>,
+    slot: Arc<OwnedSemaphorePermit>,
+) {
     // Small answers must not wait for the acknowledgement of earlier ones.
     let _ = stream.set_nodelay(true);
     match &shared.acceptor {
-        None => serve(stream, shared.clone(), None, stopped).await,
+        None => serve(stream, shared.clone(), None, stopped, slot).await,
         Some(acceptor) => {
             let handshake = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await;
             let Ok(Ok(stream)) = handshake else { return };
             let certificate = stream.get_ref().1.peer_certificates().and_then(|c| c.first());
             let user = certificate.and_then(|c| identity::of_certificate(c));
-            serve(stream, shared.clone(), user, stopped).await;
+            serve(stream, shared.clone(), user, stopped, slot).await;
         }
     }
 }
 
-async fn serve<S>(stream: S, shared: Arc<Shared>, certified: Option<User>, mut stopped: watch::Receiver<bool>)
-where
+async fn serve<S>(
+    stream: S,
+    shared: Arc<Shared>,
+    certified: Option<User>,
+    mut stopped: watch::Receiver<bool>,
+    slot: Arc<OwnedSemaphorePermit>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let hold = upgrade::Hold { stopped: stopped.clone(), slot };
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let (shared, certified) = (shared.clone(), certified.clone());
-        async move {
-            match shared.identities.user(request.headers(), certified, &shared.api) {
-                Ok(user) => match shared.proxy.target(&shared.api, request.uri()) {
-                    Some(target) => match shared.api.refusal(&user, request.method(), request.uri()) {
-                        Some(status) => Ok(identity::refused(&status)),
-                        None => Ok(shared.proxy.carry(target, request).await),
-                    },
-                    None => {
-                        shared.api.service(user).oneshot(request).await.map(|r| r.map(identity::Body::Api))
-                    }
-                },
-                Err(status) => Ok(identity::refused(&status)),
-            }
-        }
+        let (shared, certified, hold) = (shared.clone(), certified.clone(), hold.clone());
+        async move { shared.answer(request, certified, hold).await }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // client-go keeps every watch of a process on one HTTP/2 connection.

@@ -56,6 +56,10 @@ impl Transport for WithControllers {
         self.local.watch(sent)
     }
 
+    fn websocket(&mut self, sent: &Sent) -> Result<Start, String> {
+        self.local.websocket(sent)
+    }
+
     fn sleep(&mut self, seconds: f64) {
         let end = self.local.server.now() + SignedDuration::from_secs_f64(seconds);
         while let Some(due) = self.cluster.settle().filter(|t| *t < end) {

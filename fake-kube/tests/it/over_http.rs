@@ -14,14 +14,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use fake_kube::{ListenOptions, Listening, listen, over_https};
 use fake_kube_apiserver::conformance::local::ADMIN_TOKEN;
-use fake_kube_apiserver::conformance::{Events, Reply, Responder, Sent, Start, Transport};
+use fake_kube_apiserver::conformance::{Events, Reply, Responder, Sent, Start, Transport, message};
 use fake_kube_apiserver::{Answered, ApiServer, Clock, ManualClock, Options, Question, User, Webhooks};
+use futures_util::StreamExt;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::runtime::Runtime;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 /// A turn of the runtime without an answer; several in a row mean that only time can help.
 const TURN: Duration = Duration::from_millis(3);
@@ -85,7 +89,7 @@ impl OverHttp {
                 .await
                 .map_err(|e| e.to_string())?;
             // Ends with the last answer on it.
-            tokio::spawn(connection);
+            tokio::spawn(connection.with_upgrades());
             sender.send_request(request).await.map_err(|e| e.to_string())
         };
         wait(&self.runtime, &self.clock, &self.busy, None, exchange).ok_or("no answer")?
@@ -162,6 +166,26 @@ impl Transport for OverHttp {
             clock: self.clock.clone(),
             text: Vec::new(),
             ready: VecDeque::new(),
+            closed: false,
+        };
+        Ok(Start::Stream { status, headers, events: Box::new(events) })
+    }
+
+    fn websocket(&mut self, sent: &Sent) -> Result<Start, String> {
+        let response = self.send(sent)?;
+        if response.status() != 101 {
+            return Ok(Start::Refused(self.finish(response)?));
+        }
+        let (status, headers) = (response.status().as_u16(), headers(&response));
+        let opened = async move {
+            let io = hyper::upgrade::on(response).await.map_err(|e| e.to_string())?;
+            Ok(WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Client, None).await)
+        };
+        let socket: Result<_, String> = wait(&self.runtime, &self.clock, None, opened).ok_or("no upgrade")?;
+        let events = Talking {
+            socket: socket?,
+            runtime: self.runtime.clone(),
+            clock: self.clock.clone(),
             closed: false,
         };
         Ok(Start::Stream { status, headers, events: Box::new(events) })
@@ -252,6 +276,34 @@ impl Events for Watching {
                 Some(_) => self.closed = true,
             }
         }
+    }
+
+    fn closed(&self) -> bool {
+        self.closed
+    }
+}
+
+struct Talking {
+    socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>,
+    runtime: Rc<Runtime>,
+    clock: ManualClock,
+    closed: bool,
+}
+
+impl Events for Talking {
+    fn read(&mut self, count: Option<usize>, seconds: f64) -> Result<Vec<Value>, String> {
+        let deadline = self.clock.now() + SignedDuration::from_secs_f64(seconds);
+        let mut out = Vec::new();
+        while !self.closed && count.is_none_or(|n| out.len() < n) {
+            match wait(&self.runtime, &self.clock, Some(deadline), self.socket.next()) {
+                None => break,
+                Some(Some(Ok(Message::Text(text)))) => out.push(message(false, text.as_bytes())),
+                Some(Some(Ok(Message::Binary(data)))) => out.push(message(true, &data)),
+                Some(Some(Ok(m))) if !m.is_close() => {}
+                Some(_) => self.closed = true,
+            }
+        }
+        Ok(out)
     }
 
     fn closed(&self) -> bool {

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use jiff::{SignedDuration, Timestamp};
@@ -14,8 +14,8 @@ use serde_json::Value;
 use tower::Service;
 
 use super::hooks::{InProcess, Responder};
-use super::transport::{Events, Reply, Sent, Start, Transport};
-use crate::{ApiBody, ApiServer, ApiService, Clock, ManualClock, Options, User};
+use super::transport::{Events, Reply, Sent, Start, Transport, message};
+use crate::{ApiBody, ApiServer, ApiService, Clock, ManualClock, Messages, Options, User};
 
 pub struct Local {
     pub server: ApiServer,
@@ -141,13 +141,23 @@ impl Transport for Local {
         }
         // What HTTP/1.1 makes of a body without a length.
         headers.push(("transfer-encoding".to_owned(), "chunked".to_owned()));
-        let events = Watching {
-            body: response.into_body(),
-            clock: self.clock.clone(),
-            text: Vec::new(),
-            ready: VecDeque::new(),
-            closed: false,
+        let events = Watching::new(response.into_body(), self.clock.clone());
+        Ok(Start::Stream { status, headers, events: Box::new(events) })
+    }
+
+    fn websocket(&mut self, sent: &Sent) -> Result<Start, String> {
+        if let Err(refused) = self.sign_in(sent) {
+            return Ok(Start::Refused(refused));
+        }
+        let mut response = self.send(sent)?;
+        let (status, headers) = (response.status().as_u16(), headers(&response));
+        let Some(messages) = response.extensions_mut().remove::<Messages>() else {
+            let clock = self.clock.clone();
+            let body = wait(&clock, response.into_body().collect()).map_err(|e| e.to_string())?;
+            return Ok(Start::Refused(Reply { status, headers, body: body.to_bytes().to_vec() }));
         };
+        let mut events = Watching::new(response.into_body(), self.clock.clone());
+        events.messages = Some(messages);
         Ok(Start::Stream { status, headers, events: Box::new(events) })
     }
 
@@ -177,22 +187,30 @@ impl Transport for Local {
 struct Watching {
     body: ApiBody,
     clock: ManualClock,
-    text: Vec<u8>,
+    text: BytesMut,
     ready: VecDeque<Value>,
     closed: bool,
+    /// The stream of a WebSocket: its events are shown as messages.
+    messages: Option<Messages>,
 }
 
 impl Watching {
+    fn new(body: ApiBody, clock: ManualClock) -> Watching {
+        let (text, ready) = (BytesMut::new(), VecDeque::new());
+        Watching { body, clock, text, ready, closed: false, messages: None }
+    }
+
     /// Takes in what is there; true when something came or the stream ended.
     fn pull(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         match std::pin::Pin::new(&mut self.body).poll_frame(&mut cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.text.extend_from_slice(&frame.into_data().unwrap_or_default());
-                while let Some(end) = self.text.iter().position(|b| *b == b'\n') {
-                    let line: Vec<u8> = self.text.drain(..=end).collect();
-                    if let Ok(v) = serde_json::from_slice(&line) {
-                        self.ready.push_back(v);
+                let cut = self.messages.unwrap_or(Messages::Text);
+                while let Some(line) = cut.cut(&mut self.text) {
+                    match self.messages {
+                        Some(m) => self.ready.push_back(message(m == Messages::Binary, &line)),
+                        None => self.ready.extend(serde_json::from_slice::<Value>(&line).ok()),
                     }
                 }
                 true

@@ -2,7 +2,6 @@
 //!
 //! The format and its placeholders are those the recordings were made with; a case is a list of steps (requests, watches)
 //! each with the answer a real server gave. [`run`] drives a [`Transport`]; [`local::Local`] is the in-process one.
-//! Left out: websockets, which need a network.
 
 mod case;
 mod hooks;
@@ -17,4 +16,4 @@ pub use case::{Case, Fixture, Topic, load};
 pub use hooks::{InProcess, Responder};
 pub use known::{known_failures, needs_rbac, runs_alone};
 pub use run::{Outcome, install, run};
-pub use transport::{Events, Reply, Sent, Start, Transport};
+pub use transport::{Events, Reply, Sent, Start, Transport, message};

@@ -70,6 +70,7 @@ struct Seen {
     events: Option<Value>,
     closed: Option<bool>,
     codes: Option<Value>,
+    frames: Option<Value>,
 }
 
 struct Run<'a> {
@@ -214,13 +215,13 @@ impl<'a> Run<'a> {
             let body = Value::Array(all.split_off(all.len().saturating_sub(last)));
             return Ok(Some(Seen { body: Some(body), ..Seen::default() }));
         }
-        if step.get("websocket").is_some() {
-            return Err("websockets are not part of this runner".to_owned());
-        }
         if let Some(c) = step.get("collect") {
             return self.collect(step, c).map(Some);
         }
         let request = &step["request"];
+        if let Some(w) = step.get("websocket") {
+            return self.websocket(request, w).map(Some);
+        }
         if let Some(w) = step.get("watch") {
             return self.watch(step, request, w).map(Some);
         }
@@ -307,6 +308,29 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn websocket(&mut self, request: &Value, w: &Value) -> Result<Seen, String> {
+        let mut sent = self.request_of(request)?;
+        let upgrade = [
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "MDEyMzQ1Njc4OWFiY2RlZg=="),
+        ];
+        sent.headers.extend(upgrade.map(|(k, v)| (k.to_owned(), v.to_owned())));
+        match self.transport.websocket(&sent)? {
+            Start::Refused(reply) => {
+                let body = parse(&reply);
+                Ok(Seen { reply: Some(reply), body: Some(body), ..Seen::default() })
+            }
+            Start::Stream { status, headers, mut events } => {
+                let wanted = w["frames"].as_u64().map(|n| n as usize);
+                let frames = events.read(wanted, w["seconds"].as_f64().unwrap_or(5.0))?;
+                let reply = Reply { status, headers, body: vec![] };
+                Ok(Seen { reply: Some(reply), frames: Some(Value::Array(frames)), ..Seen::default() })
+            }
+        }
+    }
+
     fn capture(&mut self, step: &Value, seen: &Seen) {
         for (name, path) in step["capture"].as_object().into_iter().flatten() {
             let path = path.as_str().unwrap_or("");
@@ -343,7 +367,7 @@ impl<'a> Run<'a> {
             self.transport.server_time(),
         );
         for s in self.seen.iter().flatten() {
-            for part in [&s.body, &s.events].into_iter().flatten() {
+            for part in [&s.body, &s.events, &s.frames].into_iter().flatten() {
                 norm.survey(part, "");
             }
         }
@@ -492,6 +516,9 @@ fn observation(step: &Value, seen: &Seen, norm: &Normaliser) -> Value {
     }
     if let Some(events) = &seen.events {
         out.insert("events".to_owned(), merge_bookmarks(norm.clean(events, "")));
+    }
+    if let Some(frames) = &seen.frames {
+        out.insert("frames".to_owned(), norm.clean(frames, ""));
     }
     if let Some(c) = seen.closed {
         out.insert("closed".to_owned(), json!(c));

@@ -33,6 +33,12 @@ pub trait Events {
     fn closed(&self) -> bool;
 }
 
+/// A message as cases record it: JSON where it is some.
+pub fn message(binary: bool, data: &[u8]) -> Value {
+    let data = serde_json::from_slice(data).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(data)));
+    serde_json::json!({"type": if binary { "binary" } else { "text" }, "data": data})
+}
+
 pub trait Transport {
     /// The `Authorization` header of requests that name none: an administrator's, where the server asks for one.
     fn credentials(&self) -> Option<String> {
@@ -42,6 +48,8 @@ pub trait Transport {
     fn address(&self) -> String;
     fn request(&mut self, sent: &Sent) -> Result<Reply, String>;
     fn watch(&mut self, sent: &Sent) -> Result<Start, String>;
+    /// A watch over WebSocket; its events are the messages as `{"type": "text", "data": ..}`.
+    fn websocket(&mut self, sent: &Sent) -> Result<Start, String>;
     fn sleep(&mut self, seconds: f64);
     /// Seconds since some fixed moment.
     fn elapsed(&self) -> f64;
