@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use serde_json::Value;
 
+use crate::pods::LogStream;
 use crate::resource::Definition;
 use crate::service::ConnectionCut;
 use crate::store::Stored;
@@ -61,6 +62,7 @@ pub struct ApiBody(Kind);
 enum Kind {
     Full(Option<Bytes>),
     Watch(Box<WatchStream>),
+    Log(LogStream),
 }
 
 impl ApiBody {
@@ -71,6 +73,10 @@ impl ApiBody {
 
     pub(crate) fn watch(stream: Box<WatchStream>) -> ApiBody {
         ApiBody(Kind::Watch(stream))
+    }
+
+    pub(crate) fn log(stream: LogStream) -> ApiBody {
+        ApiBody(Kind::Log(stream))
     }
 }
 
@@ -85,6 +91,7 @@ impl http_body::Body for ApiBody {
         match &mut self.0 {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Kind::Watch(stream) => stream.poll_chunk(cx).map(|c| c.map(|r| r.map(Frame::data))),
+            Kind::Log(stream) => stream.as_mut().poll_next(cx).map(|c| c.map(|b| Ok(Frame::data(b)))),
         }
     }
 
@@ -95,7 +102,7 @@ impl http_body::Body for ApiBody {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Kind::Watch(_) => SizeHint::default(),
+            Kind::Watch(_) | Kind::Log(_) => SizeHint::default(),
         }
     }
 }

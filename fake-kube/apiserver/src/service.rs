@@ -564,6 +564,13 @@ impl Exchange {
         let Some(backend) = backend else {
             return Err(Status::internal(format!("no kubelet answers for pod {}", call.name)));
         };
+        if options.follow {
+            let stream = backend.follow(&pod, &options)?;
+            self.tell(200, "", "");
+            let mut r = response(200, ApiBody::log(stream));
+            r.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            return Ok(r);
+        }
         let text = backend.log(&pod, &options)?;
         self.tell(200, "", "");
         Ok(respond(200, "text/plain", text.into()))

@@ -138,6 +138,13 @@ impl Allocated {
         }
     }
 
+    /// Takes what a stored Service has.
+    pub(crate) fn occupy(&mut self, service: &Value) {
+        let ip = service["spec"]["clusterIP"].as_str().filter(|ip| in_range(ip));
+        self.ips.extend(ip.map(str::to_owned));
+        self.ports.extend(ports_of(service));
+    }
+
     fn next_ip(&mut self) -> String {
         loop {
             self.last_ip += 1;

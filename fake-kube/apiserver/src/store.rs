@@ -288,6 +288,17 @@ impl Store {
         event
     }
 
+    /// Puts an object back as it was stored under `revision`, without history.
+    pub(crate) fn restore(&mut self, table: TableId, key: Key, revision: u64, value: Value) {
+        self.tables[table].objects.insert(key, Arc::new(Stored::new(revision, value)));
+    }
+
+    /// Goes on after this revision; what was before is compacted.
+    pub(crate) fn continue_from(&mut self, revision: u64) {
+        self.revision = self.revision.max(revision);
+        (self.compacted, self.floor) = (self.revision, self.revision);
+    }
+
     /// Drops history beyond the limits.
     pub(crate) fn compact(&mut self, now: Timestamp) {
         while let Some(first) = self.log.front() {

@@ -306,6 +306,21 @@ impl State {
         if let Some(n) = since.filter(|n| *n < 1) {
             causes.push(Cause::invalid("sinceSeconds", &json!(n), "must be greater than 0"));
         }
+        let since_time = match params.text("sinceTime") {
+            "" => None,
+            text => match text.parse::<jiff::Timestamp>() {
+                Ok(t) => Some(t),
+                Err(_) => {
+                    return Err(Status::bad_request(format!(
+                        "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""
+                    )));
+                }
+            },
+        };
+        if since.is_some() && since_time.is_some() {
+            causes
+                .push(Cause::forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"));
+        }
         if !causes.is_empty() {
             return Err(Status::invalid_as("", "PodLogOptions", &call.name, causes));
         }
@@ -319,6 +334,7 @@ impl State {
             tail_lines: tail.map(|n| n as u64),
             limit_bytes: limit.map(|n| n as u64),
             since_seconds: since,
+            since_time,
             timestamps: params.flag("timestamps"),
             follow: params.flag("follow"),
         };

@@ -99,7 +99,6 @@ fn float(text: &str) -> Option<Value> {
         return None;
     }
     let n: f64 = text.parse().ok().filter(|n: &f64| n.is_finite())?;
-    #[expect(clippy::cast_possible_truncation, reason = "whole and small: JSON writes it without a fraction")]
     if n.fract() == 0.0 && n.abs() < 1e15 && !(n == 0.0 && n.is_sign_negative()) {
         return Some(Value::from(n as i64));
     }
