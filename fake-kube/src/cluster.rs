@@ -18,7 +18,8 @@ use crate::engine::Engine;
 use crate::faults::{FaultId, Once, PodSelector, Standing};
 use crate::json::*;
 use crate::knobs::Knobs;
-use crate::pod_logs::LogBackend;
+use crate::kubelet::commands::Output;
+use crate::pod_logs::{Following, LogBackend};
 use crate::programs::Programs;
 use crate::view::{Key, resource as r};
 use crate::webhooks::{Carrier, Outside};
@@ -132,6 +133,43 @@ impl Cluster {
         drop(guard);
         self.woken.notify_one();
         met.map(|address| (address, port))
+    }
+
+    /// Runs a command in a container; None when it has no such program, the reason when nothing can be run in it.
+    pub(crate) fn exec(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        argv: &[String],
+    ) -> Result<Option<Output>, String> {
+        let mut guard = self.lock();
+        let engine = &mut *guard;
+        let key = Key::new(r::PODS, namespace, pod);
+        let now = engine.now();
+        let done = engine.kubelet.command(&engine.view, &key, &engine.faults, container, argv, now);
+        engine.wake(Controller::Kubelet, key);
+        drop(guard);
+        self.woken.notify_one();
+        done
+    }
+
+    /// What a container says from now on; None when it does not run.
+    pub(crate) fn follow(&self, namespace: &str, pod: &str, container: &str) -> Option<Following> {
+        let found = {
+            let engine = self.lock();
+            let key = Key::new(r::PODS, namespace, pod);
+            let found = engine.view.find(&key)?.clone();
+            engine.kubelet.is_running(&key, uid(&found), container).then_some(found)?
+        };
+        Some(Following::new(Arc::downgrade(&self.engine), &found, container))
+    }
+
+    /// Lets cluster time pass.
+    pub(crate) async fn pass(&self, time: Duration) {
+        let wait = jiff::SignedDuration::try_from(time).unwrap_or(jiff::SignedDuration::MAX);
+        let until = self.api.now().checked_add(wait).unwrap_or(Timestamp::MAX);
+        self.clock.sleep_until(until).await;
     }
 
     pub fn pods(&self) -> PodControl {

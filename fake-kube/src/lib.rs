@@ -22,6 +22,7 @@ mod programs;
 mod quantity;
 mod scheduler;
 mod shell;
+pub mod state;
 pub mod view;
 mod webhooks;
 pub mod write;

@@ -91,6 +91,12 @@ pub trait Process: Send {
     /// A process that does not exit on Term is killed when its grace is over.
     fn signal(&mut self, signal: Signal, now: Timestamp) -> Vec<ProcessEvent>;
 
+    /// A command of its own that somebody runs beside it (`kubectl exec`): exit code and output. None: it has no such
+    /// command.
+    fn command(&mut self, _command: &[String], _now: Timestamp) -> Option<(i32, String)> {
+        None
+    }
+
     /// A command run by an exec probe: exit code and output.
     fn exec(&mut self, _command: &[String], _now: Timestamp) -> (i32, String) {
         (0, String::new())

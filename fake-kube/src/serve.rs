@@ -18,7 +18,8 @@ pub struct Serve {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Allow an address that others can reach. Without --token-auth everybody is an administrator.
+    /// Allow an address that others can reach. Without --token-auth or --rbac everybody is an administrator; with one of
+    /// them, and TLS, this is not needed.
     #[arg(long)]
     insecure_bind: bool,
     /// Plain HTTP instead of TLS.
@@ -46,6 +47,9 @@ pub struct Serve {
     /// the kubeconfig's user is one.
     #[arg(long)]
     rbac: bool,
+    /// Keep everything that is stored in this file, over restarts and crashes.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// Seed of names, uids and delays.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -66,7 +70,16 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
     let mut server = Options::new(clock.clone());
     server.seed = options.seed;
     server.rbac = options.rbac;
-    let api = ApiServer::new(server);
+    let mut restored = false;
+    let (api, journal) = match &options.state {
+        Some(path) => {
+            restored = path.exists();
+            let (api, journal, note) = fake_kube::state::open(path, server)?;
+            note.iter().for_each(|n| eprintln!("{n}"));
+            (api, Some(journal))
+        }
+        None => (ApiServer::new(server), None),
+    };
     let proxy = ServiceProxy::default();
     let listening = fake_kube::listen(
         api.clone(),
@@ -77,6 +90,7 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
             kubeconfig: options.kubeconfig.clone(),
             identities,
             proxy: proxy.clone(),
+            journal: journal.clone(),
             ..ListenOptions::default()
         },
     )
@@ -100,7 +114,10 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
         async move { cluster.run(std::future::pending()).await }
     });
     for path in options.crds.iter().chain(&options.manifests) {
-        load(&api, path).await?;
+        load(&api, path, restored).await?;
+    }
+    if let Some(journal) = &journal {
+        journal.durable(api.revision()).await.map_err(anyhow::Error::msg)?;
     }
     println!("ready {}", listening.url);
     tokio::signal::ctrl_c().await.context("wait for an interrupt")?;
@@ -136,7 +153,8 @@ fn chosen(list: &str) -> anyhow::Result<Vec<Controller>> {
     Ok(on)
 }
 
-async fn load(api: &ApiServer, path: &Path) -> anyhow::Result<()> {
+/// `known`: objects that are there already are left as they are.
+async fn load(api: &ApiServer, path: &Path, known: bool) -> anyhow::Result<()> {
     let mut files = vec![path.to_owned()];
     if path.is_dir() {
         let entries = std::fs::read_dir(path).with_context(|| format!("read folder {}", path.display()))?;
@@ -150,13 +168,15 @@ async fn load(api: &ApiServer, path: &Path) -> anyhow::Result<()> {
             serde_saphyr::from_multiple(&text).with_context(|| format!("parse {}", file.display()))?;
         for object in documents.into_iter().filter(|d| !d.is_null()) {
             let what = format!("{} {}", object["kind"], object["metadata"]["name"]);
-            create(api, object).await.with_context(|| format!("create {what} of {}", file.display()))?;
+            create(api, object, known)
+                .await
+                .with_context(|| format!("create {what} of {}", file.display()))?;
         }
     }
     Ok(())
 }
 
-async fn create(api: &ApiServer, object: Value) -> anyhow::Result<()> {
+async fn create(api: &ApiServer, object: Value, known: bool) -> anyhow::Result<()> {
     let client = api.client("fake-kube");
     let part = |p: &str| object.pointer(p).and_then(Value::as_str).unwrap_or("").to_owned();
     let (api_version, kind) = (part("/apiVersion"), part("/kind"));
@@ -169,6 +189,7 @@ async fn create(api: &ApiServer, object: Value) -> anyhow::Result<()> {
     };
     match client.create(&served.resource, &namespace, object) {
         Ok(_) => Ok(()),
+        Err(Status { code: 409, .. }) if known => Ok(()),
         Err(Status { message, .. }) => bail!(message),
     }
 }

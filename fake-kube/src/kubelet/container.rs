@@ -577,6 +577,11 @@ impl Container {
         earliest(due, w.faults.crash(w.pod).map(|(_, delay)| crash_at(since, delay)))
     }
 
+    /// A command of the program's own.
+    pub fn command(&mut self, argv: &[String], now: Timestamp) -> Option<(i32, String)> {
+        self.process.as_mut().and_then(|p| p.command(argv, now))
+    }
+
     pub fn receive(&mut self, port: u16, now: Timestamp) -> Reception {
         self.process.as_mut().map_or(Reception::Refused, |p| p.receive(port, now))
     }

@@ -2,6 +2,7 @@
 //! Pods bound to nodes nobody simulates are left alone, as they are in a cluster whose kubelet is away.
 
 pub mod backoff;
+pub mod commands;
 pub mod container;
 pub mod environment;
 pub mod images;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use self::commands::{Output, Surroundings};
 use self::container::World;
 use self::worker::Worker;
 use crate::dial::DialError;
@@ -107,6 +109,7 @@ impl Kubelet {
         };
         first(worker, &mut world);
         worker.advance(&mut world);
+        self.logs.wake();
         step
     }
 
@@ -128,7 +131,55 @@ impl Kubelet {
         if let Some(worker) = self.workers.remove(key) {
             self.addresses.remove(&worker.ip);
             self.logs.forget(&worker.uid);
+            self.logs.wake();
         }
+    }
+
+    /// Whether that container of that very pod runs.
+    pub fn is_running(&self, key: &Key, uid: &str, container: &str) -> bool {
+        let worker = self.workers.get(key).filter(|w| w.uid == uid);
+        worker.is_some_and(|w| w.containers.iter().any(|c| c.name == container && c.is_running()))
+    }
+
+    /// Runs a command in a container. None: there is no such program. No command: only whether one could be run.
+    pub fn command(
+        &mut self,
+        view: &View,
+        key: &Key,
+        faults: &Faults,
+        container: &str,
+        argv: &[String],
+        now: Timestamp,
+    ) -> Result<Option<Output>, String> {
+        let missing = || format!("container not found ({container:?})");
+        let pod = view.find(key).ok_or_else(missing)?;
+        let known = self.workers.contains_key(key);
+        let worker = self.reachable(view, key, faults).map_err(|e| match e {
+            DialError::Unreachable if known => format!("error dialing backend: {e}"),
+            _ => missing(),
+        })?;
+        let ip = worker.ip.clone();
+        let found = worker.containers.iter_mut().find(|c| c.name == container && c.is_running());
+        let found = found.ok_or_else(missing)?;
+        if argv.is_empty() {
+            return Ok(None);
+        }
+        if let Some((code, stdout)) = found.command(argv, now) {
+            return Ok(Some(Output { code, stdout, ..Output::default() }));
+        }
+        let mut pod = Value::clone(pod);
+        set(&mut pod, "/status/podIP", ip.into());
+        let spec = found.spec(&pod);
+        let mut env = environment::variables(view, &pod, spec).unwrap_or_default();
+        env.entry("HOSTNAME".to_owned()).or_insert_with(|| name(&pod).to_owned());
+        for (key, value) in
+            [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root")]
+        {
+            env.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+        }
+        let files = environment::files(view, &pod, spec);
+        let around = Surroundings { env, files, hostname: name(&pod).to_owned(), now };
+        Ok(commands::run(argv, &around))
     }
 
     /// What a connection to a pod's port meets; the pod's address when it is accepted.

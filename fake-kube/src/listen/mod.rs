@@ -5,6 +5,7 @@
 mod identity;
 mod kubeconfig;
 mod proxy;
+mod streams;
 mod tls;
 mod upgrade;
 
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use fake_kube_apiserver::{ApiServer, ConnectionCut, Handshake, User};
+use fake_kube_apiserver::{ApiServer, ConnectionCut, Handshake, Status, User};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -29,7 +30,11 @@ pub use identity::Identities;
 pub use proxy::ServiceProxy;
 pub use tls::Authority;
 
+use crate::state::Journal;
+
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// Bytes of one request's head.
+const HEADERS_MAX: u32 = 128 << 10;
 /// How long open requests may take after the shutdown began.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
@@ -46,6 +51,8 @@ pub struct ListenOptions {
     pub connections_max: usize,
     /// Leads to the processes behind Services, once it has a cluster.
     pub proxy: ServiceProxy,
+    /// Writes are answered once they are in this file.
+    pub journal: Option<Journal>,
 }
 
 impl Default for ListenOptions {
@@ -58,6 +65,7 @@ impl Default for ListenOptions {
             identities: Identities::default(),
             connections_max: 1024,
             proxy: ServiceProxy::default(),
+            journal: None,
         }
     }
 }
@@ -90,8 +98,13 @@ impl Drop for Listening {
 }
 
 pub async fn listen(api: ApiServer, options: ListenOptions) -> anyhow::Result<Listening> {
-    if !options.bind.ip().is_loopback() && !options.insecure_bind {
-        bail!("bind {}: not a loopback address; allow it with insecure_bind (--insecure-bind)", options.bind);
+    // With tokens or roles over TLS nobody is an administrator for having reached the port.
+    let guarded = options.tls && (options.identities.first_token().is_some() || api.enforces_rbac());
+    if !options.bind.ip().is_loopback() && !options.insecure_bind && !guarded {
+        bail!(
+            "bind {}: not a loopback address; allow it with insecure_bind (--insecure-bind), or ask for tokens (--token-auth)",
+            options.bind
+        );
     }
     let listener = TcpListener::bind(options.bind).await.with_context(|| format!("bind {}", options.bind))?;
     let addr = listener.local_addr().context("read the bound address")?;
@@ -106,7 +119,8 @@ pub async fn listen(api: ApiServer, options: ListenOptions) -> anyhow::Result<Li
     }
     let acceptor = authority.map(|a| tokio_rustls::TlsAcceptor::from(a.server));
     let (stop, stopped) = watch::channel(false);
-    let shared = Arc::new(Shared { api, identities: options.identities, proxy: options.proxy, acceptor });
+    let (identities, proxy, journal) = (options.identities, options.proxy, options.journal);
+    let shared = Arc::new(Shared { api, identities, proxy, journal, acceptor });
     let task = tokio::spawn(accept(listener, shared, options.connections_max, stopped));
     Ok(Listening { addr, url, kubeconfig: config, ca, stop, task })
 }
@@ -115,6 +129,7 @@ struct Shared {
     api: ApiServer,
     identities: Identities,
     proxy: ServiceProxy,
+    journal: Option<Journal>,
     acceptor: Option<tokio_rustls::TlsAcceptor>,
 }
 
@@ -135,9 +150,19 @@ impl Shared {
                 None => Ok(self.proxy.carry(target, request).await),
             };
         }
+        if let (Some(route), Some(cluster)) = (streams::route(&request), self.proxy.cluster()) {
+            return Ok(streams::answer(&route, request, &user, &self.api, cluster, hold));
+        }
         let asked = Handshake::of(request.method(), request.headers());
         let switch = asked.map(|asked| (asked, hyper::upgrade::on(&mut request)));
+        let reads = request.method().is_safe();
         let response = self.api.service(user).oneshot(request).await?;
+        if let Some(journal) = self.journal.as_ref().filter(|_| !reads)
+            && let Err(why) = journal.durable(self.api.revision()).await
+        {
+            let text = format!("Internal error occurred: the change is not on the disk: {why}");
+            return Ok(identity::refused(&Status::new(500, "InternalError", text)));
+        }
         Ok(match switch {
             Some((asked, on)) if response.status() == http::StatusCode::SWITCHING_PROTOCOLS => {
                 upgrade::watch(response, &asked, on, hold)
@@ -211,7 +236,8 @@ async fn serve<S>(
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // client-go keeps every watch of a process on one HTTP/2 connection.
-    builder.http2().max_concurrent_streams(1000);
+    builder.http2().max_concurrent_streams(1000).max_header_list_size(HEADERS_MAX);
+    builder.http1().max_buf_size(HEADERS_MAX as usize);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     tokio::select! {

@@ -33,6 +33,10 @@ impl fmt::Debug for ServiceProxy {
 }
 
 impl ServiceProxy {
+    pub(super) fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.get()
+    }
+
     /// The first call counts.
     pub fn set(&self, cluster: Cluster) {
         let _ = self.cluster.set(cluster);

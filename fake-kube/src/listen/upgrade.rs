@@ -16,7 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
 use super::identity::Body;
 
@@ -28,6 +29,14 @@ const MESSAGE_MAX: usize = 1 << 20;
 pub(super) struct Hold {
     pub(super) stopped: watch::Receiver<bool>,
     pub(super) slot: Arc<OwnedSemaphorePermit>,
+}
+
+impl Hold {
+    /// Ends when the listener does.
+    pub(super) async fn stopped(&mut self) {
+        // A listener that is gone has stopped, too.
+        let _ = self.stopped.wait_for(|s| *s).await;
+    }
 }
 
 pub(super) type WebSocket = WebSocketStream<TokioIo<Upgraded>>;
@@ -45,6 +54,13 @@ pub(super) async fn open(on: OnUpgrade) -> Option<WebSocket> {
     let config =
         WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX)).max_frame_size(Some(MESSAGE_MAX));
     Some(WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await)
+}
+
+/// Says good-bye as Go's servers do, with the code for "all went well": clients take others for a fault.
+pub(super) async fn close(socket: &mut WebSocket) {
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    // The client may be gone already.
+    let _ = WebSocketStream::close(socket, Some(frame)).await;
 }
 
 /// The answer to a watch that was accepted; its events follow as messages.
@@ -75,7 +91,7 @@ async fn send_events(mut socket: WebSocket, mut events: ApiBody, messages: Messa
                 Some(Ok(m)) if !m.is_close() => continue,
                 _ => break,
             },
-            _ = hold.stopped.wait_for(|s| *s) => break,
+            () = hold.stopped() => break,
         };
         let Some(Ok(frame)) = frame else { break };
         waiting.extend_from_slice(&frame.into_data().unwrap_or_default());
@@ -89,7 +105,6 @@ async fn send_events(mut socket: WebSocket, mut events: ApiBody, messages: Messa
             }
         }
     }
-    // The client may be gone already.
-    let _ = socket.close(None).await;
+    close(&mut socket).await;
     drop(hold.slot);
 }

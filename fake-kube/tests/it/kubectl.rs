@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-struct Served(Child);
+pub struct Served(Child);
 
 impl Drop for Served {
     fn drop(&mut self) {
@@ -14,10 +14,11 @@ impl Drop for Served {
     }
 }
 
-fn serve(folder: &Path) -> Served {
+pub fn serve(folder: &Path, args: &[&str]) -> Served {
     let mut child = Command::new(env!("CARGO_BIN_EXE_fake-kube"))
         .args(["serve", "--time-scale", "5", "--kubeconfig"])
         .arg(folder.join("config"))
+        .args(args)
         .stdout(Stdio::piped())
         .spawn()
         .expect("the binary starts");
@@ -28,7 +29,7 @@ fn serve(folder: &Path) -> Served {
 }
 
 /// Output of one kubectl call; fails on a bad exit code.
-fn kubectl(folder: &Path, args: &[&str]) -> String {
+pub fn kubectl(folder: &Path, args: &[&str]) -> String {
     let out = Command::new("kubectl")
         .env("KUBECONFIG", folder.join("config"))
         .env("HOME", folder)
@@ -39,6 +40,16 @@ fn kubectl(folder: &Path, args: &[&str]) -> String {
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     assert!(out.status.success(), "kubectl {args:?}: {text}{}", String::from_utf8_lossy(&out.stderr));
     text
+}
+
+/// Without kubectl the tests with it are skipped, unless DREY_REQUIRE_KUBECTL=1.
+pub fn is_installed() -> bool {
+    let installed = Command::new("kubectl").args(["version", "--client"]).output().is_ok();
+    if !installed {
+        assert_ne!(std::env::var("DREY_REQUIRE_KUBECTL").as_deref(), Ok("1"), "kubectl is not installed");
+        println!("skipped: no kubectl");
+    }
+    installed
 }
 
 const MANIFEST: &str = r#"
@@ -57,14 +68,12 @@ spec:
 
 #[test]
 fn kubectl_works_against_the_binary() {
-    if Command::new("kubectl").args(["version", "--client"]).output().is_err() {
-        assert_ne!(std::env::var("DREY_REQUIRE_KUBECTL").as_deref(), Ok("1"), "kubectl is not installed");
-        println!("skipped: no kubectl");
+    if !is_installed() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
-    let _served = serve(folder);
+    let _served = serve(folder, &[]);
     let k = |args: &[&str]| kubectl(folder, args);
     let manifest = folder.join("web.yaml");
     std::fs::write(&manifest, MANIFEST).expect("written");

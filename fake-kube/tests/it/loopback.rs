@@ -6,13 +6,18 @@ use std::time::Duration;
 
 use fake_kube::{Cluster, Identities, Knobs, ListenOptions, Shell, listen};
 use fake_kube_apiserver::{ApiServer, Clock, Options, User};
+use http_body_util::Full;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use crate::support::VirtualClock;
 
 /// Real sockets with a clock that runs: epoch + elapsed, not paused.
-fn on_loopback<F: Future<Output = ()>>(
+pub fn on_loopback<F: Future<Output = ()>>(
     options: ListenOptions,
     tell: impl FnOnce(SocketAddr, ApiServer, fake_kube::Listening) -> F,
 ) {
@@ -25,13 +30,14 @@ fn on_loopback<F: Future<Output = ()>>(
             let cluster = cluster.clone();
             async move { cluster.run(std::future::pending()).await }
         });
+        options.proxy.set(cluster.clone());
         let listening = listen(api.clone(), options).await.expect("a listener");
         tell(listening.addr, api, listening).await;
         running.abort();
     });
 }
 
-fn plain() -> ListenOptions {
+pub fn plain() -> ListenOptions {
     ListenOptions { tls: false, ..ListenOptions::default() }
 }
 
@@ -111,6 +117,69 @@ fn a_watch_ends_with_the_listener() {
 }
 
 #[test]
+fn a_certificate_and_http_2_over_tls() {
+    on_loopback(ListenOptions::default(), |_, _, listening| async move {
+        // What the kubeconfig carries is enough for a client: CA, certificate, key.
+        let part = |key: &str| {
+            use base64::Engine;
+            let line = listening.kubeconfig.lines().find_map(|l| l.trim().strip_prefix(key));
+            let text = line.expect(key).trim_start_matches(':').trim();
+            base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
+        };
+        let certs =
+            |pem: &[u8]| CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().expect("PEM");
+        let mut roots = RootCertStore::empty();
+        roots.add(certs(&part("certificate-authority-data")).remove(0)).expect("a CA");
+        let key = PrivateKeyDer::from_pem_slice(&part("client-key-data")).expect("a key");
+        let mut config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_client_auth_cert(certs(&part("client-certificate-data")), key)
+            .expect("a client certificate");
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = tokio::net::TcpStream::connect(listening.addr).await.expect("connected");
+        let name = ServerName::try_from("localhost").expect("a name");
+        let stream =
+            tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("TLS");
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
+        let (mut send, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .expect("HTTP/2");
+        tokio::spawn(connection);
+        let review = r#"{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}"#;
+        let request = http::Request::post(format!(
+            "{}/apis/authentication.k8s.io/v1/selfsubjectreviews",
+            listening.url
+        ))
+        .header("content-type", "application/json")
+        .body(Full::new(bytes::Bytes::from(review)))
+        .expect("a request");
+        let response = send.send_request(request).await.expect("an answer");
+        assert_eq!(
+            (response.status(), response.version()),
+            (http::StatusCode::CREATED, http::Version::HTTP_2)
+        );
+        listening.shutdown().await;
+    });
+}
+
+#[test]
+fn large_requests_are_refused() {
+    on_loopback(plain(), |addr, _, listening| async move {
+        let (code, body) =
+            exchange(addr, "POST /api/v1/namespaces HTTP/1.1", &"x".repeat((3 << 20) + 1)).await;
+        assert_eq!((code, body.contains("limit is 3145728")), (413, true), "{body}");
+        let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+        assert_eq!(exchange(addr, "POST /api/v1/namespaces HTTP/1.1", &deep).await.0, 400);
+        let long = format!("GET /readyz HTTP/1.1\r\nX-Long: {}", "x".repeat(200 << 10));
+        assert_eq!(exchange(addr, &long, "").await.0, 431);
+        listening.shutdown().await;
+    });
+}
+
+#[test]
 fn other_addresses_must_be_wanted() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
@@ -118,5 +187,12 @@ fn other_addresses_must_be_wanted() {
         let options = ListenOptions { bind: SocketAddr::from(([0, 0, 0, 0], 0)), ..ListenOptions::default() };
         let error = listen(api, options).await.err().expect("refused");
         assert!(error.to_string().contains("--insecure-bind"), "{error}");
+        // Or guarded: nobody is an administrator for having reached the port.
+        let mut identities = Identities::default();
+        identities.add("s3cret", User::new("alice", &["dev"]));
+        let api = ApiServer::new(Options::new(Arc::new(VirtualClock::new())));
+        let bind = SocketAddr::from(([0, 0, 0, 0], 0));
+        let options = ListenOptions { bind, identities, ..ListenOptions::default() };
+        assert!(listen(api, options).await.is_ok());
     });
 }

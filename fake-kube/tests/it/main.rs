@@ -3,9 +3,12 @@
 mod cases;
 mod fidelity;
 mod kubectl;
+mod kubectl_commands;
 mod loopback;
 mod over_http;
 mod responder;
+mod state;
 mod stories;
+mod streams;
 mod support;
 mod webhook_stories;

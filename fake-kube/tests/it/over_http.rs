@@ -181,11 +181,13 @@ impl Transport for OverHttp {
             let io = hyper::upgrade::on(response).await.map_err(|e| e.to_string())?;
             Ok(WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Client, None).await)
         };
-        let socket: Result<_, String> = wait(&self.runtime, &self.clock, None, opened).ok_or("no upgrade")?;
+        let socket: Result<_, String> =
+            wait(&self.runtime, &self.clock, &self.busy, None, opened).ok_or("no upgrade")?;
         let events = Talking {
             socket: socket?,
             runtime: self.runtime.clone(),
             clock: self.clock.clone(),
+            busy: self.busy.clone(),
             closed: false,
         };
         Ok(Start::Stream { status, headers, events: Box::new(events) })
@@ -287,6 +289,7 @@ struct Talking {
     socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>,
     runtime: Rc<Runtime>,
     clock: ManualClock,
+    busy: Busy,
     closed: bool,
 }
 
@@ -295,7 +298,7 @@ impl Events for Talking {
         let deadline = self.clock.now() + SignedDuration::from_secs_f64(seconds);
         let mut out = Vec::new();
         while !self.closed && count.is_none_or(|n| out.len() < n) {
-            match wait(&self.runtime, &self.clock, Some(deadline), self.socket.next()) {
+            match wait(&self.runtime, &self.clock, &self.busy, Some(deadline), self.socket.next()) {
                 None => break,
                 Some(Some(Ok(Message::Text(text)))) => out.push(message(false, text.as_bytes())),
                 Some(Some(Ok(Message::Binary(data)))) => out.push(message(true, &data)),

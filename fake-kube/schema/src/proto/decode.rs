@@ -121,7 +121,6 @@ fn many(
 fn scalar(kind: Kind, value: u64) -> Value {
     match kind {
         Kind::Bool => json!(value != 0),
-        #[expect(clippy::cast_possible_truncation, reason = "an int32 takes the lower half, as in Go")]
         Kind::Int32 => json!(value as u32 as i32),
         _ => json!(value.cast_signed()),
     }
@@ -149,7 +148,6 @@ fn single(
 /// Go writes whole doubles without a fraction.
 fn short(n: Number) -> Value {
     match n.as_f64() {
-        #[expect(clippy::cast_possible_truncation, reason = "whole and small")]
         Some(f) if f.fract() == 0.0 && f.abs() < 1e15 => json!(f as i64),
         _ => Value::Number(n),
     }

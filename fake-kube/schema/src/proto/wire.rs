@@ -44,13 +44,11 @@ pub(super) fn fields<'a>(
         let tag = varint(&mut rest)?;
         let wire = tag & 7;
         // As `int32(tag >> 3)` of the generated code: too large a number is a negative one.
-        #[expect(clippy::cast_possible_truncation, reason = "the truncation is the behaviour")]
         let number = (tag >> 3) as u32;
         if wire == 4 {
             return Err(format!("proto: {message}: wiretype end group for non-group"));
         }
         if number == 0 || number > i32::MAX as u32 {
-            #[expect(clippy::cast_possible_wrap, reason = "printed as Go prints it")]
             let shown = number as i32;
             return Err(format!("proto: {message}: illegal tag {shown} (wire type {tag})"));
         }
@@ -126,11 +124,9 @@ fn skip_group(rest: &mut &[u8]) -> Result<(), String> {
 
 pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        #[expect(clippy::cast_possible_truncation, reason = "seven bits are left")]
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "below 0x80")]
     out.push(value as u8);
 }
 
