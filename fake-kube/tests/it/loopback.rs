@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fake_kube::{Cluster, Identities, Knobs, ListenOptions, Shell, listen};
-use fake_kube_apiserver::{ApiServer, Clock, Options, User};
+use fake_kube_apiserver::{ApiServer, Clock, HistoryLimits, Options, Resource, User};
 use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -175,6 +175,39 @@ fn large_requests_are_refused() {
         assert_eq!(exchange(addr, "POST /api/v1/namespaces HTTP/1.1", &deep).await.0, 400);
         let long = format!("GET /readyz HTTP/1.1\r\nX-Long: {}", "x".repeat(200 << 10));
         assert_eq!(exchange(addr, &long, "").await.0, 431);
+        listening.shutdown().await;
+    });
+}
+
+/// Nothing is queued for a watcher that does not read: the history goes on without it, and it is told.
+#[test]
+fn a_slow_watcher_is_cut_off_with_410() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
+        let history = HistoryLimits { events: 50, ..HistoryLimits::default() };
+        let api = ApiServer::new(Options { history, ..Options::new(clock) });
+        let listening = listen(api.clone(), plain()).await.expect("a listener");
+        let mut stream = tokio::net::TcpStream::connect(listening.addr).await.expect("connected");
+        let request = "GET /api/v1/configmaps?watch=true HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut first = [0_u8; 12];
+        stream.read_exact(&mut first).await.expect("a head");
+        let client = api.client("t");
+        let data = "x".repeat(50_000);
+        for i in 0..1000 {
+            let object = json!({"metadata": {"name": format!("c{i}")}, "data": {"k": data}});
+            client.create(&Resource::core("configmaps"), "default", object).expect("created");
+            tokio::task::yield_now().await;
+        }
+        let mut rest = Vec::new();
+        tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest))
+            .await
+            .expect("the watch ends")
+            .expect("read");
+        let text = String::from_utf8_lossy(&rest);
+        assert!(text.contains("\"type\":\"ERROR\"") && text.contains("\"code\":410"), "{} bytes", rest.len());
+        assert!(text.matches("\"type\":\"ADDED\"").count() < 1000);
         listening.shutdown().await;
     });
 }

@@ -50,9 +50,13 @@ async fn read_all(mut socket: Socket, base64: bool) -> Vec<(u8, String)> {
 }
 
 async fn running_pod(api: &ApiServer) {
+    pod_with(api, "nginx").await;
+}
+
+async fn pod_with(api: &ApiServer, script: &str) {
     let client = api.client("t");
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [
-        {"name": "c", "image": "i", "command": ["nginx"], "ports": [{"containerPort": 80}]}]}});
+        {"name": "c", "image": "i", "command": ["sh", "-c", script], "ports": [{"containerPort": 80}]}]}});
     client.create(&Resource::core("pods"), "default", pod).expect("created");
     for _ in 0..500 {
         let pod = client.get(&Resource::core("pods"), "default", "p").expect("it is there");
@@ -140,6 +144,19 @@ fn ports_over_channels() {
         }
         assert_eq!(ports, [(0, 80), (1, 80), (2, 9), (3, 9)]);
         assert!(error.starts_with("error forwarding port 9 to pod p, uid "), "{error}");
+        listening.shutdown().await;
+    });
+}
+
+#[test]
+fn an_attached_client_sees_what_is_said_from_now_on() {
+    on_loopback(plain(), |addr, api, listening| async move {
+        pod_with(&api, "echo before; sleep 1; echo later; sleep 1; exit 0").await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let socket = open(addr, "p/attach?stdout=1", "v4.channel.k8s.io").await.expect("upgraded");
+        let said = read_all(socket, false).await;
+        assert_eq!(said[0], (1, "later\n".to_owned()), "{said:?}");
+        assert!(said.last().is_some_and(|(c, t)| *c == 3 && t.contains("Success")), "{said:?}");
         listening.shutdown().await;
     });
 }

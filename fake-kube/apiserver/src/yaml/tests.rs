@@ -45,3 +45,20 @@ fn growth_and_depth_are_bounded() {
     assert!(parse("- ".repeat(100_000).as_bytes()).is_err());
     assert_eq!(parse(b"a: \xff").err().as_deref(), Some("yaml: invalid leading UTF-8 octet"));
 }
+
+/// Every sample with a byte changed, and cut anywhere: read or refused, never a panic.
+#[test]
+fn damaged_bodies_are_read_or_refused() {
+    for line in SAMPLES.lines() {
+        let sample: Value = serde_json::from_str(line).expect("a sample");
+        let body = sample["in"].as_str().expect("an input").as_bytes();
+        for at in 0..body.len() {
+            let _ = parse(&body[..at]);
+            for byte in *b"\t\n #&*-:[]{}!%|>'\"\\,?~\xff" {
+                let mut damaged = body.to_vec();
+                damaged[at] = byte;
+                let _ = parse(&damaged);
+            }
+        }
+    }
+}

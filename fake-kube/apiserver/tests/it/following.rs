@@ -86,3 +86,47 @@ fn one_seed_one_history() {
     assert_eq!(uid(3), uid(3));
     assert_ne!(uid(3), uid(4));
 }
+
+#[test]
+fn a_watch_in_protobuf_has_a_frame_per_event() {
+    let mut local = Local::new(1);
+    let client = local.server.client("tester");
+    client
+        .create(&maps(), "default", json!({"metadata": {"name": "a"}, "data": {"k": "1"}}))
+        .expect("created");
+    let sent = |target: &str, accept: &str| Sent {
+        method: "GET".into(),
+        target: target.into(),
+        headers: vec![("Accept".into(), accept.into())],
+        body: None,
+    };
+    let kind = |headers: &[(String, String)]| {
+        headers.iter().find(|(k, _)| k == "content-type").map(|(_, v)| v.clone()).unwrap_or_default()
+    };
+    let protobuf = "application/vnd.kubernetes.protobuf";
+    // What client-go sends; it is asked for one second.
+    let path = "/api/v1/namespaces/default/configmaps?watch=1&timeoutSeconds=1";
+    let watched = local.request(&sent(path, &format!("{protobuf}, */*"))).expect("an answer");
+    assert_eq!(kind(&watched.headers), format!("{protobuf};stream=watch"));
+    let length = u32::from_be_bytes(watched.body[..4].try_into().expect("four bytes")) as usize;
+    assert_eq!(length + 4, watched.body.len(), "one event");
+    // type = 1, object = 2 around raw = 1 around an envelope of its own.
+    let frame = &watched.body[4..];
+    assert_eq!(&frame[..7], b"\x0a\x05ADDED");
+    let at = frame.windows(4).position(|w| w == b"k8s\0").expect("an envelope");
+    let envelope = fake_kube_schema::proto::open(&frame[at..]).expect("an envelope");
+    assert_eq!((envelope.api_version.as_str(), envelope.kind.as_str()), ("v1", "ConfigMap"));
+    let message = fake_kube_schema::proto::Message::of("v1", "ConfigMap").expect("a message");
+    assert_eq!(message.decode(&envelope.raw).expect("decodes")["data"], json!({"k": "1"}));
+    // Tables are not spoken in it: the next alternative counts.
+    let table =
+        format!("{protobuf};as=Table;g=meta.k8s.io;v=v1,application/json;as=Table;g=meta.k8s.io;v=v1");
+    let listed = local.request(&sent("/api/v1/namespaces/default/configmaps", &table)).expect("an answer");
+    assert_eq!(kind(&listed.headers), "application/json");
+    // Quality goes before order.
+    let json = local.request(&sent(
+        "/api/v1/namespaces/default/configmaps/a",
+        &format!("{protobuf};q=0.5, application/json"),
+    ));
+    assert_eq!(kind(&json.expect("an answer").headers), "application/json");
+}
