@@ -88,8 +88,7 @@ mod tests {
             .create(&Resource::new("apiextensions.k8s.io", "v1", "customresourcedefinitions"), "", crd)
             .expect("a CRD");
         let things = Resource::new("e.com", "v1", "things");
-        let thing =
-            json!({"apiVersion": "e.com/v1", "kind": "Thing", "metadata": {"generateName": "t-"}, "a": 1});
+        let thing = json!({"apiVersion": "e.com/v1", "kind": "Thing", "metadata": {"generateName": "t-", "labels": {"l": "x"}}, "a": 1});
         let one = client.create(&things, "default", thing.clone()).expect("a thing");
         let second = ApiServer::from_contents(first.contents(), options());
         assert_eq!(second.revision(), first.revision());
@@ -97,6 +96,7 @@ mod tests {
         let name = one["metadata"]["name"].as_str().expect("a name");
         let again = client.get(&things, "default", name).expect("it is there");
         assert_eq!((&again["metadata"], &again["a"]), (&one["metadata"], &one["a"]));
+        assert_eq!(client.list(&things, "default", "l=x").map(|l| l.len()), Ok(1), "found by its label, too");
         let two = client.create(&things, "default", thing).expect("another thing");
         assert_ne!(two["metadata"]["uid"], one["metadata"]["uid"]);
         assert!(

@@ -126,7 +126,8 @@ pub(crate) fn choose(
     messages: bool,
     watch: bool,
 ) -> Result<Form> {
-    if accept.trim().is_empty() {
+    // What most clients send is answered without a closer look.
+    if matches!(accept.trim(), "" | "application/json" | "*/*") {
         return Ok(Form::JSON);
     }
     let mut unknown_kind = false;

@@ -290,7 +290,10 @@ impl Store {
 
     /// Puts an object back as it was stored under `revision`, without history.
     pub(crate) fn restore(&mut self, table: TableId, key: Key, revision: u64, value: Value) {
-        self.tables[table].objects.insert(key, Arc::new(Stored::new(revision, value)));
+        let object = Arc::new(Stored::new(revision, value));
+        let t = &mut self.tables[table];
+        let old = t.objects.insert(key.clone(), object.clone());
+        t.labels.change(&key, old.as_ref().map(|o| &*o.value), Some(&*object.value));
     }
 
     /// Goes on after this revision; what was before is compacted.

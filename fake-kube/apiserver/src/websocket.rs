@@ -49,6 +49,8 @@ pub struct Handshake {
 impl Handshake {
     /// None when the request asks for no WebSocket.
     pub fn of(method: &Method, headers: &HeaderMap) -> Option<Handshake> {
+        // Nearly every request: no upgrade of any kind.
+        headers.get(header::UPGRADE)?;
         let text = |name: &str| {
             let all: Vec<&str> = headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).collect();
             all.join(",")
