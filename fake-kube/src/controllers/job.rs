@@ -1,7 +1,9 @@
 //! The Job controller: pods until enough succeeded, back-off, the two-step conditions (kube-api.md 3.3, case wl-job).
 //! A finished pod is counted through `uncountedTerminatedPods` and its tracking finalizer, as the real one does, so
-//! that no lost race counts twice. Leaves out indexed completion, pod failure policies and success policies.
+//! that no lost race counts twice. Indexed Jobs have a pod for each index. Leaves out pod failure policies, success
+//! policies, and limits per index.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -15,6 +17,7 @@ use crate::write::{EventSpec, OnRefusal, Step, Write};
 
 const COMPONENT: &str = "job-controller";
 const TRACKING: &str = "batch.kubernetes.io/job-tracking";
+const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 /// 10 s doubling to 6 min between pods after failures.
 const BACKOFF_SECS: i64 = 10;
 const BACKOFF_MAX_SECS: i64 = 360;
@@ -33,6 +36,9 @@ pub fn sync(view: &View, key: &Key, now: Timestamp) -> Step {
     let active: Vec<&Arc<Value>> =
         pods.iter().copied().filter(|p| super::replica_set::is_active(p)).collect();
     new.write_conditions(job, verdict, active.is_empty(), now, &mut step);
+    if verdict.is_none() {
+        new.write_suspension(job, now, &mut step);
+    }
     if new.status != *at(job, "/status") {
         let mut object = Value::clone(job);
         object["status"] = new.status.clone();
@@ -116,6 +122,8 @@ struct Verdict {
 
 struct Tally {
     status: Value,
+    /// Indexes that are done, of an indexed Job.
+    indexes: BTreeSet<i64>,
     succeeded: i64,
     failed: i64,
     pending: usize,
@@ -156,9 +164,18 @@ impl Tally {
         if !conditions.is_empty() {
             status.insert("conditions".into(), conditions.clone().into());
         }
-        let start = at(old, "/startTime").clone();
-        if !flag(job, "/spec/suspend") {
-            status.insert("startTime".into(), if start.is_null() { stamp(now) } else { start });
+        // Each resumption is a new start; a Job that was never let go has none.
+        let resumed = condition_is_true(job, "Suspended") && !flag(job, "/spec/suspend");
+        let start = Some(at(old, "/startTime").clone()).filter(|s| !s.is_null() && !resumed);
+        let start = start.or_else(|| (!flag(job, "/spec/suspend")).then(|| stamp(now)));
+        status.extend(start.map(|start| ("startTime".into(), start)));
+        let mut indexes = parse_indexes(text(old, "/completedIndexes"));
+        if is_indexed(job) {
+            let done = pods.iter().filter(|p| text(p, "/status/phase") == "Succeeded");
+            indexes.extend(done.filter_map(|p| index_of(p)));
+            if !indexes.is_empty() {
+                status.insert("completedIndexes".into(), show_indexes(&indexes).into());
+            }
         }
         let active = i64::try_from(active.count()).unwrap_or(i64::MAX);
         for (name, n) in [("active", active), ("succeeded", succeeded), ("failed", failed)] {
@@ -177,8 +194,14 @@ impl Tally {
         status.insert("uncountedTerminatedPods".into(), uncounted);
         status.insert("ready".into(), ready.into());
         let total = |ok: bool| i64::try_from(list.iter().filter(|(_, o)| *o == ok).count()).unwrap_or(0);
+        let done = if is_indexed(job) {
+            i64::try_from(indexes.len()).unwrap_or(i64::MAX)
+        } else {
+            succeeded + total(true)
+        };
         Tally {
-            succeeded: succeeded + total(true),
+            indexes,
+            succeeded: done,
             failed: failed + total(false),
             pending: list.len(),
             status: Value::Object(status),
@@ -205,6 +228,26 @@ impl Tally {
             reason: "CompletionsReached",
             message: "Reached expected number of succeeded pods",
         })
+    }
+
+    /// A Job says that it is held, and, once it was, that it goes on.
+    fn write_suspension(&mut self, job: &Value, now: Timestamp, step: &mut Step) {
+        let suspended = flag(job, "/spec/suspend");
+        let known = condition(job, "Suspended").map(|c| c["status"] == "True");
+        if known.unwrap_or(false) == suspended {
+            return;
+        }
+        let (status, reason, message, event) = if suspended {
+            ("True", "JobSuspended", "Job suspended", "Suspended")
+        } else {
+            ("False", "JobResumed", "Job resumed", "Resumed")
+        };
+        let mut conditions = items(&self.status, "/conditions").clone();
+        conditions.retain(|c| c["type"] != "Suspended");
+        conditions.push(json!({"type": "Suspended", "status": status, "lastProbeTime": stamp(now),
+            "lastTransitionTime": stamp(now), "reason": reason, "message": message}));
+        self.status["conditions"] = conditions.into();
+        step.push(Write::event(EventSpec::normal(job, COMPONENT, event, message.into())));
     }
 
     fn write_conditions(
@@ -283,9 +326,18 @@ fn create(
             return;
         }
     }
-    for _ in 0..(wanted - active).min(500) {
+    let count = usize::try_from((wanted - active).min(500)).unwrap_or(0);
+    let free: Vec<Option<i64>> = if is_indexed(job) {
+        let taken: BTreeSet<i64> =
+            pods.iter().filter(|p| super::replica_set::is_active(p)).filter_map(|p| index_of(p)).collect();
+        let all = 0..int(job, "/spec/completions");
+        all.filter(|i| !taken.contains(i) && !tally.indexes.contains(i)).take(count).map(Some).collect()
+    } else {
+        vec![None; count]
+    };
+    for index in free {
         step.push(
-            Write::create(ACTOR, r::PODS, pod(job))
+            Write::create(ACTOR, r::PODS, pod(job, index))
                 .then(EventSpec::normal(job, COMPONENT, "SuccessfulCreate", "Created pod: {name}".into()))
                 .or_refused(OnRefusal {
                     owner_uid: uid(job).into(),
@@ -301,8 +353,68 @@ fn create(
     }
 }
 
-fn pod(job: &Value) -> Value {
+fn is_indexed(job: &Value) -> bool {
+    text(job, "/spec/completionMode") == "Indexed"
+}
+
+fn index_of(pod: &Value) -> Option<i64> {
+    annotation(pod, INDEX)?.parse().ok()
+}
+
+/// `0-2,5`.
+fn show_indexes(indexes: &BTreeSet<i64>) -> String {
+    let mut ranges: Vec<(i64, i64)> = Vec::new();
+    for &i in indexes {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == i => *last = i,
+            _ => ranges.push((i, i)),
+        }
+    }
+    let shown: Vec<String> = ranges
+        .iter()
+        .map(|(first, last)| match last - first {
+            0 => first.to_string(),
+            1 => format!("{first},{last}"),
+            _ => format!("{first}-{last}"),
+        })
+        .collect();
+    shown.join(",")
+}
+
+fn parse_indexes(text: &str) -> BTreeSet<i64> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.parse::<i64>().ok()?..=last.parse::<i64>().ok()?.min(100_000))
+    };
+    text.split(',').filter_map(range).flatten().collect()
+}
+
+/// What tells a pod of an indexed Job which one it is: name, host name, annotation, label and variable.
+fn give_index(pod: &mut Value, job: &Value, index: i64) {
+    set(pod, "/metadata/generateName", format!("{}-{index}-", name(job)).into());
+    set(pod, "/spec/hostname", format!("{}-{index}", name(job)).into());
+    for map in ["annotations", "labels"] {
+        set(pod, &format!("/metadata/{map}/{}", INDEX.replace('/', "~1")), index.to_string().into());
+    }
+    let variable = json!({"name": "JOB_COMPLETION_INDEX",
+        "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": format!("metadata.labels['{INDEX}']")}}});
+    for list in ["initContainers", "containers"] {
+        for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
+            let is_there = items(container, "/env").iter().any(|v| v["name"] == "JOB_COMPLETION_INDEX");
+            if !is_there {
+                let mut all = items(container, "/env").clone();
+                all.push(variable.clone());
+                container["env"] = all.into();
+            }
+        }
+    }
+}
+
+fn pod(job: &Value, index: Option<i64>) -> Value {
     let mut pod = pod_from_template(job, "batch/v1", "Job");
+    if let Some(index) = index {
+        give_index(&mut pod, job, index);
+    }
     for prefix in ["batch.kubernetes.io~1", ""] {
         set(&mut pod, &format!("/metadata/labels/{prefix}controller-uid"), uid(job).into());
         set(&mut pod, &format!("/metadata/labels/{prefix}job-name"), name(job).into());
@@ -367,6 +479,13 @@ mod tests {
         let listed = json!({"uncountedTerminatedPods": {"succeeded": ["u-p"]}});
         let counted = "status uncounted={} SuccessCriteriaMet+Complete";
         check(listed, Some(pod_in("Succeeded", false)), &["Completed", counted]);
+    }
+
+    #[test]
+    fn indexes_are_told_as_ranges() {
+        for (text, shown) in [("", ""), ("3", "3"), ("0,1", "0,1"), ("0-2,5", "0-2,5"), ("2,1,0", "0-2")] {
+            assert_eq!(show_indexes(&parse_indexes(text)), shown);
+        }
     }
 
     #[test]

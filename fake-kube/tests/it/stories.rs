@@ -488,3 +488,77 @@ fn a_stateful_set_starts_in_order_and_stops_from_the_end() {
         .await;
     });
 }
+
+fn job(name: &str, spec: Value) -> Value {
+    let mut job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec});
+    job["spec"]["template"] = json!({"spec": {"restartPolicy": "Never",
+        "containers": [{"name": "c", "image": "busybox:1", "command": ["sh", "-c", "sleep 5"]}]}});
+    job
+}
+
+#[test]
+fn an_indexed_job_has_a_pod_for_each_index() {
+    plain(|w| async move {
+        w.create("jobs", job("j", json!({"completions": 3, "parallelism": 2, "completionMode": "Indexed"})));
+        w.until("two at once", |w| (w.list("pods").len() == 2).then_some(())).await;
+        let pod = w.list("pods").remove(0);
+        assert_eq!(pod["spec"]["hostname"], "j-0");
+        assert_eq!(pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"], "0");
+        let done = w.until("done", |w| w.get("jobs", "j").filter(|j| is_true(j, "Complete"))).await;
+        assert_eq!(done["status"]["completedIndexes"], "0-2");
+        assert_eq!(done["status"]["succeeded"], 3);
+        let mut names: Vec<String> =
+            w.list("pods").iter().filter_map(|p| p["spec"]["hostname"].as_str().map(str::to_owned)).collect();
+        names.sort();
+        assert_eq!(names, ["j-0", "j-1", "j-2"]);
+    });
+}
+
+#[test]
+fn a_suspended_job_has_no_pods_until_it_is_resumed() {
+    plain(|w| async move {
+        w.create("jobs", job("j", json!({"suspend": true})));
+        let held = w.until("held", |w| w.get("jobs", "j").filter(|j| is_true(j, "Suspended"))).await;
+        assert_eq!(condition(&held, "Suspended")["reason"], "JobSuspended");
+        assert_eq!((held["status"].get("startTime"), w.list("pods").len()), (None, 0));
+        w.patch("jobs", "j", json!({"spec": {"suspend": false}}));
+        let done = w.until("done", |w| w.get("jobs", "j").filter(|j| is_true(j, "Complete"))).await;
+        assert_eq!(condition(&done, "Suspended")["reason"], "JobResumed");
+        assert!(done["status"]["startTime"].is_string());
+        let mut reasons: Vec<String> =
+            w.events("Job").iter().filter_map(|e| e.split(':').next().map(str::to_owned)).collect();
+        reasons.sort();
+        assert_eq!(reasons, ["Completed", "Resumed", "SuccessfulCreate", "Suspended"]);
+    });
+}
+
+#[test]
+fn a_claim_in_use_stays_until_its_pod_is_gone_and_takes_its_volume_along() {
+    plain(|w| async move {
+        let classes = fake_kube_apiserver::Resource::new("storage.k8s.io", "v1", "storageclasses");
+        let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "standard"},
+            "provisioner": "example.com/made-up"});
+        w.client.create(&classes, "", class).expect("a class");
+        w.create(
+            "persistentvolumeclaims",
+            json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "v"},
+                "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "standard",
+                    "resources": {"requests": {"storage": "1Gi"}}}}),
+        );
+        let spec = json!({"containers": [{"name": "c", "image": "busybox:1"}],
+            "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "v"}}]});
+        w.create("pods", pod("p", spec));
+        w.ready_pod().await;
+        let volumes = |w: &World| {
+            let all = w.client.list(&resource("persistentvolumes"), "", "").expect("a list");
+            all.iter().map(|v| v["status"]["phase"].as_str().unwrap_or("").to_owned()).collect::<Vec<_>>()
+        };
+        w.until("bound", |w| (volumes(w) == ["Bound"]).then_some(())).await;
+        w.delete("persistentvolumeclaims", "v", json!({}));
+        w.pass(60).await;
+        assert!(w.get("persistentvolumeclaims", "v").is_some(), "its pod runs");
+        w.delete("pods", "p", json!({}));
+        w.until("the claim gone", |w| w.get("persistentvolumeclaims", "v").is_none().then_some(())).await;
+        w.until("the volume gone", |w| volumes(w).is_empty().then_some(())).await;
+    });
+}

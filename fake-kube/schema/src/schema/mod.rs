@@ -5,6 +5,7 @@
 
 mod cache;
 mod compile;
+mod cost;
 pub(crate) mod default;
 mod embedded;
 mod formats;

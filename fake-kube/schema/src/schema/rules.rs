@@ -2,7 +2,8 @@
 //!
 //! The `cel` crate interprets, `kube-cel` adds the Kubernetes functions, this file does what surrounds them: which
 //! rules run, with what variables, and how a failure is worded (reference 2.9; cases crv-cel*, crv-ratchet).
-//! Leaves out: the cost budget. `cel` counts no cost, so a rule is bounded by its size and by that of the object.
+//! What rules may cost is estimated beforehand (`cost.rs`). Leaves out: the budget at run time. `cel` counts no cost, so a
+//! rule is bounded by its size and by that of the object.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -358,7 +359,7 @@ const RESERVED: [&str; 21] = [
 ];
 
 /// A property name as CEL identifier (apiserver/pkg/cel Escape).
-fn escape(name: &str) -> String {
+pub(super) fn escape(name: &str) -> String {
     if RESERVED.contains(&name) {
         return format!("__{name}__");
     }

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::Schema;
+use super::cost;
 use super::rules;
 use crate::DEPTH_MAX;
 use crate::cause::Cause;
@@ -18,11 +19,12 @@ pub(crate) fn check(document: &Value, base: &str) -> Vec<Cause> {
     check.causes
 }
 
-/// Checks that need the compiled schema: defaults must be valid, rules must compile.
+/// Checks that need the compiled schema: defaults must be valid, rules must compile and may not cost too much.
 pub(crate) fn check_compiled(document: &Value, base: &str) -> Vec<Cause> {
     let mut causes = Vec::new();
     if let Some(root) = document.as_object() {
         compiled(root, base, &mut causes, 0);
+        causes.extend(cost::check(root, base));
     }
     causes
 }
