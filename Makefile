@@ -2,7 +2,7 @@
 CARGO ?= cargo
 REPORT ?= target/drey/report
 
-.PHONY: help run loopback test test-all gates bench bless lint fmt
+.PHONY: help run loopback test test-real gates bench bless lint fmt
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -15,6 +15,9 @@ loopback: ## the whole library over real HTTP on 127.0.0.1, operator crashes inc
 
 test: ## all tests: unit, property, scenario, conformance, documentation examples
 	ci/test
+
+test-real: ## fake-kube and a real CRD server answer the same requests; builds the latter, needs Go
+	ci/test-real
 
 gates: ## exact cost counts of passes and actions against benches/baseline.json; BLESS=--bless rewrites it
 	@$(CARGO) run --quiet --locked -p drey-benches --bin gates -- $(BLESS)

@@ -73,6 +73,7 @@ impl State {
                 if is_admitted {
                     self.delete_live(call, options, live);
                 } else {
+                    preconditions(call, options, live)?;
                     self.review_delete(call, options, live)?;
                 }
             }

@@ -88,7 +88,7 @@ fn special(def: &Definition) -> Option<&'static [&'static str]> {
 
 /// Where in the stored object a selector's field is; None when the kind does not support it.
 fn path(def: &Definition, field: &str) -> Option<String> {
-    if matches!(field, "metadata.name" | "metadata.namespace") {
+    if field == "metadata.name" || field == "metadata.namespace" && (def.namespaced || !def.is_custom()) {
         return Some(field.to_owned());
     }
     if let Some(custom) = &def.custom {

@@ -342,6 +342,8 @@ pub(crate) fn list(def: &Arc<Definition>, page: &Page, form: Form, now: Timestam
         }
         Shape::Metadata => {
             let items: Vec<Value> = page.items.iter().map(|i| partial(i.value())).collect();
+            // Go never makes the slice when there is nothing to put into it.
+            let items = if items.is_empty() { Value::Null } else { Value::Array(items) };
             let all = json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
                 "metadata": list_meta(def, page, false), "items": items});
             encode(&all, form.encoding)

@@ -56,7 +56,7 @@ impl State {
         let strategic = if kind == PatchKind::Strategic { codec::parse(body).ok() } else { None };
         // Strategic merge works on Go maps and quotes the patch as one (case smp-unknown-field).
         let quoted = strategic.map(|d| Value::String(go_value(&d.value)));
-        let new = self.accept_patched(call, patched, &current, quoted.as_ref())?;
+        let new = self.accept_patched(call, patched, quoted.as_ref())?;
         let version = meta::text(&new, "resourceVersion");
         if !version.is_empty() && version != "0" && version != meta::text(&current, "resourceVersion") {
             check_version(call, version, &live)?;
@@ -100,13 +100,7 @@ impl State {
     }
 
     /// What decoding the patched object would say: kind, names, unknown fields.
-    fn accept_patched(
-        &mut self,
-        call: &mut Call,
-        mut new: Value,
-        current: &Value,
-        quoted: Option<&Value>,
-    ) -> Result<Value> {
+    fn accept_patched(&mut self, call: &mut Call, mut new: Value, quoted: Option<&Value>) -> Result<Value> {
         if !new.is_object() || !matches!(new.get("metadata"), Some(Value::Object(_))) {
             let what = new.get("metadata").cloned().unwrap_or(Value::Null);
             if !what.is_null() || !new.is_object() {
@@ -141,13 +135,7 @@ impl State {
             return Err(invalid_patch(quoted.unwrap_or(&new), &why));
         }
         call.report_strict(unknown)?;
-        if meta::name(&new) != meta::name(current) {
-            return Err(Status::bad_request(format!(
-                "the name of the object ({}) does not match the name on the URL ({})",
-                meta::name(&new),
-                call.name
-            )));
-        }
+        call.check_name(&new)?;
         crate::strategy::convert(&def, &mut new);
         meta::tidy(&mut new);
         call.warnings.extend(meta::dedup_owners(&mut new));
@@ -183,15 +171,8 @@ impl State {
         if live.is_none() && !call.subresource.is_empty() {
             return Err(Status::not_found(&def, &call.name));
         }
+        // A version means nothing to an object that is not there.
         let version = meta::text(&applied, "resourceVersion").to_owned();
-        if let Some(live) = &live
-            && !version.is_empty()
-        {
-            check_version(call, &version, live)?;
-        }
-        // The typed object is built before the namespace is filled in, which its errors show; a version means nothing
-        // to an object that is not there.
-        meta::remove(&mut applied, "namespace");
         meta::remove(&mut applied, "resourceVersion");
         let uid = meta::uid(&applied).to_owned();
         let current = live.as_ref().map(|l| self.stored_view(&def, l));
@@ -209,6 +190,14 @@ impl State {
                 "error strict decoding YAML: error converting YAML to JSON: {}",
                 strict.join(", ")
             )));
+        }
+        // Names are those of the merged object: what is there has one (patch.go, applyPatch).
+        call.check_namespace(&mut merged)?;
+        call.check_name(&merged)?;
+        if let Some(live) = &live
+            && !version.is_empty()
+        {
+            check_version(call, &version, live)?;
         }
         // After ownership is settled: it names the fields as they were sent (case ssa-secret).
         crate::strategy::convert(&def, &mut merged);
@@ -229,12 +218,11 @@ impl State {
         self.update(call, live, current, merged, Origin::Apply)
     }
 
-    fn apply_create(&mut self, call: &mut Call, mut merged: Value, uid: &str) -> Result<Answer> {
+    fn apply_create(&mut self, call: &mut Call, merged: Value, uid: &str) -> Result<Answer> {
         if !uid.is_empty() {
             let cause = Cause::invalid("metadata.uid", &json!(uid), "field is immutable");
             return Err(Status::invalid(&call.def, &call.name, vec![cause]));
         }
-        call.check_namespace(&mut merged)?;
         self.create_applied(call, merged)
     }
 
@@ -254,23 +242,10 @@ impl State {
             let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
             return Err(Status::bad_request(format!("invalid object type: {group}/{version}, Kind={kind}")));
         }
-        let name = meta::name(applied);
-        if name.is_empty() {
-            return Err(Status::bad_request(format!(
-                "the name of the object ({} based on URL) was undeterminable: name must be provided",
-                call.name
-            )));
-        }
-        if name != call.name {
-            return Err(Status::bad_request(format!(
-                "the name of the object ({name}) does not match the name on the URL ({})",
-                call.name
-            )));
-        }
         if meta::get(applied, "managedFields").is_some() {
             return Err(Status::bad_request("metadata.managedFields must be nil"));
         }
-        call.check_namespace(applied)
+        Ok(())
     }
 }
 

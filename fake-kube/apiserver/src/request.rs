@@ -200,9 +200,6 @@ impl WriteOptions {
     pub(crate) fn parse(params: &Params, kind: &str, apply: bool, agent: &str) -> Result<WriteOptions> {
         let mut causes = Vec::new();
         let dry_run = params.all("dryRun");
-        if !dry_run.is_empty() && dry_run.iter().any(|v| *v != "All") {
-            causes.push(Cause::not_supported("dryRun", &json!(dry_run), &["All"]));
-        }
         let force = match params.get("force").filter(|_| kind == "PatchOptions") {
             None => None,
             Some(v) => Some(parse_bool(v)?),
@@ -222,6 +219,9 @@ impl WriteOptions {
         if let Some((at, c)) = manager.char_indices().find(|(_, c)| c.is_control()) {
             let why = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
             causes.push(Cause::invalid("fieldManager", &json!(manager), &why));
+        }
+        if !dry_run.is_empty() && dry_run.iter().any(|v| *v != "All") {
+            causes.push(Cause::not_supported("dryRun", &json!(dry_run), &["All"]));
         }
         let validation = match params.text("fieldValidation") {
             "" | "Warn" => FieldValidation::Warn,

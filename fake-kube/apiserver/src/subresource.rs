@@ -1,5 +1,6 @@
 //! Subresources other than status: scale, eviction, binding, token, finalize, log (kube-api.md 2.11).
 
+use fake_kube_schema::text::go_quote;
 use fake_kube_schema::{Cause, managed};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use crate::request::{DeleteOptions, Params};
 use crate::selector::LabelSelector;
 use crate::server::State;
 use crate::status::{Result, Status};
+use crate::validate;
 use crate::write::{Call, Origin, check_version};
 
 /// Where a kind keeps its replicas.
@@ -43,7 +45,11 @@ impl State {
     pub(crate) fn scale(&self, call: &Call) -> Result<Answer> {
         let paths = self.scale_paths(call)?;
         let live = self.live(call)?;
-        Ok(Answer::Value { code: 200, value: scale_of(call, &paths, &live.value) })
+        let scale = scale_of(call, &paths, &live.value)?;
+        if call.def.is_custom() && meta::dotted(&live.value, &paths.spec).is_none() {
+            return Err(no_replicas(&paths));
+        }
+        Ok(Answer::Value { code: 200, value: scale })
     }
 
     /// PUT and PATCH of `/scale`: the replicas of the object change, under its own version.
@@ -55,7 +61,7 @@ impl State {
     ) -> Result<Answer> {
         let paths = self.scale_paths(call)?;
         let live = self.live(call)?;
-        let current = scale_of(call, &paths, &live.value);
+        let current = scale_of(call, &paths, &live.value)?;
         let scale = match patch {
             Some(PatchKind::Apply) => {
                 let mut out = current.clone();
@@ -81,6 +87,12 @@ impl State {
             check_version(call, version, &live)?;
         }
         let replicas = &scale["spec"]["replicas"];
+        if replicas.is_null() && call.def.is_custom() && meta::dotted(&live.value, &paths.spec).is_none() {
+            return Err(Status::bad_request(format!(
+                "the spec replicas field {} cannot be empty",
+                go_quote(&paths.spec)
+            )));
+        }
         if !replicas.is_null() && !replicas.is_i64() && !replicas.is_u64() {
             let why = format!(
                 "json: cannot unmarshal {} into Go struct field ScaleSpec.spec.replicas of type int32",
@@ -104,13 +116,17 @@ impl State {
         &mut self,
         call: &mut Call,
         live: &std::sync::Arc<crate::store::Stored>,
-        new: Value,
+        mut new: Value,
         paths: &Paths,
     ) -> Result<Answer> {
         let old = self.stored_view(&call.def, live);
+        let replicas = |v: &Value| meta::dotted(v, &paths.spec).and_then(Value::as_i64);
+        let changed = replicas(&new).filter(|now| replicas(&old) != Some(*now));
+        let api_version = call.def.api_version();
+        managed::track_scale(&old, &mut new, &paths.spec, changed, &call.record(&api_version));
         match self.update(call, live, &old, new, Origin::Patch)? {
             Answer::Object { object, .. } => {
-                Ok(Answer::Value { code: 200, value: scale_of(call, paths, object.value()) })
+                Ok(Answer::Value { code: 200, value: scale_of(call, paths, object.value())? })
             }
             other => Ok(other),
         }
@@ -381,8 +397,16 @@ fn container(pod: &Value, name: &str, asked: &str) -> Result<String> {
 }
 
 /// The autoscaling/v1 Scale of an object.
-fn scale_of(call: &Call, paths: &Paths, object: &Value) -> Value {
-    let number = |path: &str| meta::dotted(object, path).and_then(Value::as_i64);
+fn no_replicas(paths: &Paths) -> Status {
+    Status::internal(format!("the spec replicas field {} does not exist", go_quote(&paths.spec)))
+}
+
+/// The scale of an object; a place that holds something else than it should is a failure of the server.
+fn scale_of(call: &Call, paths: &Paths, object: &Value) -> Result<Value> {
+    let at = |path: &str, wanted: &str, fits: fn(&Value) -> bool| {
+        validate::nested(object, path, wanted, fits).map_err(Status::bare)
+    };
+    let number = |path: &str| at(path, "int64", |v| v.as_i64().is_some()).map(|v| v.and_then(Value::as_i64));
     let mut m = json!({});
     for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(v) = meta::get(object, key) {
@@ -390,19 +414,21 @@ fn scale_of(call: &Call, paths: &Paths, object: &Value) -> Value {
         }
     }
     let mut spec = json!({});
-    if let Some(n) = number(&paths.spec).filter(|n| *n != 0) {
+    if let Some(n) = number(&paths.spec)?.filter(|n| *n != 0) {
         spec["replicas"] = json!(n);
     }
-    let mut status = json!({"replicas": number(&paths.status).unwrap_or(0)});
+    let mut status = json!({"replicas": number(&paths.status)?.unwrap_or(0)});
     let selector = match (&paths.selector, call.def.is_custom()) {
-        (Some(path), _) => meta::dotted(object, path).and_then(Value::as_str).map(str::to_owned),
+        (Some(path), _) => at(path, "string", Value::is_string)?.and_then(Value::as_str).map(str::to_owned),
         (None, true) => None,
         (None, false) => Some(selector_text(&object["spec"]["selector"])),
     };
     if let Some(s) = selector.filter(|s| !s.is_empty()) {
         status["selector"] = json!(s);
     }
-    json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": m, "spec": spec, "status": status})
+    Ok(
+        json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": m, "spec": spec, "status": status}),
+    )
 }
 
 /// `metav1.FormatLabelSelector`: labels sorted, then expressions.

@@ -34,17 +34,24 @@ pub(crate) fn create(def: &Definition, object: &Value) -> Vec<Cause> {
             "must be greater than or equal to 0",
         ));
     }
-    common(object, &mut out);
+    common(def, object, &mut out);
     out
 }
 
-/// Metadata of an update: what may not change, then the common rules. What changed is reported twice, as the generic
-/// and the kind's validator of a real server both find it (cases del-finalizer-update, upd-put-system-fields).
-pub(crate) fn update(object: &Value, old: &Value) -> Vec<Cause> {
-    let changed = changes(object, old);
-    let mut out = changed.clone();
-    common(object, &mut out);
-    out.extend(changed);
+/// Metadata of an update. The generic validator of a real server looks at it as that of a new object and then as a
+/// change, the kind's own validator looks at the change again: what is wrong is said two or three times (`BeforeUpdate`;
+/// cases del-finalizer-update, upd-put-system-fields). Built-in kinds differ in what theirs repeats.
+pub(crate) fn update(def: &Definition, object: &Value, old: &Value) -> Vec<Cause> {
+    let mut out = Vec::new();
+    common(def, object, &mut out);
+    let mut change = changes(object, old);
+    if def.is_custom() {
+        labels(object, "metadata.labels", &mut change);
+        annotations(object, "metadata.annotations", &mut change);
+        owners(object, &mut change);
+    }
+    out.extend_from_slice(&change);
+    out.extend(change);
     out
 }
 
@@ -77,41 +84,75 @@ fn new_finalizers(object: &Value, old: &Value) -> Option<Cause> {
     (!added.is_empty()).then(|| Cause::forbidden("metadata.finalizers", &why))
 }
 
-/// The replicas of a custom resource with a scale must be readable and not negative (cases crv-minimum, crv-scale).
-pub(crate) fn scale(def: &Definition, object: &Value) -> Vec<Cause> {
+/// What a scale reads of a custom resource must be readable and within bounds: the replicas of the spec, unless only
+/// the status is written, those of the status, and the selector (customresource/validator.go; cases crv-minimum,
+/// crv-scale).
+pub(crate) fn scale(def: &Definition, object: &Value, is_status: bool) -> Vec<Cause> {
     let Some(paths) = def.custom.as_ref().and_then(|c| c.scale.as_ref()) else { return Vec::new() };
-    let accessor = |v: &Value, wanted: &str| {
-        let why = format!(
-            "{} accessor error: {} is of the type {}, expected {wanted}",
-            paths.spec,
-            go_value(v),
-            go_type(v)
-        );
-        vec![Cause::invalid(paths.spec.clone(), &json!(0), &why)]
-    };
-    let mut at = object;
-    for key in paths.spec.split('.').filter(|s| !s.is_empty()) {
-        if !at.is_object() {
-            return accessor(at, "map[string]interface{}");
-        }
-        match at.get(key) {
-            Some(v) => at = v,
-            None => return Vec::new(),
-        }
+    let mut out = Vec::new();
+    if !is_status {
+        out.extend(scale_replicas(object, &paths.spec));
     }
-    match at.as_i64() {
-        Some(n) if n < 0 => vec![Cause::invalid(paths.spec.clone(), at, "should be a non-negative integer")],
-        Some(_) => Vec::new(),
-        None if at.is_null() => Vec::new(),
-        None => accessor(at, "int64"),
+    out.extend(scale_replicas(object, &paths.status));
+    if let Some(path) = &paths.selector
+        && let Err(why) = nested(object, path, "string", Value::is_string)
+    {
+        out.push(Cause::invalid(path.clone(), &json!(""), &why));
+    }
+    out
+}
+
+fn scale_replicas(object: &Value, path: &str) -> Option<Cause> {
+    let found = match nested(object, path, "int64", |v| v.as_i64().is_some()) {
+        Ok(found) => found?,
+        Err(why) => return Some(Cause::invalid(path, &json!(0), &why)),
+    };
+    let max = i64::from(i32::MAX);
+    match found.as_i64() {
+        Some(n) if n < 0 => Some(Cause::invalid(path, found, "should be a non-negative integer")),
+        Some(n) if n > max => {
+            Some(Cause::invalid(path, found, &format!("should be less than or equal to {max}")))
+        }
+        _ => None,
     }
 }
 
-fn common(object: &Value, out: &mut Vec<Cause>) {
+/// What is at a dotted path, if anything; an error in Go's words where the way there or the value has another type.
+pub(crate) fn nested<'a>(
+    object: &'a Value,
+    path: &str,
+    wanted: &str,
+    fits: impl Fn(&Value) -> bool,
+) -> Result<Option<&'a Value>, String> {
+    let refused = |path: String, v: &Value, wanted: &str| {
+        Err(format!(
+            "{path} accessor error: {} is of the type {}, expected {wanted}",
+            go_value(v),
+            go_type(v)
+        ))
+    };
+    let (mut at, mut walked) = (object, String::new());
+    for key in path.split('.').filter(|s| !s.is_empty()) {
+        walked = format!("{walked}.{key}");
+        if at.is_null() {
+            return Ok(None);
+        }
+        if !at.is_object() {
+            return refused(walked, at, "map[string]interface{}");
+        }
+        match at.get(key) {
+            Some(v) => at = v,
+            None => return Ok(None),
+        }
+    }
+    if fits(at) { Ok(Some(at)) } else { refused(walked, at, wanted) }
+}
+
+fn common(def: &Definition, object: &Value, out: &mut Vec<Cause>) {
     labels(object, "metadata.labels", out);
     annotations(object, "metadata.annotations", out);
     owners(object, out);
-    finalizers(object, out);
+    finalizers(def, object, out);
 }
 
 /// Keys sorted, as Go's validation walks a map in random order and one error is the common case.
@@ -177,12 +218,12 @@ fn owners(object: &Value, out: &mut Vec<Cause>) {
     }
 }
 
-fn finalizers(object: &Value, out: &mut Vec<Cause>) {
+fn finalizers(def: &Definition, object: &Value, out: &mut Vec<Cause>) {
     let list = meta::finalizers(object);
     for (i, f) in list.iter().enumerate() {
         if let Some(why) = names::qualified(f) {
             out.push(Cause::invalid("metadata.finalizers", &json!(f), &why));
-        } else if !f.contains('/') && !matches!(*f, "orphan" | "foregroundDeletion" | "kubernetes") {
+        } else if !def.is_custom() && is_unqualified(f) {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             out.push(Cause::invalid(format!("metadata.finalizers[{i}]"), &json!(f), why));
         }
@@ -191,6 +232,29 @@ fn finalizers(object: &Value, out: &mut Vec<Cause>) {
         let why = "finalizer orphan and foregroundDeletion cannot be both set";
         out.push(Cause::invalid("metadata.finalizers", &json!(list), why));
     }
+}
+
+fn is_unqualified(finalizer: &str) -> bool {
+    !finalizer.contains('/') && !matches!(finalizer, "orphan" | "foregroundDeletion" | "kubernetes")
+}
+
+/// Custom resources may carry any finalizer; an unqualified new one is warned about (customresource/validator.go).
+pub(crate) fn finalizer_warnings(def: &Definition, object: &Value, old: Option<&Value>) -> Vec<String> {
+    if !def.is_custom() {
+        return vec![];
+    }
+    let had = old.map(meta::finalizers).unwrap_or_default();
+    let mut added: Vec<&str> = meta::finalizers(object).into_iter().filter(|f| !had.contains(f)).collect();
+    added.sort_unstable();
+    added.dedup();
+    let warn = |f: &str| {
+        let path = if f.contains('.') { " including a path (/)" } else { "" };
+        format!(
+            "metadata.finalizers: {}: prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers",
+            go_quote(f)
+        )
+    };
+    added.into_iter().filter(|f| is_unqualified(f)).map(warn).collect()
 }
 
 /// Events in stored (core) form; new-style ones carry eventTime (kube-api.md 2.13, cases ev-*).

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fake_kube_schema::text::go_quote;
-use fake_kube_schema::{Cause, managed};
+use fake_kube_schema::{Cause, Request, managed};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -64,8 +64,7 @@ impl Call {
     /// Fields this endpoint does not write (resetFields of the strategies).
     fn reset_fields(&self) -> &'static [&'static str] {
         match (self.subresource.as_str(), self.def.is_custom()) {
-            ("status", true) => &["spec", "metadata"],
-            ("status", false) => &["spec"],
+            ("status", _) => &["spec"],
             ("", _) if self.def.has_status() => &["status"],
             _ => &[],
         }
@@ -184,7 +183,7 @@ impl State {
     }
 
     /// What admission plugins decide before an object is created.
-    fn admit_create(&mut self, call: &mut Call, mut object: Value) -> Result<Value> {
+    fn admit_create(&mut self, call: &mut Call, object: Value) -> Result<Value> {
         let def = call.def.clone();
         if def.namespaced && !def.traits.virtual_kind {
             self.namespace_lifecycle(call, &object)?;
@@ -194,9 +193,6 @@ impl State {
         {
             let why = "create not allowed while custom resource definition is terminating";
             return Err(Status::forbidden(&def, meta::name(&object), why));
-        }
-        if def.is_custom() && def.has_status() {
-            strategy::keep(&mut object, &Value::Null, "status");
         }
         Ok(object)
     }
@@ -253,12 +249,12 @@ impl State {
             meta::set(&mut object, "generation", json!(1));
         }
         self.prepare_special(call, &mut object, None)?;
-        let mut causes = validate::scale(&def, &object);
-        causes.extend(validate::create(&def, &object));
+        let mut causes = validate::create(&def, &object);
         call.check_schema(&object, None, &mut causes);
         let stored_form = events::to_storage(&def, object.clone());
         causes.extend(rules::of_kind(&def, &call.subresource, &stored_form, None));
         self.refuse_invalid(call, &object, causes)?;
+        call.warnings.extend(validate::finalizer_warnings(&def, &object, None));
         call.warnings.extend(rules::of_pods(&def, &object, None));
         self.pod_security(call, &object, None)?;
         let asked = Asked { operation: Operation::Create, object: Some(&object), old: None };
@@ -439,19 +435,7 @@ impl State {
 
     /// PUT of a decoded object.
     pub(crate) fn put(&mut self, call: &mut Call, decoded: Decoded) -> Result<Answer> {
-        let body_name = meta::name(&decoded.value).to_owned();
-        if body_name.is_empty() {
-            return Err(Status::bad_request(format!(
-                "the name of the object ({} based on URL) was undeterminable: name must be provided",
-                call.name
-            )));
-        }
-        if body_name != call.name {
-            return Err(Status::bad_request(format!(
-                "the name of the object ({body_name}) does not match the name on the URL ({})",
-                call.name
-            )));
-        }
+        call.check_name(&decoded.value)?;
         let known = self.store.get(call.def.table, &call.key()).cloned();
         let new = self.prepare_body(call, decoded, known.as_deref())?;
         let live = match self.live(call) {
@@ -499,8 +483,14 @@ impl State {
         self.check_escalation(call, &new, Some(old))?;
         self.restore_metadata(call, &mut new, old, live, origin)?;
         let api_version = def.api_version();
+        // Who writes a custom resource comes to own what it sent, also where this endpoint puts back what was there, and
+        // ownership is lost where the body cannot be typed: the strategy comes after the field manager (patch.go).
+        let tracked = origin != Origin::Apply && call.subresource != "scale";
+        if tracked && def.is_custom() {
+            managed::track_update(def.schema(), Some(old), &mut new, &call.record(&api_version));
+        }
         new = confined(&def, &call.subresource, new, old);
-        if origin != Origin::Apply {
+        if tracked && !def.is_custom() {
             managed::track_update(def.schema(), Some(old), &mut new, &call.record(&api_version));
         }
         if self.has_hooks() {
@@ -514,14 +504,14 @@ impl State {
             strategy::prepare_update(&def, &mut new, old);
         }
         self.prepare_special(call, &mut new, Some(old))?;
-        let mut causes = validate::scale(&def, &new);
-        causes.extend(validate::update(&new, old));
+        let mut causes = validate::update(&def, &new, old);
         call.check_schema(&new, Some(old), &mut causes);
         let converted = events::is_converted(&def).then(|| events::to_storage(&def, new.clone()));
         let judged = converted.as_ref().unwrap_or(&new);
         causes.extend(rules::of_kind(&def, &call.subresource, judged, Some(&live.value)));
         self.refuse_invalid(call, &new, causes)?;
         if call.subresource.is_empty() {
+            call.warnings.extend(validate::finalizer_warnings(&def, &new, Some(old)));
             call.warnings.extend(rules::of_pods(&def, &new, Some(old)));
         }
         self.pod_security(call, &new, Some(old))?;
@@ -746,9 +736,28 @@ impl Call {
         if !self.def.is_custom() {
             return;
         }
-        let found = self.def.schema().check(object, old, causes);
-        causes.extend(found.errors);
-        self.warnings.extend(found.warnings);
+        let is_status = self.subresource == "status";
+        let request = Request {
+            part: is_status.then_some("status"),
+            after_schema: &validate::scale(&self.def, object, is_status),
+        };
+        self.warnings.extend(self.def.schema().check(object, old, &request, causes));
+    }
+
+    /// The name of the body is that of the URL.
+    pub(crate) fn check_name(&self, object: &Value) -> Result<()> {
+        let (given, wanted) = (meta::name(object), &self.name);
+        if given.is_empty() {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({wanted} based on URL) was undeterminable: name must be provided"
+            )));
+        }
+        if given != wanted {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({given}) does not match the name on the URL ({wanted})"
+            )));
+        }
+        Ok(())
     }
 
     /// The namespace of the body follows the URL.

@@ -6,6 +6,7 @@ mod kubectl;
 mod kubectl_commands;
 mod loopback;
 mod over_http;
+mod real;
 mod responder;
 mod state;
 mod stories;

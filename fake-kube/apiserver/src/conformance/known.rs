@@ -10,7 +10,7 @@ const PROVIDES: [&str; 9] =
 
 /// Whether an API server alone can answer the case.
 pub fn runs_alone(case: &Case) -> bool {
-    case.needs.iter().all(|n| PROVIDES.contains(&n.as_str()))
+    case.needs_only(&PROVIDES)
 }
 
 /// Whether the case is about rights: it runs against a server that enforces roles.

@@ -15,5 +15,6 @@ mod value;
 pub use case::{Case, Fixture, Topic, load};
 pub use hooks::{InProcess, Responder};
 pub use known::{known_failures, needs_rbac, runs_alone};
-pub use run::{Outcome, install, run};
+pub use run::{Observations, Outcome, install, observe, run};
 pub use transport::{Events, Reply, Sent, Start, Transport, message};
+pub use value::differences;

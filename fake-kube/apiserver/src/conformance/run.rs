@@ -62,6 +62,21 @@ pub fn run(case: &Case, transport: &mut dyn Transport, seed: &str) -> Outcome {
     Outcome { problems: run.problems.into_iter().chain(problems).collect() }
 }
 
+/// What a server answered, step by step, in the form of `expect`; `None` where a step compares nothing.
+pub struct Observations {
+    pub steps: Vec<Option<Value>>,
+    /// Assertions that did not hold, and what kept the case from running to its end.
+    pub problems: Vec<String>,
+}
+
+/// Runs one case for what the server answers, whatever was recorded: to compare two servers with each other.
+pub fn observe(case: &Case, transport: &mut dyn Transport, seed: &str) -> Observations {
+    let mut run = Run::new(case, transport, seed);
+    let stopped = run.steps().err();
+    let steps = run.observations();
+    Observations { steps, problems: run.problems.into_iter().chain(stopped).collect() }
+}
+
 /// What one step saw, before normalisation.
 #[derive(Default)]
 struct Seen {
@@ -125,15 +140,11 @@ impl<'a> Run<'a> {
         let fixed: Variables = [("ns".to_owned(), format!("ns-{seed}")), ("id".to_owned(), seed.to_owned())]
             .into_iter()
             .collect();
-        Run {
-            case,
-            transport,
-            vars: fixed.clone(),
-            fixed,
-            streams: BTreeMap::new(),
-            problems: Vec::new(),
-            seen: Vec::new(),
+        let mut vars = fixed.clone();
+        for (name, v) in case.raw["variables"].as_object().into_iter().flatten() {
+            vars.insert(name.clone(), plain(v));
         }
+        Run { case, transport, vars, fixed, streams: BTreeMap::new(), problems: Vec::new(), seen: Vec::new() }
     }
 
     fn step_list(&self) -> &'a [Value] {
@@ -356,7 +367,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn compare(&mut self) -> Vec<String> {
+    fn observations(&self) -> Vec<Option<Value>> {
         let requests: Vec<Value> = self.step_list().iter().map(|s| s["request"].clone()).collect();
         let template = Value::Array(requests).to_string();
         let mut norm = Normaliser::new(
@@ -372,13 +383,19 @@ impl<'a> Run<'a> {
             }
         }
         norm.finish_survey();
+        let steps = self.step_list().iter().zip(&self.seen);
+        steps
+            .map(|(step, seen)| {
+                let seen = seen.as_ref().filter(|_| step["ignore"] != true)?;
+                Some(observation(step, seen, &norm))
+            })
+            .collect()
+    }
+
+    fn compare(&self) -> Vec<String> {
         let mut out = Vec::new();
-        for (n, (step, seen)) in self.step_list().iter().zip(&self.seen).enumerate() {
-            let Some(seen) = seen else { continue };
-            if step["ignore"] == true {
-                continue;
-            }
-            let got = observation(step, seen, &norm);
+        for (n, (step, got)) in self.step_list().iter().zip(self.observations()).enumerate() {
+            let Some(got) = got else { continue };
             let Some(want) = step.get("expect") else {
                 out.push(format!("step {}: nothing recorded to compare with", n + 1));
                 continue;

@@ -176,7 +176,7 @@ pub(super) fn same(a: &Value, b: &Value) -> bool {
 }
 
 /// Where two values differ, one line each, at most `max`.
-pub(super) fn differences(path: &str, want: &Value, got: &Value, out: &mut Vec<String>, max: usize) {
+pub fn differences(path: &str, want: &Value, got: &Value, out: &mut Vec<String>, max: usize) {
     if out.len() >= max || same(want, got) {
         return;
     }

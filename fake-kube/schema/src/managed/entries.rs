@@ -27,6 +27,21 @@ impl ManagerId {
         let api_version = if applied { String::new() } else { api_version.to_string() };
         ManagerId { manager: manager.into(), applied, api_version, subresource: subresource.into() }
     }
+
+    /// As a real server writes it down and sorts by: the entry without what it owns (`BuildManagerIdentifier`).
+    pub(crate) fn identifier(&self) -> String {
+        let mut out = Map::new();
+        let mut member = |key: &str, value: &str| {
+            if !value.is_empty() {
+                out.insert(key.to_owned(), Value::from(value));
+            }
+        };
+        member("manager", &self.manager);
+        member("operation", if self.applied { "Apply" } else { "Update" });
+        member("apiVersion", &self.api_version);
+        member("subresource", &self.subresource);
+        Value::Object(out).to_string()
+    }
 }
 
 /// One manager's fields: in their wire form as long as that is enough. Reading a set and writing it out again costs more

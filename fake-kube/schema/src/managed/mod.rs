@@ -13,7 +13,7 @@ mod typed;
 mod walks;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -26,6 +26,8 @@ use entries::{Fields, ManagerId, Managers, Owned};
 use fieldset::Set;
 use typed::Types;
 
+/// The version of the Scale that every kind with replicas has.
+const SCALE_VERSION: &str = "autoscaling/v1";
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const LAST_APPLIED_BYTES_MAX: usize = 262_144;
@@ -47,7 +49,7 @@ pub struct Write<'a> {
 /// Why an apply is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ApplyError {
-    /// 409 Conflict, `details.causes` only.
+    /// 409 Conflict, `details.causes` only; those with one manager follow each other.
     Conflicts(Vec<Conflict>),
     /// 400 BadRequest.
     BadRequest(String),
@@ -78,14 +80,10 @@ impl fmt::Display for ApplyError {
             ApplyError::Conflicts(conflicts) => match conflicts.as_slice() {
                 [one] => write!(f, "Apply failed with 1 conflict: {}: {}", one.message(), one.field),
                 many => {
-                    let mut by_manager: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-                    for conflict in many {
-                        by_manager.entry(&conflict.manager).or_default().push(&conflict.field);
-                    }
                     let mut lines = Vec::new();
-                    for (manager, fields) in by_manager {
-                        lines.push(format!("conflicts with {manager}:"));
-                        lines.extend(fields.iter().map(|field| format!("- {field}")));
+                    for of_one in many.chunk_by(|one, next| one.manager == next.manager) {
+                        lines.push(format!("conflicts with {}:", of_one[0].manager));
+                        lines.extend(of_one.iter().map(|conflict| format!("- {}", conflict.field)));
                     }
                     write!(f, "Apply failed with {} conflicts: {}", many.len(), lines.join("\n"))
                 }
@@ -206,19 +204,58 @@ fn tracked_by_updater(
         };
         if does_fit(schema, types, old, new) {
             update(types, old, new, &mut managers, w);
+        } else {
+            managers.clear();
         }
         entries::cap_updaters(&mut managers);
     }
     entries::store(new, managers);
 }
 
-/// A value that does not fit its schema cannot be tracked; the write itself is judged elsewhere. What is equal in both
+/// A value that does not fit its schema cannot be tracked, and whoever owned the object loses it (`UpdateNoErrors` of
+/// the field manager); the write itself is judged elsewhere. What is equal in both
 /// fitted when it was stored, unless the schema is one that can have changed since.
 fn does_fit(schema: &Schema, types: Types<'_>, old: &Value, new: &Value) -> bool {
     if schema.is_built_in() {
         return types.fits_where_different(old, new);
     }
     types.validate(new, true).is_ok() && types.validate(old, true).is_ok()
+}
+
+/// Ownership after a write of `/scale`, which has owners of the replicas alone (`scalehandler.go`): `change` is what they
+/// became, if anything, and who writes them takes them from the others.
+///
+/// Two things a real server does are kept. A Scale does not show replicas of 0, so nobody owns these. And whoever owned
+/// them by an update comes back as another manager, as the version of a Scale is part of its name: the replicas leave its
+/// entry for one of their own without a time, which the next write that reads both drops.
+pub fn track_scale(live: &Value, new: &mut Value, replicas: &str, change: Option<i64>, w: &Write<'_>) {
+    entries::take(new);
+    let mut managers = entries::own(live.pointer("/metadata/managedFields").cloned());
+    let mut field = Set::default();
+    field.insert_fields(replicas.trim_start_matches('.'));
+    let owns = |owned: &Owned| !owned.fields.read().intersection(&field).is_empty();
+    let in_scale = |id: &ManagerId| ManagerId::new(&id.manager, id.applied, SCALE_VERSION, &id.subresource);
+    let mut owners: BTreeSet<ManagerId> =
+        managers.iter().filter(|(_, owned)| owns(owned)).map(|(id, _)| in_scale(id)).collect();
+    // Replicas without an owner stay without one, as any object that nobody tracks.
+    if let Some(now) = change.filter(|_| !owners.is_empty()) {
+        let writer = ManagerId::new(w.manager, false, SCALE_VERSION, w.subresource);
+        owners.retain(|id| *id == writer && now != 0);
+        if now != 0 {
+            owners.insert(writer);
+        }
+    }
+    for (id, owned) in &mut managers {
+        if owns(owned) && !owners.remove(id) {
+            owned.fields.subtract(&field);
+        }
+    }
+    for id in owners {
+        let fields = Fields::Read(field.clone());
+        managers.insert(id, Owned { fields, api_version: w.api_version.into(), time: None });
+    }
+    managers.retain(|_, owned| !owned.fields.is_empty());
+    entries::store(new, managers);
 }
 
 /// Keeps the stored timestamps when a write changed nothing but them, so that it stays a no-op.
@@ -310,7 +347,7 @@ fn strip_metadata(set: &mut Set) {
 /// The first apply to an object nobody tracked: all it has belongs to `before-first-apply`.
 fn own_existing(types: Types<'_>, live: &Value, managers: &mut Managers, w: &Write<'_>) {
     let empty = json!({"apiVersion": live.get("apiVersion"), "kind": live.get("kind")});
-    let as_before = Write { manager: BEFORE_FIRST_APPLY, subresource: "", ..*w };
+    let as_before = Write { manager: BEFORE_FIRST_APPLY, ..*w };
     update(types, &empty, live, managers, &as_before);
 }
 
@@ -418,6 +455,8 @@ fn prune(types: Types<'_>, merged: Value, managers: &Managers, last: &Set) -> Va
 
 fn printed(found: &Found) -> Vec<Conflict> {
     let mut out = Vec::new();
+    let mut found: Vec<&(ManagerId, Set)> = found.iter().collect();
+    found.sort_by_cached_key(|(id, _)| id.identifier());
     for (id, set) in found {
         let mut manager = go_quote(&id.manager);
         if !id.subresource.is_empty() {

@@ -113,6 +113,11 @@ impl<'a> Types<'a> {
             other => return Some((other, false)),
         };
         let node = self.arena.node(id);
+        if key == "metadata" && (node.embedded || id == self.arena.root) {
+            // An object has the metadata every object has, whatever is kept beside it; so has an embedded one.
+            let metadata = self.arena.node(self.arena.root).properties.get(key)?;
+            return Some((Ty::Node(*metadata, false), node.properties.contains_key(key)));
+        }
         if let Some(child) = node.properties.get(key) {
             return Some((Ty::Node(*child, preserve), true));
         }

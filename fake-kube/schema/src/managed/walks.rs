@@ -103,14 +103,14 @@ impl Types<'_> {
         if depth > DEPTH_MAX || value.is_null() {
             return;
         }
-        let mut fail = |text: String| {
+        let fail = |errors: &mut Vec<String>, text: String| {
             let path: String = trail.elements().iter().map(Element::to_string).collect();
             errors.push(if path.is_empty() { text } else { format!("{path}: {text}") });
         };
         match (self.atom(ty, Some(value)), value) {
             (Atom::Scalar(kind), value) => {
                 if let Some(text) = scalar_mismatch(kind, value) {
-                    fail(text);
+                    fail(errors, text);
                 }
             }
             (Atom::Granular(map) | Atom::AtomicMap(map), Value::Object(members)) => {
@@ -138,22 +138,21 @@ impl Types<'_> {
                 for (i, item) in list.iter().enumerate() {
                     let element = match self.item_element(id, items, item) {
                         Ok(element) => element,
-                        Err(text) => return fail(format!("element {i}: {text}")),
+                        // What comes after an element without a name is not looked at.
+                        Err(text) => return fail(errors, format!("element {i}: {text}")),
                     };
                     if seen.contains(&element) && !duplicates {
-                        fail(format!("duplicate entries for key {element}"));
+                        fail(errors, format!("duplicate entries for key {element}"));
                     }
+                    self.validate_at(items, item, duplicates, &trail.element(&element), errors, depth + 1);
                     seen.push(element);
-                }
-                for (item, element) in list.iter().zip(&seen) {
-                    self.validate_at(items, item, duplicates, &trail.element(element), errors, depth + 1);
                 }
             }
             (Atom::Granular(_) | Atom::AtomicMap(_), other) => {
-                fail(format!("expected map, got &{{{}}}", go_value(other)))
+                fail(errors, format!("expected map, got &{{{}}}", go_value(other)))
             }
             (Atom::AtomicList(_) | Atom::KeyedList(..), other) => {
-                fail(format!("expected list, got &{{{}}}", go_value(other)));
+                fail(errors, format!("expected list, got &{{{}}}", go_value(other)));
             }
         }
     }
@@ -230,7 +229,7 @@ impl Types<'_> {
         } else if absent(old) || before.same_shape(after) {
             self.compare_atom(after, old, new, trail, out, depth)
         } else {
-            self.compare_atom(before, old, None, trail, out, depth);
+            self.compare_atom(before, old, new, trail, out, depth);
             self.compare_atom(after, old, new, trail, out, depth)
         };
         if !leaf {

@@ -1,7 +1,7 @@
 //! `x-kubernetes-list-type` set and map: no element twice. An update is judged only if the stored object was clean
 //! (reference 2.9; cases crv-list-map-dup, crv-list-map-dup-old).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
@@ -45,7 +45,7 @@ fn walk(arena: &Arena, id: NodeId, value: &Value, path: &Path<'_>, errors: &mut 
                     continue;
                 }
                 if let Some(child) = node.member(key) {
-                    walk(arena, child, member, &path.key(key), errors, depth + 1);
+                    walk(arena, child, member, &node.path_of(path, key), errors, depth + 1);
                 }
             }
         }
@@ -61,31 +61,34 @@ fn walk(arena: &Arena, id: NodeId, value: &Value, path: &Path<'_>, errors: &mut 
     }
 }
 
+/// One error per value that is there more than once, at its second place.
 fn check_list(node: &Node, items: &[Value], path: &Path<'_>, errors: &mut Vec<Cause>) {
-    let mut seen: HashSet<String> = HashSet::with_capacity(items.len());
-    match &node.list {
-        ListType::Atomic => {}
-        ListType::Set => {
-            for (i, item) in items.iter().enumerate() {
-                if !seen.insert(compact_json(item)) {
-                    errors.push(Cause::duplicate(path.index(i).field(), item));
-                }
-            }
-        }
-        ListType::Map { keys } => {
-            for (i, item) in items.iter().enumerate() {
-                let Value::Object(map) = item else {
-                    let detail = "must be an object for an array of list-type map";
-                    errors.push(Cause::invalid(path.index(i).field(), item, detail));
-                    continue;
-                };
-                let key: Map<String, Value> =
-                    keys.iter().filter_map(|k| map.get(k).map(|v| (k.clone(), v.clone()))).collect();
-                let key = Value::Object(key);
-                if !seen.insert(compact_json(&key)) {
-                    errors.push(Cause::duplicate(path.index(i).field(), &key));
-                }
-            }
+    let keys = match &node.list {
+        ListType::Atomic => return,
+        ListType::Set => None,
+        ListType::Map { keys } => Some(keys),
+    };
+    let not_an_object = |item: &Value| !item.is_object() && !item.is_null();
+    if keys.is_some()
+        && let Some(i) = items.iter().position(not_an_object)
+    {
+        let detail = "must be an object for an array of list-type map";
+        errors.push(Cause::invalid(path.index(i).field(), &items[i], detail));
+        return;
+    }
+    let mut seen: HashMap<String, usize> = HashMap::with_capacity(items.len());
+    for (i, item) in items.iter().enumerate() {
+        let compared = keys.map_or_else(|| item.clone(), |keys| keys_of(item, keys));
+        let times = seen.entry(compact_json(&compared)).or_default();
+        *times += 1;
+        if *times == 2 {
+            errors.push(Cause::duplicate(path.index(i).field(), &compared));
         }
     }
+}
+
+fn keys_of(item: &Value, keys: &[String]) -> Value {
+    let found: Map<String, Value> =
+        keys.iter().filter_map(|k| item.get(k).map(|v| (k.clone(), v.clone()))).collect();
+    Value::Object(found)
 }

@@ -42,11 +42,13 @@ pub(crate) enum Origin {
     BuiltIn,
 }
 
-/// What [`Schema::check`] found: errors refuse the write, warnings go into `Warning` headers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Validation {
-    pub errors: Vec<Cause>,
-    pub warnings: Vec<String>,
+/// What a caller of [`Schema::check`] adds to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// Only this top-level member is held to the schema; list types and rules are always those of the whole object.
+    pub part: Option<&'a str>,
+    /// Errors that take their place between those of the schema and those of list types.
+    pub after_schema: &'a [Cause],
 }
 
 impl Schema {
@@ -133,11 +135,7 @@ impl Schema {
 
     /// Drops what the schema does not declare; returns the paths, for `fieldValidation` Strict and Warn.
     pub fn prune(&self, object: &mut Value) -> Vec<String> {
-        let mut unknown = prune::prune(self.arena(), self.0.origin, object);
-        if self.0.origin == Origin::Custom {
-            unknown.sort();
-        }
-        unknown
+        prune::prune(self.arena(), self.0.origin, object)
     }
 
     /// Why an object with embedded resources cannot be decoded at all, if so.
@@ -147,25 +145,37 @@ impl Schema {
 
     /// Everything wrong with `new`; `old` is the stored object on an update.
     pub fn validate(&self, new: &Value, old: Option<&Value>) -> Vec<Cause> {
-        self.check(new, old, &[]).errors
+        let mut causes = Vec::new();
+        self.check(new, old, &Request::default(), &mut causes);
+        causes
     }
 
-    /// Validates in the server's order: schema, list types, then CEL rules unless an earlier error (of `prior`, the
-    /// caller's own metadata errors, too) makes evaluating them meaningless. `prior` is not repeated in the result.
-    pub fn check(&self, new: &Value, old: Option<&Value>, prior: &[Cause]) -> Validation {
-        let mut errors = validate::validate(self.arena(), new, old);
-        errors.extend(listtype::check(self.arena(), new, old));
+    /// Validates in the server's order: schema, the caller's own checks, list types, then CEL rules unless an earlier
+    /// error (of `causes`, which holds those of the metadata, too) makes evaluating them meaningless. Adds what is
+    /// wrong to `causes` and returns warnings: failures of rules over values that did not change.
+    pub fn check(
+        &self,
+        new: &Value,
+        old: Option<&Value>,
+        request: &Request<'_>,
+        causes: &mut Vec<Cause>,
+    ) -> Vec<String> {
+        causes.extend(match request.part {
+            Some(part) => validate::validate_part(self.arena(), part, new, old),
+            None => validate::validate(self.arena(), new, old),
+        });
+        causes.extend_from_slice(request.after_schema);
+        causes.extend(listtype::check(self.arena(), new, old));
         if !self.has_rules() {
-            return Validation { errors, warnings: vec![] };
+            return vec![];
         }
-        if prior.iter().chain(&errors).any(blocks_rules) {
-            errors.push(Cause::invalid("<nil>", &Value::Null, RULES_NOT_CHECKED));
-            return Validation { errors, warnings: vec![] };
+        if causes.iter().any(blocks_rules) {
+            causes.push(Cause::invalid("<nil>", &Value::Null, RULES_NOT_CHECKED));
+            return vec![];
         }
         let outcome = rules::check(self.arena(), new, old);
-        errors.extend(outcome.errors);
-        let warnings = outcome.ratcheted.iter().map(Cause::to_string).collect();
-        Validation { errors, warnings }
+        causes.extend(outcome.errors);
+        outcome.ratcheted.iter().map(Cause::to_string).collect()
     }
 
     /// Whether the schema has CEL rules anywhere.

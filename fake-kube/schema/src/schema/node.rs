@@ -7,6 +7,7 @@ use std::sync::Arc;
 use regex::Regex;
 use serde_json::Value;
 
+use super::path::Path;
 use super::rules::Rule;
 
 /// Index of a node in its arena.
@@ -160,6 +161,11 @@ impl Node {
     }
 
     /// The schema of member `key`, declared or additional.
+    /// Where a member is: properties by name, entries of a map by key.
+    pub(crate) fn path_of<'a>(&self, path: &'a Path<'a>, key: &'a str) -> Path<'a> {
+        if self.properties.contains_key(key) { path.key(key) } else { path.entry(key) }
+    }
+
     pub(crate) fn member(&self, key: &str) -> Option<NodeId> {
         if let Some(id) = self.properties.get(key) {
             return Some(*id);

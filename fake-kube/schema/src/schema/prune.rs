@@ -7,18 +7,30 @@ use super::node::{Additional, Arena, Node, NodeId, Type};
 use super::{Origin, with_index, with_key};
 use crate::DEPTH_MAX;
 
-/// Prunes in place; the paths of what was dropped in document order.
+/// Prunes in place; the paths of what was dropped. Of a built-in kind they come in document order; of a custom resource
+/// sorted, metadata first and that of embedded resources last, as the server looks at them (unstructuredSchemaCoercer).
 pub(crate) fn prune(arena: &Arena, origin: Origin, object: &mut Value) -> Vec<String> {
-    let mut walk = Prune { arena, origin, unknown: Vec::new(), path: String::new() };
+    let mut walk = Prune { arena, origin, unknown: Vec::new(), path: String::new(), turn: Turn::Rest };
     walk.value(Some(arena.root), object, 0);
-    walk.unknown
+    if origin == Origin::Custom {
+        walk.unknown.sort();
+    }
+    walk.unknown.into_iter().map(|(_, path)| path).collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    Metadata,
+    Rest,
+    EmbeddedMetadata,
 }
 
 struct Prune<'a> {
     arena: &'a Arena,
     origin: Origin,
-    unknown: Vec<String>,
+    unknown: Vec<(Turn, String)>,
     path: String,
+    turn: Turn,
 }
 
 /// What happens to a member.
@@ -43,14 +55,21 @@ impl Prune<'_> {
                         Fate::Keep => {}
                         Fate::Drop => {
                             dropped = true;
-                            with_key(&mut path, key, |p| self.unknown.push(p.clone()));
+                            with_key(&mut path, key, |p| self.unknown.push((self.turn, p.clone())));
                         }
                         Fate::Descend(child) if member.is_object() || member.is_array() => {
+                            let around = self.turn;
+                            if key == "metadata" && depth == 0 {
+                                self.turn = Turn::Metadata;
+                            } else if key == "metadata" && node.is_some_and(|n| n.embedded) {
+                                self.turn = Turn::EmbeddedMetadata;
+                            }
                             with_key(&mut path, key, |p| {
                                 self.path = std::mem::take(p);
                                 self.value(child, member, depth + 1);
                                 *p = std::mem::take(&mut self.path);
                             });
+                            self.turn = around;
                         }
                         Fate::Descend(_) => {}
                     }

@@ -144,7 +144,7 @@ impl Rules<'_> {
                 for (key, member) in map {
                     if let Some(child) = node.member(key) {
                         let before = old.and_then(|o| o.get(key));
-                        self.value(child, member, before, &path.key(key), outcome, depth + 1);
+                        self.value(child, member, before, &node.path_of(path, key), outcome, depth + 1);
                     }
                 }
             }

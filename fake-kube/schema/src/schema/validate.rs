@@ -19,6 +19,16 @@ pub(crate) fn validate(arena: &Arena, new: &Value, old: Option<&Value>) -> Vec<C
     found.errors
 }
 
+/// Validates one top-level member by itself, as a write of the status does: texts name what is below it.
+pub(crate) fn validate_part(arena: &Arena, part: &str, new: &Value, old: Option<&Value>) -> Vec<Cause> {
+    let mut found = Found::default();
+    if let (Some(child), Some(new)) = (arena.node(arena.root).member(part), new.get(part)) {
+        let old = old.and_then(|o| o.get(part));
+        Validator { arena }.value(child, new, old, &Path::Part(part), &mut found, 1);
+    }
+    found.errors
+}
+
 /// Errors and the number of checks that ran; the latter picks the most telling branch of an `anyOf`.
 #[derive(Default)]
 struct Found {

@@ -1,0 +1,483 @@
+//! Random walks: a few dozen requests on a few objects, drawn from a seed.
+//!
+//! Names, managers and values come from small sets, so that requests meet each other: creates of what is there, patches
+//! of what is gone, applies that conflict, values that the schema refuses.
+
+use fake_kube_apiserver::conformance::Case;
+use fastrand::Rng;
+use serde_json::{Map, Value, json};
+
+const STEPS: usize = 30;
+const WIDGETS: &str = "/apis/t.example.com/v1/namespaces/{{ns}}/widgets";
+const GIZMOS: &str = "/apis/t.example.com/v1/namespaces/{{ns}}/gizmos";
+const GADGETS: &str = "/apis/t.example.com/v1/gadgets";
+
+const JSON_PATCH: &str = "application/json-patch+json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const APPLY: &str = "application/apply-patch+yaml";
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+const PARTIAL: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+const PARTIAL_LIST: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+
+/// The walk of a seed, in the form of a recorded case without answers.
+pub fn case(seed: u64) -> Case {
+    let mut walk = Walk { rng: Rng::with_seed(seed) };
+    let begin = json!({"request": {"method": "GET", "path": WIDGETS}, "capture": {"begin": "/metadata/resourceVersion"}});
+    let mut steps = vec![begin];
+    steps.extend((0..STEPS).map(|_| walk.step()));
+    if !seed.is_multiple_of(8) {
+        return walk_of(seed, steps);
+    }
+    let watch = json!({"watch": "true", "resourceVersion": "{{begin}}", "timeoutSeconds": "1"});
+    steps.push(
+        json!({"request": {"method": "GET", "path": WIDGETS, "query": watch}, "watch": {"seconds": 3}}),
+    );
+    walk_of(seed, steps)
+}
+
+fn walk_of(seed: u64, steps: Vec<Value>) -> Case {
+    Case {
+        id: format!("walk-{seed}"),
+        title: "a random walk".to_owned(),
+        priority: String::new(),
+        needs: vec!["crd".to_owned()],
+        managed_fields: true,
+        recorded: vec![],
+        raw: json!({"steps": steps, "variables": {"rv-a": "1", "rv-b": "1", "uid-a": "x", "uid-b": "x"}}),
+    }
+}
+
+struct Walk {
+    rng: Rng,
+}
+
+/// A kind to work on, and a name of it.
+struct Target {
+    collection: &'static str,
+    api_version: &'static str,
+    kind: &'static str,
+    name: String,
+}
+
+impl Target {
+    fn path(&self) -> String {
+        format!("{}/{}", self.collection, self.name)
+    }
+
+    fn object(&self, name: bool) -> Map<String, Value> {
+        let mut all = Map::new();
+        all.insert("apiVersion".to_owned(), json!(self.api_version));
+        all.insert("kind".to_owned(), json!(self.kind));
+        all.insert("metadata".to_owned(), if name { json!({"name": self.name}) } else { json!({}) });
+        all
+    }
+}
+
+impl Walk {
+    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.rng.usize(..of.len())]
+    }
+
+    /// True once in `n` times.
+    fn rarely(&mut self, n: u32) -> bool {
+        self.rng.u32(..n) == 0
+    }
+
+    fn target(&mut self) -> Target {
+        let name = self.one(&["a", "a", "b"]).to_owned();
+        match self.rng.u32(..10) {
+            0 => Target { collection: GIZMOS, api_version: "t.example.com/v1", kind: "Gizmo", name },
+            1 => Target {
+                collection: GADGETS,
+                api_version: "t.example.com/v1",
+                kind: "Gadget",
+                name: format!("{{{{id}}}}-{name}"),
+            },
+            _ => Target { collection: WIDGETS, api_version: "t.example.com/v1", kind: "Widget", name },
+        }
+    }
+
+    fn step(&mut self) -> Value {
+        let t = self.target();
+        match self.rng.u32(..20) {
+            0..=3 => self.create(&t),
+            4..=5 => self.replace(&t),
+            6..=8 => self.merge_patch(&t),
+            9..=10 => self.json_patch(&t),
+            11..=15 => self.apply(&t),
+            16 => self.scale(&t),
+            17 => self.delete(&t),
+            18 => self.read(&t),
+            _ => self.list(&t),
+        }
+    }
+
+    /// A request that writes; its answer's version and uid are kept for later ones.
+    fn writing(&mut self, t: &Target, mut request: Value) -> Value {
+        let mut query = request["query"].as_object().cloned().unwrap_or_default();
+        if !query.contains_key("dryRun") && self.rarely(12) {
+            query.insert("dryRun".to_owned(), json!(self.one(&["All", "All", "Some"])));
+        }
+        if self.rarely(6) {
+            query
+                .insert("fieldValidation".to_owned(), json!(self.one(&["Strict", "Warn", "Ignore", "Loud"])));
+        }
+        if self.rarely(3) && !query.contains_key("fieldManager") {
+            query.insert("fieldManager".to_owned(), json!(self.one(&["m1", "m2", "kubectl"])));
+        }
+        if !query.is_empty() {
+            request["query"] = Value::Object(query);
+        }
+        let short = t.name.rsplit('-').next().unwrap_or("a");
+        let capture = json!({format!("rv-{short}"): "/metadata/resourceVersion", format!("uid-{short}"): "/metadata/uid"});
+        json!({"request": request, "capture": capture})
+    }
+
+    fn create(&mut self, t: &Target) -> Value {
+        let mut object = t.object(true);
+        // Where generated names sort is left to chance: such objects are not stored.
+        let generated = self.rarely(8);
+        if generated {
+            object["metadata"] = json!({"generateName": "g-"});
+        }
+        self.metadata(&mut object);
+        self.fill(t, &mut object);
+        if self.rarely(5) {
+            object.insert("status".to_owned(), self.status());
+        }
+        let mut request = json!({"method": "POST", "path": t.collection, "body": object});
+        if generated {
+            request["query"] = json!({"dryRun": "All"});
+        }
+        self.writing(t, request)
+    }
+
+    fn replace(&mut self, t: &Target) -> Value {
+        let mut object = t.object(true);
+        self.metadata(&mut object);
+        if !self.rarely(6) {
+            let short = t.name.rsplit('-').next().unwrap_or("a");
+            let stale = if self.rarely(6) { "-1" } else { "" };
+            object["metadata"]["resourceVersion"] = json!(format!("{{{{rv-{short}{stale}}}}}"));
+        }
+        self.fill(t, &mut object);
+        let path = self.maybe_status(t);
+        if self.rarely(3) {
+            object.insert("status".to_owned(), self.status());
+        }
+        let request = json!({"method": "PUT", "path": path, "body": object});
+        self.writing(t, request)
+    }
+
+    fn maybe_status(&mut self, t: &Target) -> String {
+        if self.rarely(4) { format!("{}/status", t.path()) } else { t.path() }
+    }
+
+    fn merge_patch(&mut self, t: &Target) -> Value {
+        let mut patch = Map::new();
+        if self.rarely(3) {
+            patch.insert("metadata".to_owned(), self.metadata_change(t));
+        }
+        let mut spec = self.spec(t);
+        if self.rarely(3) {
+            let gone = self.one(&["size", "color", "items", "nested", "replicas", "maybe"]);
+            spec.insert(gone.to_owned(), Value::Null);
+        }
+        patch.insert("spec".to_owned(), Value::Object(spec));
+        if self.rarely(3) {
+            patch.insert("status".to_owned(), self.status());
+        }
+        let path = self.maybe_status(t);
+        let request =
+            json!({"method": "PATCH", "path": path, "body": patch, "headers": {"Content-Type": MERGE_PATCH}});
+        self.writing(t, request)
+    }
+
+    fn json_patch(&mut self, t: &Target) -> Value {
+        let count = self.rng.usize(1..4);
+        let operations: Vec<Value> = (0..count).map(|_| self.operation()).collect();
+        let path = self.maybe_status(t);
+        let headers = json!({"Content-Type": JSON_PATCH});
+        let request = json!({"method": "PATCH", "path": path, "body": operations, "headers": headers});
+        self.writing(t, request)
+    }
+
+    fn operation(&mut self) -> Value {
+        let path = self.one(&[
+            "/spec/size",
+            "/spec/color",
+            "/spec/items/0",
+            "/spec/items/-",
+            "/spec/nested/b",
+            "/spec/missing/deep",
+            "/metadata/labels",
+            "/metadata/labels/app",
+            "/metadata/annotations/a~1b",
+            "/spec",
+            "/status/phase",
+        ]);
+        let value = match path {
+            "/spec/size" => json!(self.rng.i32(-1..110)),
+            "/spec/items/0" | "/spec/items/-" => self.item(),
+            "/metadata/labels" => json!({"app": "x"}),
+            "/spec" => Value::Object(self.widget_spec()),
+            _ => json!(self.one(&["red", "x", "blue"])),
+        };
+        match self.rng.u32(..6) {
+            0 => json!({"op": "remove", "path": path}),
+            1 => json!({"op": "test", "path": path, "value": value}),
+            2 => json!({"op": "replace", "path": path, "value": value}),
+            3 => json!({"op": self.one(&["copy", "move"]), "from": path, "path": "/spec/color"}),
+            _ => json!({"op": "add", "path": path, "value": value}),
+        }
+    }
+
+    fn apply(&mut self, t: &Target) -> Value {
+        let mut object = t.object(self.rng.bool());
+        self.metadata(&mut object);
+        if !self.rarely(8) {
+            self.fill(t, &mut object);
+        }
+        let path = self.maybe_status(t);
+        if path.ends_with("/status") || self.rarely(6) {
+            object.insert("status".to_owned(), self.status());
+        }
+        let mut query = json!({"fieldManager": self.one(&["m1", "m2", "m3"])});
+        if self.rarely(3) {
+            query["force"] = json!("true");
+        }
+        if self.rarely(30) {
+            query = json!({});
+        }
+        let headers = json!({"Content-Type": APPLY});
+        let request =
+            json!({"method": "PATCH", "path": path, "query": query, "headers": headers, "body": object});
+        self.writing(t, request)
+    }
+
+    fn scale(&mut self, t: &Target) -> Value {
+        let path = format!("{}/scale", t.path());
+        let body = match self.rng.u32(..3) {
+            0 => return json!({"request": {"method": "GET", "path": path}}),
+            1 => json!({"spec": {"replicas": self.rng.i32(-1..5)}}),
+            _ => {
+                json!({"metadata": {"labels": {"x": "y"}}, "spec": {"replicas": self.rng.i32(0..5)}, "status": {"replicas": 3}})
+            }
+        };
+        json!({"request": {"method": "PATCH", "path": path, "body": body, "headers": {"Content-Type": MERGE_PATCH}}})
+    }
+
+    fn delete(&mut self, t: &Target) -> Value {
+        let short = t.name.rsplit('-').next().unwrap_or("a");
+        let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions"});
+        match self.rng.u32(..6) {
+            0 => options["preconditions"] = json!({"uid": format!("{{{{uid-{short}}}}}")}),
+            1 => options["preconditions"] = json!({"uid": "other", "resourceVersion": "1"}),
+            2 => {
+                options["propagationPolicy"] =
+                    json!(self.one(&["Foreground", "Orphan", "Background", "Sideways"]))
+            }
+            3 => options["gracePeriodSeconds"] = json!(self.one(&[0, 30, -1])),
+            4 => options["dryRun"] = json!(["All"]),
+            _ => {}
+        }
+        if self.rarely(4) {
+            let query = json!({"labelSelector": self.one(&["app=x", "app", "!app", "app in (x,y)"])});
+            return json!({"request": {"method": "DELETE", "path": t.collection, "query": query, "body": options}});
+        }
+        json!({"request": {"method": "DELETE", "path": t.path(), "body": options}})
+    }
+
+    fn read(&mut self, t: &Target) -> Value {
+        let accept = self.one(&["application/json", TABLE, PARTIAL, "*/*", "text/html"]);
+        let path = self.maybe_status(t);
+        json!({"request": {"method": "GET", "path": path, "headers": {"Accept": accept}}})
+    }
+
+    fn list(&mut self, t: &Target) -> Value {
+        let mut query = Map::new();
+        let mut ask = |k: &str, v: Value| drop(query.insert(k.to_owned(), v));
+        match self.rng.u32(..7) {
+            0 => ask(
+                "labelSelector",
+                json!(self.one(&[
+                    "app=x",
+                    "app!=x",
+                    "app in (x, y)",
+                    "!app",
+                    "app=x,b",
+                    "app>3",
+                    "=x",
+                    "app notin (x"
+                ])),
+            ),
+            1 => ask(
+                "fieldSelector",
+                json!(self.one(&[
+                    "metadata.name=a",
+                    "metadata.name!=a",
+                    "spec.color=red",
+                    "spec.size=3",
+                    "spec.color",
+                    "metadata.namespace={{ns}}"
+                ])),
+            ),
+            2 => ask("limit", json!(self.one(&["1", "2", "-1", "x"]))),
+            3 => ask("resourceVersion", json!(self.one(&["0", "x", "{{begin}}"]))),
+            4 => {
+                ask("resourceVersion", json!(self.one(&["0", "{{begin}}"])));
+                ask("resourceVersionMatch", json!(self.one(&["NotOlderThan", "Newer"])));
+            }
+            5 => ask("resourceVersionMatch", json!("Exact")),
+            _ => {}
+        }
+        let accept = self.one(&["application/json", "application/json", TABLE, PARTIAL_LIST]);
+        let request =
+            json!({"method": "GET", "path": t.collection, "query": query, "headers": {"Accept": accept}});
+        // The watch cache may lag behind: what it lists, and at which version, is left to chance.
+        let cached = query.contains_key("resourceVersion");
+        json!({"request": request, "ignore_body": cached})
+    }
+
+    fn metadata(&mut self, object: &mut Map<String, Value>) {
+        let meta = &mut object["metadata"];
+        if self.rarely(3) {
+            meta["labels"] = json!({"app": self.one(&["x", "y", "x y"]), "b": self.one(&["1", ""])});
+        }
+        if self.rarely(5) {
+            meta["annotations"] = json!({self.one(&["a/b", "note"]): "n"});
+        }
+        if self.rarely(12) {
+            meta["finalizers"] = json!([self.one(&["t.example.com/f", "bad finalizer", "plain"])]);
+        }
+        if self.rarely(25) {
+            meta["ownerReferences"] =
+                json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u"}]);
+        }
+        if self.rarely(40) {
+            meta["strange"] = json!(1);
+        }
+    }
+
+    fn metadata_change(&mut self, t: &Target) -> Value {
+        let short = t.name.rsplit('-').next().unwrap_or("a");
+        match self.rng.u32(..6) {
+            0 => json!({"labels": {"app": null}}),
+            1 => json!({"labels": {"app": self.one(&["x", "y"]), "c": "d"}}),
+            2 => {
+                json!({"finalizers": self.one(&[&[][..], &["t.example.com/f"][..], &["t.example.com/f", "t.example.com/g"][..]])})
+            }
+            3 => json!({"resourceVersion": format!("{{{{rv-{short}}}}}")}),
+            4 => json!({"annotations": {"note": self.one(&["one", "two"]), "a/b": null}}),
+            _ => json!({"name": "other"}),
+        }
+    }
+
+    fn fill(&mut self, t: &Target, object: &mut Map<String, Value>) {
+        if self.rarely(15) {
+            return;
+        }
+        let mut spec = self.spec(t);
+        if t.kind == "Widget" && !self.rarely(8) {
+            spec.insert("size".to_owned(), json!(self.rng.i32(1..20)));
+        }
+        object.insert("spec".to_owned(), Value::Object(spec));
+        if self.rarely(25) {
+            object.insert("surplus".to_owned(), json!({"a": 1}));
+        }
+    }
+
+    fn spec(&mut self, t: &Target) -> Map<String, Value> {
+        if t.kind == "Widget" {
+            return self.widget_spec();
+        }
+        let mut spec = Map::new();
+        spec.insert(
+            "a".to_owned(),
+            self.one(&[json!("x"), json!("y"), json!(1), Value::Null].each_ref()).clone(),
+        );
+        if self.rng.bool() {
+            spec.insert(
+                "b".to_owned(),
+                self.one(&[json!(1), json!(2), json!("s"), json!({"c": 1})].each_ref()).clone(),
+            );
+        }
+        spec
+    }
+
+    /// One to four members; about one in four values breaks a rule of the schema.
+    fn widget_spec(&mut self) -> Map<String, Value> {
+        let mut spec = Map::new();
+        for _ in 0..self.rng.usize(1..5) {
+            let (key, value) = self.member();
+            spec.insert(key.to_owned(), value);
+        }
+        spec
+    }
+
+    fn member(&mut self) -> (&'static str, Value) {
+        match self.rng.u32(..22) {
+            0 => ("size", self.value(&[json!(3), json!(7), json!(0), json!(101), json!("3"), json!(2.5)])),
+            1 => ("minSize", self.value(&[json!(1), json!(5), json!(50), Value::Null])),
+            2 => ("replicas", self.value(&[json!(2), json!(0), json!(-1), Value::Null])),
+            3 => ("color", self.value(&[json!("red"), json!("black"), json!("banned"), json!(3)])),
+            4 => ("mode", self.value(&[json!("fast"), json!("slow"), json!("warp"), Value::Null])),
+            5 => ("code", self.value(&[json!("abc"), json!("a"), json!("ABC"), json!("abcdefg")])),
+            6 => ("ratio", self.value(&[json!(0.5), json!(2), json!(0), json!(0.3), json!(-1.5)])),
+            7 => ("enabled", self.value(&[json!(true), json!(false), json!("true")])),
+            8 => ("when", self.value(&[json!("2024-01-02T03:04:05Z"), json!("2024-01-02"), json!("soon")])),
+            9 => ("period", self.value(&[json!("5m"), json!("1h30m"), json!("5 minutes"), json!("")])),
+            10 => ("port", self.value(&[json!(80), json!("http"), json!(1.5), json!(true)])),
+            11 => ("maybe", self.value(&[json!("m"), Value::Null, json!(1)])),
+            12 => ("fixed", self.value(&[json!("one"), json!("two")])),
+            13 | 14 => ("items", Value::Array((0..self.rng.usize(0..4)).map(|_| self.item()).collect())),
+            15 => ("tags", self.value(&[json!(["x", "y"]), json!(["y"]), json!(["x", "x"]), json!([1])])),
+            16 => ("plain", self.value(&[json!([{"a": 1}, {"a": 1}]), json!([{"b": 2}]), json!([]), json!([{"a": "s"}])])),
+            17 => ("options", self.value(&[json!({"p": "1"}), json!({"q": "2", "r": "3"}), json!({"a": "", "b": "", "c": "", "d": ""}), json!({"p": 1})])),
+            18 => ("nested", self.value(&[json!({}), json!({"b": "n"}), json!({"a": "m"}), json!({"c": 1}), Value::Null])),
+            19 => ("single", self.value(&[json!({"a": "1"}), json!({"b": "2"}), json!({"a": "1", "b": "2"})])),
+            20 => ("extra", self.value(&[json!({"known": 1, "x": {"y": [1]}}), json!({"known": "s"}), json!({"z": null})])),
+            _ => match self.rng.u32(..3) {
+                0 => ("choice", self.value(&[json!({"a": "1"}), json!({"b": "1"}), json!({"a": "1", "b": "1"}), json!({})])),
+                1 => ("template", self.value(&[
+                    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {"x": "y"}}, "any": 1}),
+                    json!({"kind": "Pod"}),
+                    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"strange": 1}}),
+                ])),
+                _ => ("unknown", json!({"deep": [1, 2]})),
+            },
+        }
+    }
+
+    fn value(&mut self, of: &[Value]) -> Value {
+        // The first ones are good: they come twice as often.
+        let at = self.rng.usize(..of.len()).min(self.rng.usize(..of.len()));
+        of[at].clone()
+    }
+
+    fn item(&mut self) -> Value {
+        let mut item = json!({"name": self.one(&["i", "j", "k"])});
+        if self.rng.bool() {
+            item["value"] = json!(self.one(&["1", "2"]));
+        }
+        if self.rarely(3) {
+            item["weight"] = self.value(&[json!(1), json!(5), json!("w")]);
+        }
+        if self.rarely(20) {
+            item = json!({"value": "nameless"});
+        }
+        item
+    }
+
+    fn status(&mut self) -> Value {
+        let condition =
+            |w: &mut Walk| json!({"type": w.one(&["Ready", "Done"]), "status": w.one(&["True", "False"])});
+        match self.rng.u32(..5) {
+            0 => json!({"phase": self.one(&["Up", "Down"])}),
+            1 => json!({"conditions": [condition(self)]}),
+            2 => json!({"conditions": [condition(self), condition(self)]}),
+            3 => json!({"replicas": self.rng.i32(0..4), "selector": "app=x"}),
+            _ => json!({"phase": 1, "observedGeneration": 1, "strange": true}),
+        }
+    }
+}
