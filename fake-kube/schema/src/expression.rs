@@ -32,6 +32,11 @@ impl Expression {
         }
     }
 
+    /// Its value as JSON.
+    pub fn value(&self, variables: &[(&str, &Value)]) -> Result<Value, String> {
+        self.resolve(variables)?.json().map_err(|e| e.to_string())
+    }
+
     fn resolve(&self, variables: &[(&str, &Value)]) -> Result<Cel, String> {
         rules::with_library(|library| {
             let mut context = library.new_inner_scope();

@@ -206,6 +206,7 @@ impl State {
                 )));
             }
         }
+        self.check_policies(call, &hooks.policies, asked)?;
         // The real server calls them at once and reports the first that refuses; here the first is the first in order.
         for hook in &hooks.validating {
             self.call_hook(call, hook, asked, 0, false)?;

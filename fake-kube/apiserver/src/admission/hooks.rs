@@ -5,6 +5,7 @@ use std::sync::Arc;
 use fake_kube_schema::Expression;
 use serde_json::Value;
 
+use super::policy::Policy;
 use crate::meta;
 use crate::selector::LabelSelector;
 use crate::server::State;
@@ -17,10 +18,7 @@ pub(crate) struct Hook {
     /// Which one it is: configuration, place, and the revision of the configuration.
     pub(crate) id: String,
     pub(crate) name: String,
-    pub(crate) rules: Vec<Value>,
-    pub(crate) equivalent: bool,
-    pub(crate) namespaces: LabelSelector,
-    pub(crate) objects: LabelSelector,
+    pub(crate) matching: Matching,
     pub(crate) conditions: Vec<Condition>,
     pub(crate) ignore_failures: bool,
     pub(crate) reinvoke: bool,
@@ -32,20 +30,55 @@ pub(crate) struct Hook {
     pub(crate) version: Option<&'static str>,
 }
 
+/// Which requests a webhook, a policy or a binding is for.
+#[derive(Debug)]
+pub(crate) struct Matching {
+    /// None: everything.
+    pub(crate) rules: Option<Vec<Value>>,
+    pub(crate) excluded: Vec<Value>,
+    pub(crate) equivalent: bool,
+    pub(crate) namespaces: LabelSelector,
+    pub(crate) objects: LabelSelector,
+}
+
+impl Matching {
+    fn of(v: &Value, rules: Option<Vec<Value>>) -> Matching {
+        Matching {
+            rules,
+            excluded: v["excludeResourceRules"].as_array().cloned().unwrap_or_default(),
+            equivalent: v["matchPolicy"] != "Exact",
+            namespaces: LabelSelector::from_object(&v["namespaceSelector"]),
+            objects: LabelSelector::from_object(&v["objectSelector"]),
+        }
+    }
+
+    /// MatchResources: without rules it chooses everything.
+    pub(crate) fn of_resources(v: &Value) -> Matching {
+        Matching::of(v, v["resourceRules"].as_array().filter(|l| !l.is_empty()).cloned())
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Condition {
     pub(crate) expression: Result<Expression, String>,
+}
+
+impl Condition {
+    pub(crate) fn of(v: &Value) -> Condition {
+        Condition { expression: Expression::parse(v["expression"].as_str().unwrap_or("")) }
+    }
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Hooks {
     pub(crate) mutating: Vec<Hook>,
     pub(crate) validating: Vec<Hook>,
+    pub(crate) policies: Vec<Policy>,
 }
 
 impl Hooks {
     pub(crate) fn is_empty(&self) -> bool {
-        self.mutating.is_empty() && self.validating.is_empty()
+        self.mutating.is_empty() && self.validating.is_empty() && self.policies.is_empty()
     }
 }
 
@@ -66,7 +99,17 @@ impl State {
                 })
                 .collect()
         };
+        let objects = |plural: &str| -> Vec<Arc<Value>> {
+            let def = self.registry.get(GROUP, "v1", plural);
+            let all = def.map(|d| self.store.range(d.table, "", "").map(|(_, s)| s.value.clone()).collect());
+            all.unwrap_or_default()
+        };
+        let policies = Policy::all(
+            &objects("validatingadmissionpolicies"),
+            &objects("validatingadmissionpolicybindings"),
+        );
         let hooks = Arc::new(Hooks {
+            policies,
             mutating: all("mutatingwebhookconfigurations"),
             validating: all("validatingwebhookconfigurations"),
         });
@@ -77,16 +120,11 @@ impl State {
 
 fn hook(h: &Value, id: String) -> Hook {
     let list = |key: &str| h[key].as_array().cloned().unwrap_or_default();
-    let condition =
-        |c: &Value| Condition { expression: Expression::parse(c["expression"].as_str().unwrap_or("")) };
     Hook {
         id,
         name: h["name"].as_str().unwrap_or("").to_owned(),
-        rules: list("rules"),
-        equivalent: h["matchPolicy"] != "Exact",
-        namespaces: LabelSelector::from_object(&h["namespaceSelector"]),
-        objects: LabelSelector::from_object(&h["objectSelector"]),
-        conditions: list("matchConditions").iter().map(condition).collect(),
+        matching: Matching::of(h, Some(list("rules"))),
+        conditions: list("matchConditions").iter().map(Condition::of).collect(),
         ignore_failures: h["failurePolicy"] == "Ignore",
         reinvoke: h["reinvocationPolicy"] == "IfNeeded",
         dry_run: matches!(h["sideEffects"].as_str(), Some("None" | "NoneOnDryRun")),

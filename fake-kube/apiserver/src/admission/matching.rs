@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::chain::{Asked, Operation};
-use super::hooks::Hook;
+use super::hooks::{Condition, Hook, Matching};
 use crate::meta;
 use crate::resource::Definition;
+use crate::selector::LabelSelector;
 use crate::server::State;
 use crate::status::{Result, Status};
 use crate::write::Call;
@@ -25,48 +26,59 @@ impl State {
         hook: &Hook,
         asked: &Asked<'_>,
     ) -> Result<Option<Invocation>> {
-        if !self.namespace_matches(call, hook, asked) {
-            return Ok(None);
-        }
-        let object_matches = |o: Option<&Value>| o.is_some_and(|o| hook.objects.matches(o));
-        if !hook.objects.is_empty() && !object_matches(asked.object) && !object_matches(asked.old) {
-            return Ok(None);
-        }
-        let Some(def) = self.matching_definition(call, hook, asked.operation) else { return Ok(None) };
+        let Some(def) = self.matches(call, &hook.matching, asked) else { return Ok(None) };
         self.conditions_hold(call, hook, asked).map(|holds| holds.then_some(Invocation { def }))
     }
 
+    /// The version of the resource something is for; None when it is not for this request.
+    pub(crate) fn matches(&self, call: &Call, m: &Matching, asked: &Asked<'_>) -> Option<Arc<Definition>> {
+        if !self.namespace_matches(call, &m.namespaces, asked) {
+            return None;
+        }
+        let object_matches = |o: Option<&Value>| o.is_some_and(|o| m.objects.matches(o));
+        if !m.objects.is_empty() && !object_matches(asked.object) && !object_matches(asked.old) {
+            return None;
+        }
+        self.matching_definition(call, m, asked)
+    }
+
     /// The namespace's labels; a Namespace is looked at itself, other cluster-scoped objects always match.
-    fn namespace_matches(&self, call: &Call, hook: &Hook, asked: &Asked<'_>) -> bool {
-        if hook.namespaces.is_empty() {
+    fn namespace_matches(&self, call: &Call, selector: &LabelSelector, asked: &Asked<'_>) -> bool {
+        if selector.is_empty() {
             return true;
         }
         if call.def.is("", "namespaces") {
             let own = asked.object.or(asked.old);
-            return own.is_none_or(|ns| hook.namespaces.matches(ns));
+            return own.is_none_or(|ns| selector.matches(ns));
         }
         if !call.def.namespaced {
             return true;
         }
         let namespaces = self.registry.get("", "v1", "namespaces");
         let found = namespaces.and_then(|d| self.store.get(d.table, &call.namespace));
-        found.is_none_or(|ns| hook.namespaces.matches(&ns.value))
+        found.is_none_or(|ns| selector.matches(&ns.value))
     }
 
-    fn matching_definition(&self, call: &Call, hook: &Hook, operation: Operation) -> Option<Arc<Definition>> {
+    fn matching_definition(&self, call: &Call, m: &Matching, asked: &Asked<'_>) -> Option<Arc<Definition>> {
+        let name = name_of(call, asked.object);
         let matches = |rule: &Value, def: &Definition| {
-            rule_matches(rule, def, &call.namespace, &call.subresource, operation)
+            rule_matches(rule, def, &call.namespace, &call.subresource, asked.operation)
+                && name_matches(rule, name)
         };
-        if hook.rules.iter().any(|rule| matches(rule, &call.def)) {
+        if m.excluded.iter().any(|rule| matches(rule, &call.def)) {
+            return None;
+        }
+        let Some(rules) = &m.rules else { return Some(call.def.clone()) };
+        if rules.iter().any(|rule| matches(rule, &call.def)) {
             return Some(call.def.clone());
         }
-        if !hook.equivalent {
+        if !m.equivalent {
             return None;
         }
         // Resources are equivalent that keep their objects in one place: versions of one resource, Events of both groups.
         let others =
             || self.registry.all().filter(|d| d.table == call.def.table && !Arc::ptr_eq(d, &call.def));
-        hook.rules.iter().find_map(|rule| others().find(|d| matches(rule, d)).cloned())
+        rules.iter().find_map(|rule| others().find(|d| matches(rule, d)).cloned())
     }
 
     fn conditions_hold(&self, call: &Call, hook: &Hook, asked: &Asked<'_>) -> Result<bool> {
@@ -80,23 +92,38 @@ impl State {
             ("oldObject", asked.old.unwrap_or(&none)),
             ("request", &request),
         ];
-        let mut errors = Vec::new();
-        for condition in &hook.conditions {
-            let holds = condition.expression.as_ref().map_err(Clone::clone).and_then(|e| e.holds(&variables));
-            match holds {
-                Ok(true) => {}
-                // One that does not hold decides, whatever went wrong with the others.
-                Ok(false) => return Ok(false),
-                Err(why) => errors.push(why),
-            }
-        }
-        match errors.as_slice() {
-            [] => Ok(true),
-            _ if hook.ignore_failures => Ok(false),
-            [one] => Err(Status::forbidden(&call.def, &call.name, one)),
-            many => Err(Status::forbidden(&call.def, &call.name, &format!("[{}]", many.join(", ")))),
+        match all_hold(&hook.conditions, &variables) {
+            Ok(holds) => Ok(holds),
+            Err(_) if hook.ignore_failures => Ok(false),
+            Err(why) => Err(Status::forbidden(&call.def, &call.name, &why)),
         }
     }
+}
+
+/// Whether all conditions hold; what went wrong counts only if none of them says no.
+pub(crate) fn all_hold(
+    conditions: &[Condition],
+    variables: &[(&str, &Value)],
+) -> std::result::Result<bool, String> {
+    let mut errors = Vec::new();
+    for condition in conditions {
+        let holds = condition.expression.as_ref().map_err(Clone::clone).and_then(|e| e.holds(variables));
+        match holds {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(why) => errors.push(why),
+        }
+    }
+    match errors.as_slice() {
+        [] => Ok(true),
+        [one] => Err(one.clone()),
+        many => Err(format!("[{}]", many.join(", "))),
+    }
+}
+
+fn name_matches(rule: &Value, name: &str) -> bool {
+    let names = rule["resourceNames"].as_array().filter(|l| !l.is_empty());
+    names.is_none_or(|l| l.iter().any(|n| n == name))
 }
 
 fn rule_matches(

@@ -5,6 +5,8 @@
 //! client) asks, and runs it again with one answer more. So the state is not locked while somebody is asked, what was
 //! admitted is what is committed, and a write that was overtaken meanwhile asks anew about the object as it is then.
 //!
+//! Policies in CEL (`policy`) and pod security (`pod_security`) need nobody outside and are judged on the way.
+//!
 //! Leaves out: CONNECT (exec, proxy and the like), and patches of a subresource's own objects (Scale, Eviction).
 //!
 //! `hooks` holds the configurations, `matching` chooses, `review` speaks the wire format, `chain` is the walk through
@@ -15,6 +17,7 @@ mod chain;
 pub(crate) mod hooks;
 mod matching;
 mod pod_security;
+mod policy;
 mod review;
 
 pub use asking::{Answered, Question, Webhooks};
