@@ -5,7 +5,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use fake_kube_schema::{Cause, Reason, Schema};
+use fake_kube_schema::text::go_quote;
+use fake_kube_schema::{Cause, Reason, Schema, unrecognized_formats};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -74,6 +75,23 @@ fn storage_versions(crd: &Value) -> Vec<String> {
         .filter(|v| v["storage"] == true)
         .filter_map(|v| v["name"].as_str().map(str::to_owned))
         .collect()
+}
+
+/// Formats without effect that this write brings in (customresourcedefinition/strategy.go).
+pub(crate) fn format_warnings(crd: &Value, old: Option<&Value>) -> Vec<String> {
+    let formats = |crd: &Value| -> Vec<String> {
+        let versions = crd["spec"]["versions"].as_array().into_iter().flatten();
+        versions.flat_map(|v| unrecognized_formats(&v["schema"]["openAPIV3Schema"])).collect()
+    };
+    let known = old.map(formats).unwrap_or_default();
+    let mut warned = Vec::new();
+    for format in formats(crd) {
+        let warning = format!("unrecognized format {}", go_quote(&format));
+        if !known.contains(&format) && !warned.contains(&warning) {
+            warned.push(warning);
+        }
+    }
+    warned
 }
 
 /// Validation beyond the built-in schema of CRDs (cases crl-*-invalid).

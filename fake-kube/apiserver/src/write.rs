@@ -254,8 +254,7 @@ impl State {
         let stored_form = events::to_storage(&def, object.clone());
         causes.extend(rules::of_kind(&def, &call.subresource, &stored_form, None));
         self.refuse_invalid(call, &object, causes)?;
-        call.warnings.extend(validate::finalizer_warnings(&def, &object, None));
-        call.warnings.extend(rules::of_pods(&def, &object, None));
+        call.warn_of(&object, None);
         self.pod_security(call, &object, None)?;
         let asked = Asked { operation: Operation::Create, object: Some(&object), old: None };
         self.review_only(call, &asked, false)?;
@@ -511,8 +510,7 @@ impl State {
         causes.extend(rules::of_kind(&def, &call.subresource, judged, Some(&live.value)));
         self.refuse_invalid(call, &new, causes)?;
         if call.subresource.is_empty() {
-            call.warnings.extend(validate::finalizer_warnings(&def, &new, Some(old)));
-            call.warnings.extend(rules::of_pods(&def, &new, Some(old)));
+            call.warn_of(&new, Some(old));
         }
         self.pod_security(call, &new, Some(old))?;
         if call.subresource != "scale" {
@@ -742,6 +740,16 @@ impl Call {
             after_schema: &validate::scale(&self.def, object, is_status),
         };
         self.warnings.extend(self.def.schema().check(object, old, &request, causes));
+    }
+
+    /// What is allowed, yet hardly meant.
+    fn warn_of(&mut self, new: &Value, old: Option<&Value>) {
+        let def = &self.def;
+        self.warnings.extend(validate::finalizer_warnings(def, new, old));
+        self.warnings.extend(rules::of_pods(def, new, old));
+        if def.is("apiextensions.k8s.io", "customresourcedefinitions") {
+            self.warnings.extend(crate::crd::format_warnings(new, old));
+        }
     }
 
     /// The name of the body is that of the URL.

@@ -111,11 +111,13 @@ impl Cause {
     }
 
     pub fn too_long(field: impl Into<String>, max: u64) -> Cause {
-        Cause::new(field, Reason::TooLong, format!("Too long: may not be more than {max} bytes"))
+        let unit = if max == 1 { "byte" } else { "bytes" };
+        Cause::new(field, Reason::TooLong, format!("Too long: may not be more than {max} {unit}"))
     }
 
     pub fn too_many(field: impl Into<String>, actual: usize, max: u64) -> Cause {
-        Cause::new(field, Reason::TooMany, format!("Too many: {actual}: must have at most {max} items"))
+        let unit = if max == 1 { "item" } else { "items" };
+        Cause::new(field, Reason::TooMany, format!("Too many: {actual}: must have at most {max} {unit}"))
     }
 
     pub fn internal(field: impl Into<String>, detail: &str) -> Cause {

@@ -31,7 +31,7 @@ pub mod text;
 pub use builtins::{Builtins, quantity_nanos};
 pub use cause::{Cause, Reason, summary};
 pub use expression::Expression;
-pub use schema::{Request, Schema};
+pub use schema::{Request, Schema, unrecognized_formats};
 
 /// How deep an object may nest. Deeper parts are left alone by every walk, so no input can exhaust the stack;
 /// `serde_json` itself refuses to parse below 128 levels.

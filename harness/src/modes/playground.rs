@@ -52,6 +52,12 @@ impl Playground {
                 options.kubeconfig.display()
             );
         }
+        if !options.listen.ip().is_loopback() {
+            bail!(
+                "listen on {}: not a loopback address, and what runs in the playground answers whoever reaches it\nnext: use --listen 127.0.0.1:0, or fake-kube serve for a server that others may reach",
+                options.listen
+            );
+        }
         let mut case = match case {
             Some(case) => case.clone(),
             None => empty(options.has_operator, vocabulary)?,

@@ -65,7 +65,10 @@ fn drop_below(arena: &Arena, id: NodeId, value: &mut Value, depth: usize) {
     match value {
         Value::Object(map) => {
             let keeps = |key: &str, member: &Value| match node.member(key) {
-                Some(child) => !member.is_null() || arena.node(child).nullable || arena.node(child).preserve,
+                Some(child) => {
+                    let node = arena.node(child);
+                    !member.is_null() || node.nullable || node.default.is_some()
+                }
                 None => true,
             };
             if map.iter().any(|(key, member)| !keeps(key, member)) {

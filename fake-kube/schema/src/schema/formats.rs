@@ -5,6 +5,74 @@ use std::sync::OnceLock;
 
 use base64::Engine;
 use regex::Regex;
+use serde_json::Value;
+
+use crate::DEPTH_MAX;
+
+/// Formats that a CRD's schema may name with effect (apiextensions `formats.go`); others are as if not there.
+pub(crate) fn is_known(format: &str) -> bool {
+    const KNOWN: [&str; 26] = [
+        "bsonobjectid",
+        "uri",
+        "email",
+        "hostname",
+        "ipv4",
+        "ipv6",
+        "cidr",
+        "mac",
+        "uuid",
+        "uuid3",
+        "uuid4",
+        "uuid5",
+        "isbn",
+        "isbn10",
+        "isbn13",
+        "creditcard",
+        "ssn",
+        "hexcolor",
+        "rgbcolor",
+        "byte",
+        "password",
+        "date",
+        "duration",
+        "datetime",
+        "k8sshortname",
+        "k8slongname",
+    ];
+    KNOWN.contains(&format.replace('-', "").as_str())
+}
+
+/// Formats of texts in a CRD's schema that have no effect, each once: the server warns about them.
+pub fn unrecognized(schema: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    collect(schema, &mut found, 0);
+    found
+}
+
+fn collect(schema: &Value, found: &mut Vec<String>, depth: usize) {
+    if depth > DEPTH_MAX {
+        return;
+    }
+    if let (Some("string"), Some(format)) = (schema["type"].as_str(), schema["format"].as_str())
+        && !format.is_empty()
+        && !is_known(format)
+        && !found.iter().any(|f| f == format)
+    {
+        found.push(format.to_owned());
+    }
+    let below = |key: &str| schema.get(key);
+    for child in ["items", "additionalProperties", "not"].into_iter().filter_map(below) {
+        collect(child, found, depth + 1);
+    }
+    for child in
+        ["allOf", "anyOf", "oneOf"].into_iter().filter_map(below).filter_map(Value::as_array).flatten()
+    {
+        collect(child, found, depth + 1);
+    }
+    for child in schema["properties"].as_object().into_iter().flatten().map(|(_, child)| child) {
+        collect(child, found, depth + 1);
+    }
+}
 
 /// Whether `text` is of `format`.
 pub(crate) fn is_valid(format: &str, text: &str) -> bool {
@@ -31,15 +99,6 @@ pub(crate) fn is_valid(format: &str, text: &str) -> bool {
         "creditcard" => is_credit_card(text),
         "k8s-short-name" => text.len() <= 63 && matches_pattern(Pattern::ShortName, text),
         "k8s-long-name" => text.len() <= 253 && matches_pattern(Pattern::LongName, text),
-        _ => true,
-    }
-}
-
-/// Whether a number fits the numeric format it was declared with.
-pub(crate) fn number_fits(format: &str, number: f64) -> bool {
-    match format {
-        "int32" => (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number),
-        "float" => number.abs() <= f64::from(f32::MAX),
         _ => true,
     }
 }

@@ -22,8 +22,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+pub use formats::unrecognized as unrecognized_formats;
+
 use crate::cause::{Cause, Reason};
 pub(crate) use node::{Additional, Arena, ListType, Node, NodeId, Type};
+use path::Path;
 
 /// A compiled schema, cheap to clone.
 #[derive(Clone, Debug)]
@@ -161,7 +164,7 @@ impl Schema {
         causes: &mut Vec<Cause>,
     ) -> Vec<String> {
         causes.extend(match request.part {
-            Some(part) => validate::validate_part(self.arena(), part, new, old),
+            Some(part) => validate::validate_member(self.arena(), part, new, old, &Path::Part(part)),
             None => validate::validate(self.arena(), new, old),
         });
         causes.extend_from_slice(request.after_schema);

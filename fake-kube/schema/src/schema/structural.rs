@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 
 use super::Schema;
 use super::cost;
-use super::rules;
+use super::path::Path;
+use super::{rules, validate};
 use crate::DEPTH_MAX;
 use crate::cause::Cause;
 
@@ -23,7 +24,7 @@ pub(crate) fn check(document: &Value, base: &str) -> Vec<Cause> {
 pub(crate) fn check_compiled(document: &Value, base: &str) -> Vec<Cause> {
     let mut causes = Vec::new();
     if let Some(root) = document.as_object() {
-        compiled(root, base, &mut causes, 0);
+        compiled(root, base, true, &mut causes, 0);
         causes.extend(cost::check(root, base));
     }
     causes
@@ -406,11 +407,12 @@ impl Check {
     }
 }
 
-fn compiled(map: &Map<String, Value>, at: &str, causes: &mut Vec<Cause>, depth: usize) {
+/// `defaults`: whether those are looked at; below additionalProperties they are not allowed, which is said elsewhere.
+fn compiled(map: &Map<String, Value>, at: &str, defaults: bool, causes: &mut Vec<Cause>, depth: usize) {
     if depth > DEPTH_MAX {
         return;
     }
-    if let Some(default) = map.get("default") {
+    if let Some(default) = map.get("default").filter(|_| defaults) {
         check_default(map, default, &format!("{at}.default"), causes);
     }
     for (i, document) in
@@ -420,17 +422,18 @@ fn compiled(map: &Map<String, Value>, at: &str, causes: &mut Vec<Cause>, depth: 
     }
     for key in ["items", "additionalProperties"] {
         if let Some(Value::Object(child)) = map.get(key) {
-            compiled(child, &format!("{at}.{key}"), causes, depth + 1);
+            let defaults = defaults && key == "items";
+            compiled(child, &format!("{at}.{key}"), defaults, causes, depth + 1);
         }
     }
     for (key, child) in map.get("properties").and_then(Value::as_object).into_iter().flatten() {
         if let Some(child) = child.as_object() {
-            compiled(child, &format!("{at}.properties[{key}]"), causes, depth + 1);
+            compiled(child, &format!("{at}.properties[{key}]"), defaults, causes, depth + 1);
         }
     }
 }
 
-/// A default must be what its schema would accept and must survive pruning.
+/// A default must be what its schema would accept and must survive pruning; rules are evaluated when it is.
 fn check_default(map: &Map<String, Value>, default: &Value, at: &str, causes: &mut Vec<Cause>) {
     let wrapped = serde_json::json!({"type": "object", "properties": {"value": map}});
     let schema = Schema::compile(&wrapped);
@@ -439,11 +442,13 @@ fn check_default(map: &Map<String, Value>, default: &Value, at: &str, causes: &m
     if !schema.prune(&mut pruned).is_empty() {
         causes.push(Cause::invalid(at, default, "must not have unknown fields"));
     }
-    for cause in schema.validate(&object, None) {
+    let wrong = validate::validate_member(schema.arena(), "value", &object, None, &Path::Part(at));
+    if !wrong.is_empty() {
+        return causes.extend(wrong);
+    }
+    for cause in rules::check(schema.arena(), &object, Some(&object)).errors {
         let below = cause.field.strip_prefix("value").unwrap_or_default();
-        let message = cause.message.replace("value in body", &format!("{at} in body"));
-        let message = message.replace(" value.", &format!(" {at}."));
-        causes.push(Cause { field: format!("{at}{below}"), message, ..cause });
+        causes.push(Cause { field: format!("{at}{below}"), ..cause });
     }
 }
 

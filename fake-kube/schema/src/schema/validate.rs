@@ -11,7 +11,7 @@ use super::node::{Arena, Checks, Node, NodeId, Type};
 use super::path::Path;
 use crate::DEPTH_MAX;
 use crate::cause::Cause;
-use crate::text::{compact_json, float_text, go_quote, number_text};
+use crate::text::{compact_json, float_text, go_quote};
 
 pub(crate) fn validate(arena: &Arena, new: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut found = Found::default();
@@ -19,12 +19,17 @@ pub(crate) fn validate(arena: &Arena, new: &Value, old: Option<&Value>) -> Vec<C
     found.errors
 }
 
-/// Validates one top-level member by itself, as a write of the status does: texts name what is below it.
-pub(crate) fn validate_part(arena: &Arena, part: &str, new: &Value, old: Option<&Value>) -> Vec<Cause> {
+/// Validates one top-level member by itself, as a write of the status does; `at` is where it is said to be.
+pub(crate) fn validate_member(
+    arena: &Arena,
+    key: &str,
+    new: &Value,
+    old: Option<&Value>,
+    at: &Path<'_>,
+) -> Vec<Cause> {
     let mut found = Found::default();
-    if let (Some(child), Some(new)) = (arena.node(arena.root).member(part), new.get(part)) {
-        let old = old.and_then(|o| o.get(part));
-        Validator { arena }.value(child, new, old, &Path::Part(part), &mut found, 1);
+    if let (Some(child), Some(new)) = (arena.node(arena.root).member(key), new.get(key)) {
+        Validator { arena }.value(child, new, old.and_then(|o| o.get(key)), at, &mut found, 1);
     }
     found.errors
 }
@@ -258,14 +263,33 @@ fn check_type(node: &Node, value: &Value, path: &Path<'_>, found: &mut Found) {
     if fits || (node.kind == Type::Any && value.is_null()) {
         return;
     }
-    let got = type_name(value);
-    let field = path.to_string();
-    let detail = format!("{field} in body must be of type {}: {}", node.kind.name(), go_quote(got));
+    // A format that Go knows decides in place of the type: it lets lists and texts be, and names what else it meets.
+    let format = node.checks.as_deref().and_then(|c| c.format.as_deref()).filter(|f| formats::is_known(f));
+    let (wanted, got) = match (format, value) {
+        (None, _) | (_, Value::Null) => (node.kind.name(), type_name(value)),
+        (Some(_), Value::String(_) | Value::Array(_)) if !is_numeric(node.kind) => return,
+        (Some(_), Value::String(_) | Value::Array(_)) => (node.kind.name(), type_name(value)),
+        (Some(format), other) => (format, native_format(other)),
+    };
+    let detail = format!("{path} in body must be of type {wanted}: {}", go_quote(got));
     found.errors.push(Cause::type_invalid(path.field(), &Value::from(got), &detail));
 }
 
+fn is_numeric(kind: Type) -> bool {
+    matches!(kind, Type::Integer | Type::Number | Type::IntOrString)
+}
+
+/// The format that the validator sees in a Go value.
+fn native_format(value: &Value) -> &'static str {
+    match value {
+        Value::Number(n) if n.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        _ => "",
+    }
+}
+
 fn check_enum(checks: &Checks, value: &Value, path: &Path<'_>, found: &mut Found) {
-    if checks.enumeration.is_empty() || checks.enumeration.contains(value) {
+    if checks.enumeration.is_empty() || checks.enumeration.iter().any(|choice| is_choice(choice, value)) {
         return;
     }
     let supported: Vec<String> = checks
@@ -277,6 +301,19 @@ fn check_enum(checks: &Checks, value: &Value, path: &Path<'_>, found: &mut Found
         })
         .collect();
     found.errors.push(Cause::not_supported(path.field(), value, &supported));
+}
+
+/// Go compares a value with a choice also after converting it to the choice's type: 2.5 becomes 2 where that is one.
+fn is_choice(choice: &Value, value: &Value) -> bool {
+    match (choice, value) {
+        (Value::Number(choice), Value::Number(n)) if !choice.is_f64() && n.is_f64() => {
+            n.as_f64().map(f64::trunc) == choice.as_f64()
+        }
+        (Value::Number(choice), Value::Number(n)) => {
+            choice == n || choice.is_f64() && choice.as_f64() == n.as_f64()
+        }
+        _ => choice == value,
+    }
 }
 
 fn invalid(found: &mut Found, path: &Path<'_>, value: &Value, text: &str) {
@@ -352,12 +389,6 @@ fn check_number(checks: &Checks, n: &Number, path: &Path<'_>, found: &mut Found)
         } else if !checks.minimum_exclusive && number < min {
             invalid(found, path, &value, &format!("should be greater than or equal to {}", bound_text(min)));
         }
-    }
-    if let Some(format @ ("int32" | "int64" | "float" | "double")) = checks.format.as_deref()
-        && !formats::number_fits(format, number)
-    {
-        let detail = format!("{path} in body must be of type {format}: {}", go_quote(&number_text(n)));
-        found.errors.push(Cause::type_invalid(path.field(), &value, &detail));
     }
 }
 

@@ -94,7 +94,9 @@ fn without_chance(answer: &mut Value) {
     }
     if let Some(Value::Array(causes)) = body.pointer_mut("/details/causes") {
         causes.sort_by_key(Value::to_string);
-        let mut said: Vec<&str> = message.split(", ").map(|part| part.trim_matches(['[', ']'])).collect();
+        let (head, listed) = message.split_once(" is invalid: ").unwrap_or((&message, ""));
+        let mut said: Vec<&str> = listed.split(", ").map(|part| part.trim_matches(['[', ']'])).collect();
+        said.push(head);
         said.sort_unstable();
         body["message"] = Value::from(said);
     }

@@ -6,6 +6,8 @@
 
 mod agree;
 mod peer;
+mod schemas;
+mod values;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -20,6 +22,8 @@ use self::peer::Peer;
 const PROVIDES: [&str; 1] = ["crd"];
 /// Walks of one run; `DREY_REAL_WALKS` asks for more, `DREY_REAL_SEED` for others, `DREY_REAL_SHOW=1` for all answers.
 const WALKS: u64 = 150;
+/// Schemas of one run, under the same names.
+const SCHEMAS: u64 = 40;
 
 /// Whether the case is one that the real CRD server can answer: it was asked when the case was recorded, too.
 pub fn is_answered(case: &Case) -> bool {
@@ -76,21 +80,31 @@ fn recorded_cases_on_the_real_crd_server() {
 
 #[test]
 fn random_walks_on_both_servers() {
+    both("random walks", WALKS, walk::case);
+}
+
+#[test]
+fn drawn_schemas_on_both_servers() {
+    both("drawn schemas", SCHEMAS, schemas::case);
+}
+
+/// Sends cases drawn from seeds to both servers; they must answer alike.
+fn both(what: &str, count: u64, drawn: fn(u64) -> Case) {
     let (_, fixtures) = cases();
     let Some(mut peer) = peer(&fixtures) else { return };
-    let (first, walks) = (number("DREY_REAL_SEED", 1), number("DREY_REAL_WALKS", WALKS));
+    let (first, count) = (number("DREY_REAL_SEED", 1), number("DREY_REAL_WALKS", count));
     let (mut news, mut requests) = (Vec::new(), 0);
-    for seed in first..first + walks {
-        let case = walk::case(seed);
+    for seed in first..first + count {
+        let case = drawn(seed);
         requests += case.raw["steps"].as_array().map_or(0, Vec::len);
         let mut ours = Local::new(seed);
         conformance::install(&mut ours, &fixtures).expect("fixtures");
         let problems = agree::with_each_other(&case, &mut peer, &mut ours);
         peer.sweep();
         if !problems.is_empty() {
-            news.push(format!("walk {seed}:\n    {}", problems.join("\n    ")));
+            news.push(format!("seed {seed}:\n    {}", problems.join("\n    ")));
         }
     }
-    println!("random walks: {} of {walks} agree, {requests} requests", walks as usize - news.len());
-    assert!(news.is_empty(), "{} of {walks} walks differ\n{}", news.len(), news.join("\n"));
+    println!("{what}: {} of {count} agree, {requests} requests", count as usize - news.len());
+    assert!(news.is_empty(), "{} of {count} differ\n{}", news.len(), news.join("\n"));
 }
