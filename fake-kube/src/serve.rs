@@ -101,9 +101,10 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
         seed: options.seed,
         root_ca: listening.ca.clone(),
         controllers_on,
-        // What a watch, a queue and a write take in a real controller manager. A client that makes three requests
-        // in a row meets the object as it left it.
-        controllers: Delay::uniform_millis(15, 40),
+        // What a watch, a queue and a write take in a real controller manager, and what a scheduler takes beside it. A
+        // client that makes three requests in a row meets the object as it left it, on a busy machine, too.
+        controllers: Delay::uniform_millis(30, 80),
+        pod_schedule: Delay::uniform_millis(150, 300),
         ..Knobs::default()
     };
     let cluster = Cluster::new(api.clone(), clock, knobs, Arc::new(Shell));
