@@ -45,7 +45,7 @@ fn run(fleets: &[usize]) -> anyhow::Result<()> {
     let sizes = if fleets.is_empty() { &FLEETS[..] } else { fleets };
     let mut speeds = Vec::new();
     for deployments in sizes {
-        let speed = life(*deployments, CALM, SEED).with_context(|| format!("{deployments} deployments"))?;
+        let speed = fastest(*deployments).with_context(|| format!("{deployments} deployments"))?;
         print!("{}", rows(&speed));
         println!("checksum {:016x}", speed.checksum);
         speeds.push(speed);
@@ -64,6 +64,23 @@ fn run(fleets: &[usize]) -> anyhow::Result<()> {
     std::fs::write(&page, text).with_context(|| format!("write {}", page.display()))?;
     println!("{} rewritten", page.display());
     Ok(())
+}
+
+/// Lives of small fleets are short, and a busy moment of the machine would decide the figure: the fastest of several
+/// counts, part by part.
+fn fastest(deployments: usize) -> anyhow::Result<Speed> {
+    let lives = match deployments {
+        0..=20 => 7,
+        21..=100 => 3,
+        _ => 1,
+    };
+    let mut best = life(deployments, CALM, SEED)?;
+    for _ in 1..lives {
+        let again = life(deployments, CALM, SEED)?;
+        ensure!(again.checksum == best.checksum, "two lives of one seed differ");
+        best = best.or_faster(again);
+    }
+    Ok(best)
 }
 
 /// What stands between `<!-- NAME -->` and `<!-- /NAME -->`.
