@@ -32,8 +32,9 @@ impl ApiServer {
         })
     }
 
-    /// A server that holds what the image holds already (`options.bootstrap` is not looked at, and `options.rbac` adds no roles). It behaves as the one
-    /// the image was taken of would have with this seed, uids of the objects in the image aside.
+    /// A server that holds what the image holds already (`options.bootstrap` is not looked at, and `options.rbac` adds no
+    /// roles). It behaves as the one the image was taken of would have with this seed, uids of the objects in the image
+    /// aside.
     pub fn from_image(image: &Image, options: Options) -> ApiServer {
         let seeded = Seeded::from_position(options.seed, image.drawn);
         let mut state = State::new(image.store.copy(options.history), image.registry.clone(), seeded);

@@ -118,12 +118,13 @@ fn encoding(media: &str) -> Option<Encoding> {
 }
 
 /// Chooses the form of an answer, which the first acceptable alternative decides (kube-api.md 1.3; endpoints/handlers,
-/// AllowsMediaTypeTransform). `messages`: the objects themselves have a protobuf form, as those of built-in kinds do.
+/// AllowsMediaTypeTransform). `messages`: whether the objects themselves have a protobuf form, as those of built-in kinds
+/// do; asked only where a client would take it.
 pub(crate) fn choose(
     accept: &str,
     params: &Params,
     wording: Wording,
-    messages: bool,
+    messages: impl Fn() -> bool,
     watch: bool,
 ) -> Result<Form> {
     // What most clients send is answered without a closer look.
@@ -138,7 +139,7 @@ pub(crate) fn choose(
         let known = clause.group == "meta.k8s.io" && matches!(clause.version, "v1" | "v1beta1");
         let shape = match clause.kind {
             "" if clause.group.is_empty() && clause.version.is_empty() => {
-                if encoding == Encoding::Protobuf && !messages {
+                if encoding == Encoding::Protobuf && !messages() {
                     continue;
                 }
                 Shape::Plain

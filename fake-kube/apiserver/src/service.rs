@@ -27,6 +27,7 @@ use crate::request::{self, DeleteOptions, Params, RequestInfo, Route, WriteOptio
 use crate::resource::Definition;
 use crate::server::{ApiServer, State, User};
 use crate::status::{BODY_MAX, Result, Status};
+use crate::subresource::ScaleWrite;
 use crate::watch::{Fate, WatchStream};
 use crate::websocket::{Handshake, Messages};
 use crate::write::Call;
@@ -310,7 +311,7 @@ impl Exchange {
         let form = if route.subresource == "log" {
             Form::JSON
         } else {
-            let messages = !def.is_custom() && Message::of(&def.api_version(), &def.kind).is_some();
+            let messages = || !def.is_custom() && Message::of(&def.api_version(), &def.kind).is_some();
             negotiate::choose(&self.accept, &self.params, wording, messages, verb == "watch")?
         };
         if verb != "watch" {
@@ -469,9 +470,7 @@ impl Exchange {
                 done(s.create(call, decoded))
             }
             ("create", sub) => {
-                let (api_version, kind) = body_kind(sub);
-                let media = codec::media(&self.info.content_type)?;
-                let value = codec::loose(body, media, api_version, kind)?;
+                let value = self.body_of(sub, body)?;
                 done(match sub {
                     "eviction" => s.evict(call, &value),
                     "binding" => s.bind(call, &value),
@@ -479,16 +478,8 @@ impl Exchange {
                     _ => Err(Status::bad_request("Upgrade request required")),
                 })
             }
-            ("update", sub @ ("scale" | "finalize")) => {
-                let (api_version, kind) = body_kind(sub);
-                let media = codec::media(&self.info.content_type)?;
-                let value = codec::loose(body, media, api_version, kind)?;
-                done(if sub == "scale" {
-                    s.write_scale(call, None, value.to_string().as_bytes())
-                } else {
-                    s.finalize(call, &value)
-                })
-            }
+            ("update", sub @ "scale") => done(s.write_scale(call, ScaleWrite::Put(self.body_of(sub, body)?))),
+            ("update", sub @ "finalize") => done(s.finalize(call, &self.body_of(sub, body)?)),
             ("update", _) => {
                 let decoded = codec::object(&def, body, codec::media(&self.info.content_type)?)?;
                 done(s.put(call, decoded))
@@ -496,7 +487,7 @@ impl Exchange {
             ("patch", sub) => {
                 let kind = PatchKind::of(&def, &self.info.content_type)?;
                 done(if sub == "scale" {
-                    s.write_scale(call, Some(kind), body)
+                    s.write_scale(call, ScaleWrite::Patch(kind, body))
                 } else {
                     s.patch(call, kind, body)
                 })
@@ -554,6 +545,18 @@ impl Exchange {
         }
     }
 
+    /// What was sent to a subresource.
+    fn body_of(&self, subresource: &str, body: &[u8]) -> Result<Value> {
+        let (api_version, kind) = match subresource {
+            "eviction" => ("policy/v1", "Eviction"),
+            "token" => ("authentication.k8s.io/v1", "TokenRequest"),
+            "scale" => ("autoscaling/v1", "Scale"),
+            "finalize" => ("v1", "Namespace"),
+            _ => ("v1", "Binding"),
+        };
+        codec::loose(body, codec::media(&self.info.content_type)?, api_version, kind)
+    }
+
     fn log(&self, call: &Call) -> Result<Response<ApiBody>> {
         let found = self.server.with(|s| s.log_request(call, &self.params))?;
         let Some((pod, options)) = found else {
@@ -604,17 +607,6 @@ fn delete_body(body: &Bytes, content_type: &str) -> Result<Option<Value>> {
         )));
     }
     Ok(Some(value))
-}
-
-/// What a subresource takes.
-fn body_kind(subresource: &str) -> (&'static str, &'static str) {
-    match subresource {
-        "eviction" => ("policy/v1", "Eviction"),
-        "token" => ("authentication.k8s.io/v1", "TokenRequest"),
-        "scale" => ("autoscaling/v1", "Scale"),
-        "finalize" => ("v1", "Namespace"),
-        _ => ("v1", "Binding"),
-    }
 }
 
 /// The warning every use of a deprecated version earns.

@@ -26,6 +26,12 @@ struct Paths {
     selector: Option<String>,
 }
 
+/// A write of `/scale`, as it was sent.
+pub(crate) enum ScaleWrite<'a> {
+    Put(Value),
+    Patch(PatchKind, &'a [u8]),
+}
+
 impl State {
     fn scale_paths(&self, call: &Call) -> Result<Paths> {
         match &call.def.custom {
@@ -53,17 +59,12 @@ impl State {
     }
 
     /// PUT and PATCH of `/scale`: the replicas of the object change, under its own version.
-    pub(crate) fn write_scale(
-        &mut self,
-        call: &mut Call,
-        patch: Option<PatchKind>,
-        body: &[u8],
-    ) -> Result<Answer> {
+    pub(crate) fn write_scale(&mut self, call: &mut Call, write: ScaleWrite<'_>) -> Result<Answer> {
         let paths = self.scale_paths(call)?;
         let live = self.live(call)?;
         let current = scale_of(call, &paths, &live.value)?;
-        let scale = match patch {
-            Some(PatchKind::Apply) => {
+        let scale = match write {
+            ScaleWrite::Patch(PatchKind::Apply, body) => {
                 let mut out = current.clone();
                 let applied = codec::yaml(body)
                     .map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")))?
@@ -71,9 +72,8 @@ impl State {
                 merge_into(&mut out, &applied);
                 out
             }
-            Some(kind) => self.patched(call, kind, &current, body)?,
-            None => {
-                let sent = codec::parse(body).map_err(Status::bad_request)?.value;
+            ScaleWrite::Patch(kind, body) => self.patched(call, kind, &current, body)?,
+            ScaleWrite::Put(sent) => {
                 if sent["kind"] != "Scale" && !sent["kind"].is_null() {
                     return Err(Status::bad_request(
                         "no kind is registered for the type v1.Scale in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",

@@ -72,10 +72,16 @@ fn changes(object: &Value, old: &Value) -> Vec<Cause> {
     out
 }
 
-fn new_finalizers(object: &Value, old: &Value) -> Option<Cause> {
-    let had = meta::finalizers(old);
+/// Finalizers the object did not have, sorted.
+fn added_finalizers<'a>(object: &'a Value, old: Option<&Value>) -> Vec<&'a str> {
+    let had = old.map(meta::finalizers).unwrap_or_default();
     let mut added: Vec<&str> = meta::finalizers(object).into_iter().filter(|f| !had.contains(f)).collect();
     added.sort_unstable();
+    added
+}
+
+fn new_finalizers(object: &Value, old: &Value) -> Option<Cause> {
+    let added = added_finalizers(object, Some(old));
     let list: Vec<String> = added.iter().map(|f| go_quote(f)).collect();
     let why = format!(
         "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
@@ -243,9 +249,7 @@ pub(crate) fn finalizer_warnings(def: &Definition, object: &Value, old: Option<&
     if !def.is_custom() {
         return vec![];
     }
-    let had = old.map(meta::finalizers).unwrap_or_default();
-    let mut added: Vec<&str> = meta::finalizers(object).into_iter().filter(|f| !had.contains(f)).collect();
-    added.sort_unstable();
+    let mut added = added_finalizers(object, old);
     added.dedup();
     let warn = |f: &str| {
         let path = if f.contains('.') { " including a path (/)" } else { "" };

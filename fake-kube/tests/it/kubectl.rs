@@ -52,7 +52,8 @@ pub fn is_installed() -> bool {
     installed
 }
 
-const MANIFEST: &str = r#"
+/// A Deployment of one pod that says hello and stays.
+pub const MANIFEST: &str = r#"
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}

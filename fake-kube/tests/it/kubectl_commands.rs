@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::kubectl::{Served, is_installed, kubectl, serve};
+use crate::kubectl::{MANIFEST, Served, is_installed, kubectl, serve};
 
 const POD: &str = r#"
 apiVersion: v1
@@ -184,32 +184,18 @@ fn streams() {
     assert!(http_get(port, "/api/v1/namespaces/default/pods/web").contains("\"name\":\"web\""));
 }
 
-const DEPLOYMENT: &str = r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers:
-      - {name: c, image: "busybox:1", command: [sh, -c, "echo hello; sleep 36000"]}
-"#;
-
 #[test]
 fn changes_and_roll_backs() {
     let Some((folder, _served)) = world(&[]) else { return };
     let folder = folder.path();
     let k = |args: &[&str]| kubectl(folder, args);
     let manifest = folder.join("web.yaml");
-    std::fs::write(&manifest, DEPLOYMENT).expect("written");
+    std::fs::write(&manifest, MANIFEST).expect("written");
     let file = manifest.to_str().expect("a plain path");
     assert_eq!(k(&["apply", "--server-side", "-f", file]), "deployment.apps/web serverside-applied\n");
     assert_eq!(outcome(folder, &["diff", "-f", file], "").0, 0);
     k(&["rollout", "status", "deploy/web", "--timeout=30s"]);
-    std::fs::write(&manifest, DEPLOYMENT.replace("busybox:1", "busybox:2")).expect("written");
+    std::fs::write(&manifest, MANIFEST.replace("busybox:1", "busybox:2")).expect("written");
     let (code, diff, _) = outcome(folder, &["diff", "--server-side", "-f", file], "");
     assert_eq!(code, 1);
     assert!(diff.contains("-      - command:") || diff.contains("busybox:2"), "{diff}");

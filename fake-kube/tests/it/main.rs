@@ -2,6 +2,7 @@
 
 mod cases;
 mod fidelity;
+mod http1;
 mod kubectl;
 mod kubectl_commands;
 mod loopback;

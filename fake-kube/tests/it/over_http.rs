@@ -3,7 +3,6 @@
 //! Time is still virtual. Whoever waits first lets everything that is ready run, and only when nothing moved for a
 //! few turns does the clock jump to what is due next.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
@@ -11,13 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use fake_kube::{ListenOptions, Listening, listen, over_https};
 use fake_kube_apiserver::conformance::local::ADMIN_TOKEN;
 use fake_kube_apiserver::conformance::{Events, Reply, Responder, Sent, Start, Transport, message};
 use fake_kube_apiserver::{Answered, ApiServer, Clock, ManualClock, Options, Question, User, Webhooks};
 use futures_util::StreamExt;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use jiff::{SignedDuration, Timestamp};
@@ -26,6 +24,8 @@ use tokio::runtime::Runtime;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
+
+use crate::http1::{self, Lines, headers};
 
 /// A turn of the runtime without an answer; several in a row mean that only time can help.
 const TURN: Duration = Duration::from_millis(3);
@@ -73,25 +73,8 @@ impl OverHttp {
     }
 
     fn send(&self, sent: &Sent) -> Result<http::Response<Incoming>, String> {
-        let addr = self.listening.addr;
-        let mut builder = http::Request::builder().method(sent.method.as_str()).uri(sent.target.as_str());
-        for (k, v) in &sent.headers {
-            builder = builder.header(k, v);
-        }
-        if !sent.headers.iter().any(|(k, _)| k.eq_ignore_ascii_case("host")) {
-            builder = builder.header("host", addr.to_string());
-        }
-        let body = Full::new(Bytes::from(sent.body.clone().unwrap_or_default()));
-        let request = builder.body(body).map_err(|e| format!("{}: {e}", sent.target))?;
-        let exchange = async move {
-            let stream = tokio::net::TcpStream::connect(addr).await.map_err(|e| e.to_string())?;
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-                .await
-                .map_err(|e| e.to_string())?;
-            // Ends with the last answer on it.
-            tokio::spawn(connection.with_upgrades());
-            sender.send_request(request).await.map_err(|e| e.to_string())
-        };
+        let address = self.listening.addr.to_string();
+        let exchange = http1::exchange(&address, sent);
         wait(&self.runtime, &self.clock, &self.busy, None, exchange).ok_or("no answer")?
     }
 }
@@ -124,11 +107,6 @@ fn wait<F: Future>(
         }
         None
     })
-}
-
-fn headers(r: &http::Response<Incoming>) -> Vec<(String, String)> {
-    let all = r.headers().iter();
-    all.map(|(k, v)| (k.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect()
 }
 
 impl OverHttp {
@@ -164,8 +142,7 @@ impl Transport for OverHttp {
             body: response.into_body(),
             runtime: self.runtime.clone(),
             clock: self.clock.clone(),
-            text: Vec::new(),
-            ready: VecDeque::new(),
+            lines: Lines::default(),
             closed: false,
         };
         Ok(Start::Stream { status, headers, events: Box::new(events) })
@@ -242,19 +219,8 @@ struct Watching {
     body: Incoming,
     runtime: Rc<Runtime>,
     clock: ManualClock,
-    text: Vec<u8>,
-    ready: VecDeque<Value>,
+    lines: Lines,
     closed: bool,
-}
-
-impl Watching {
-    fn take_in(&mut self, data: &[u8]) {
-        self.text.extend_from_slice(data);
-        while let Some(end) = self.text.iter().position(|b| *b == b'\n') {
-            let line: Vec<u8> = self.text.drain(..=end).collect();
-            self.ready.extend(serde_json::from_slice::<Value>(&line).ok());
-        }
-    }
 }
 
 impl Events for Watching {
@@ -262,9 +228,7 @@ impl Events for Watching {
         let deadline = self.clock.now() + SignedDuration::from_secs_f64(seconds);
         let mut out = Vec::new();
         loop {
-            let room = count.map_or(usize::MAX, |n| n - out.len());
-            let take = room.min(self.ready.len());
-            out.extend(self.ready.drain(..take));
+            self.lines.hand_out(&mut out, count);
             if self.closed || count.is_some_and(|n| out.len() >= n) {
                 return Ok(out);
             }
@@ -272,8 +236,7 @@ impl Events for Watching {
             match wait(&self.runtime, &self.clock, &idle, Some(deadline), self.body.frame()) {
                 None => return Ok(out),
                 Some(Some(Ok(frame))) => {
-                    let data = frame.into_data().unwrap_or_default();
-                    self.take_in(&data);
+                    self.lines.take_in(&frame.into_data().unwrap_or_default());
                 }
                 Some(_) => self.closed = true,
             }

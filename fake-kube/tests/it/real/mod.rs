@@ -5,6 +5,7 @@
 //! there the two answers must be equal, step by step, texts and managedFields included.
 
 mod agree;
+mod chance;
 mod peer;
 mod schemas;
 mod values;

@@ -1,15 +1,13 @@
 //! The real server as a process, and the transport to it: plain HTTP/1.1 and real time.
 
-use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use fake_kube_apiserver::conformance::{Events, Reply, Sent, Start, Transport, message};
 use futures_util::StreamExt;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -19,6 +17,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use crate::http1::{self, Lines, headers};
 use crate::over_http::runtime;
 
 /// The longest a request may take.
@@ -120,23 +119,7 @@ impl Peer {
     }
 
     fn send(&self, sent: &Sent) -> Result<http::Response<Incoming>, String> {
-        let mut builder = http::Request::builder().method(sent.method.as_str()).uri(sent.target.as_str());
-        for (k, v) in &sent.headers {
-            builder = builder.header(k, v);
-        }
-        if !sent.headers.iter().any(|(k, _)| k.eq_ignore_ascii_case("host")) {
-            builder = builder.header("host", &self.address);
-        }
-        let body = Full::new(Bytes::from(sent.body.clone().unwrap_or_default()));
-        let request = builder.body(body).map_err(|e| format!("{}: {e}", sent.target))?;
-        self.wait(async {
-            let stream = tokio::net::TcpStream::connect(&self.address).await.map_err(|e| e.to_string())?;
-            let shake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
-            let (mut sender, connection) = shake.await.map_err(|e| e.to_string())?;
-            // Ends with the last answer on it.
-            tokio::spawn(connection.with_upgrades());
-            sender.send_request(request).await.map_err(|e| e.to_string())
-        })?
+        self.wait(http1::exchange(&self.address, sent))?
     }
 
     fn wait<F: Future>(&self, f: F) -> Result<F::Output, String> {
@@ -150,11 +133,6 @@ impl Peer {
         let body = self.wait(response.into_body().collect())?.map_err(|e| e.to_string())?;
         Ok(Reply { status, headers, body: body.to_bytes().to_vec() })
     }
-}
-
-fn headers(r: &http::Response<Incoming>) -> Vec<(String, String)> {
-    let all = r.headers().iter();
-    all.map(|(k, v)| (k.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect()
 }
 
 impl Transport for Peer {
@@ -183,8 +161,7 @@ impl Transport for Peer {
         let events = Watching {
             body: response.into_body(),
             runtime: self.runtime.clone(),
-            text: Vec::new(),
-            ready: VecDeque::new(),
+            lines: Lines::default(),
             closed: false,
         };
         Ok(Start::Stream { status, headers, events: Box::new(events) })
@@ -219,8 +196,7 @@ impl Transport for Peer {
 struct Watching {
     body: Incoming,
     runtime: Rc<Runtime>,
-    text: Vec<u8>,
-    ready: VecDeque<Value>,
+    lines: Lines,
     closed: bool,
 }
 
@@ -229,9 +205,7 @@ impl Events for Watching {
         let deadline = Instant::now() + Duration::from_secs_f64(seconds);
         let mut out = Vec::new();
         loop {
-            let room = count.map_or(usize::MAX, |n| n - out.len());
-            let take = room.min(self.ready.len());
-            out.extend(self.ready.drain(..take));
+            self.lines.hand_out(&mut out, count);
             let left = deadline.saturating_duration_since(Instant::now());
             if self.closed || count.is_some_and(|n| out.len() >= n) || left.is_zero() {
                 return Ok(out);
@@ -240,11 +214,7 @@ impl Events for Watching {
             match frame {
                 Err(_) => return Ok(out),
                 Ok(Some(Ok(frame))) => {
-                    self.text.extend_from_slice(&frame.into_data().unwrap_or_default());
-                    while let Some(end) = self.text.iter().position(|b| *b == b'\n') {
-                        let line: Vec<u8> = self.text.drain(..=end).collect();
-                        self.ready.extend(serde_json::from_slice::<Value>(&line).ok());
-                    }
+                    self.lines.take_in(&frame.into_data().unwrap_or_default());
                 }
                 Ok(_) => self.closed = true,
             }

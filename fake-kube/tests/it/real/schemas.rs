@@ -4,6 +4,8 @@ use fake_kube_apiserver::conformance::Case;
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
+use super::chance::{Chance, drawn};
+
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const THINGS: &str = "/apis/{{id}}.example.com/v1/namespaces/{{ns}}/things";
 const OBJECTS: usize = 8;
@@ -67,15 +69,7 @@ pub fn case(seed: u64) -> Case {
             "headers": {"Content-Type": "application/merge-patch+json"}});
         steps.push(json!({"request": request}));
     }
-    Case {
-        id: format!("schema-{seed}"),
-        title: "a drawn schema".to_owned(),
-        priority: String::new(),
-        needs: vec!["crd".to_owned()],
-        managed_fields: true,
-        recorded: vec![],
-        raw: json!({"steps": steps}),
-    }
+    drawn(format!("schema-{seed}"), steps, json!({}))
 }
 
 struct Draw {
@@ -83,14 +77,6 @@ struct Draw {
 }
 
 impl Draw {
-    fn one<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.rng.usize(..of.len())]
-    }
-
-    fn rarely(&mut self, n: u32) -> bool {
-        self.rng.u32(..n) == 0
-    }
-
     fn schema(&mut self, depth: u32) -> Value {
         let simple = depth >= DEPTH;
         let mut schema = match self.rng.u32(..if simple { 6 } else { 10 }) {
@@ -103,13 +89,13 @@ impl Draw {
             8 => self.map(depth),
             _ => self.list(depth),
         };
-        if self.rarely(8) {
+        if self.rng.rarely(8) {
             schema["nullable"] = json!(true);
         }
         // Defaults are judged by formats, too, that have no effect elsewhere; those stay apart.
         let plain =
             schema["type"] == "string" && schema["format"] != "made-up" || schema.get("format").is_none();
-        if self.rarely(4) && plain && schema["type"] != "object" {
+        if self.rng.rarely(4) && plain && schema["type"] != "object" {
             schema["default"] = self.fitting(&schema);
         }
         schema
@@ -119,8 +105,8 @@ impl Draw {
         let mut schema = json!({"type": "string"});
         match self.rng.u32(..6) {
             0 => schema["enum"] = json!(["a", "abc", "10.0.0.1"]),
-            1 => schema["pattern"] = json!(self.one(&PATTERNS)),
-            2 => schema["format"] = json!(self.one(&FORMATS)),
+            1 => schema["pattern"] = json!(self.rng.one(&PATTERNS)),
+            2 => schema["format"] = json!(self.rng.one(&FORMATS)),
             3 => schema["minLength"] = json!(self.rng.u32(..3)),
             4 => schema["maxLength"] = json!(self.rng.u32(..5)),
             _ => {}
@@ -133,19 +119,19 @@ impl Draw {
         match self.rng.u32(..6) {
             0 => {
                 schema["minimum"] = json!(self.rng.i32(-2..3));
-                if self.rarely(2) {
+                if self.rng.rarely(2) {
                     schema["exclusiveMinimum"] = json!(true);
                 }
             }
             1 => {
                 schema["maximum"] = json!(self.rng.i32(0..6));
-                if self.rarely(2) {
+                if self.rng.rarely(2) {
                     schema["exclusiveMaximum"] = json!(true);
                 }
             }
-            2 => schema["multipleOf"] = json!(self.one(&[2.0, 3.0, 0.5])),
+            2 => schema["multipleOf"] = json!(self.rng.one(&[2.0, 3.0, 0.5])),
             3 => schema["enum"] = json!([1, 2, 5]),
-            4 => schema["format"] = json!(self.one(&["int32", "int64", "float", "double"])),
+            4 => schema["format"] = json!(self.rng.one(&["int32", "int64", "float", "double"])),
             _ => {}
         }
         schema
@@ -154,7 +140,7 @@ impl Draw {
     fn object(&mut self, depth: u32) -> Value {
         let mut properties = Map::new();
         for key in ["a", "b", "c", "d"] {
-            if !self.rarely(3) {
+            if !self.rng.rarely(3) {
                 let below = self.schema(depth + 1);
                 properties.insert(key.to_owned(), below);
             }
@@ -175,8 +161,8 @@ impl Draw {
             }
             _ => {}
         }
-        if self.rarely(6) {
-            schema["x-kubernetes-map-type"] = json!(self.one(&["atomic", "granular"]));
+        if self.rng.rarely(6) {
+            schema["x-kubernetes-map-type"] = json!(self.rng.one(&["atomic", "granular"]));
         }
         schema
     }
@@ -184,7 +170,7 @@ impl Draw {
     fn map(&mut self, depth: u32) -> Value {
         let values = self.schema(depth + 1);
         let mut schema = json!({"type": "object", "additionalProperties": values});
-        if self.rarely(3) {
+        if self.rng.rarely(3) {
             schema["maxProperties"] = json!(2);
         }
         schema
@@ -206,7 +192,7 @@ impl Draw {
             }
             _ => {
                 schema["items"] = self.schema(depth + 1);
-                if self.rarely(2) {
+                if self.rng.rarely(2) {
                     schema["x-kubernetes-list-type"] = json!("atomic");
                 }
             }
@@ -221,20 +207,20 @@ impl Draw {
 
     /// A value for a schema; one in ten is of whatever type.
     fn fitting(&mut self, schema: &Value) -> Value {
-        if self.rarely(10) {
+        if self.rng.rarely(10) {
             return self.anything();
         }
         if schema["x-kubernetes-int-or-string"] == true {
-            return if self.rng.bool() { json!(self.rng.i32(0..9)) } else { json!(self.one(&TEXTS)) };
+            return if self.rng.bool() { json!(self.rng.i32(0..9)) } else { json!(self.rng.one(&TEXTS)) };
         }
         if let Some(choices) = schema["enum"].as_array()
-            && !self.rarely(4)
+            && !self.rng.rarely(4)
         {
             return choices[self.rng.usize(..choices.len())].clone();
         }
         match schema["type"].as_str() {
-            Some("string") => json!(self.one(&TEXTS)),
-            Some("integer") if self.rarely(12) => json!(3_000_000_000_i64),
+            Some("string") => json!(self.rng.one(&TEXTS)),
+            Some("integer") if self.rng.rarely(12) => json!(3_000_000_000_i64),
             Some("integer") => json!(self.rng.i32(-2..8)),
             Some("number") => json!(f64::from(self.rng.i32(-4..16)) / 4.0),
             Some("boolean") => json!(self.rng.bool()),
@@ -250,7 +236,7 @@ impl Draw {
     fn members(&mut self, schema: &Value) -> Value {
         let mut out = Map::new();
         for (key, below) in schema["properties"].as_object().into_iter().flatten() {
-            if !self.rarely(4) {
+            if !self.rng.rarely(4) {
                 out.insert(key.clone(), self.fitting(below));
             }
         }
@@ -261,7 +247,7 @@ impl Draw {
                 }
             }
         }
-        if self.rarely(8) {
+        if self.rng.rarely(8) {
             out.insert("surplus".to_owned(), json!({"deep": 1}));
         }
         Value::Object(out)

@@ -2,25 +2,26 @@
 
 use serde_json::{Map, Value, json};
 
+use super::chance::Chance;
 use super::walk::{Target, Walk};
 
 impl Walk {
     pub(super) fn metadata(&mut self, object: &mut Map<String, Value>) {
         let meta = &mut object["metadata"];
-        if self.rarely(3) {
-            meta["labels"] = json!({"app": self.one(&["x", "y", "x y"]), "b": self.one(&["1", ""])});
+        if self.rng.rarely(3) {
+            meta["labels"] = json!({"app": self.rng.one(&["x", "y", "x y"]), "b": self.rng.one(&["1", ""])});
         }
-        if self.rarely(5) {
-            meta["annotations"] = json!({self.one(&["a/b", "note"]): "n"});
+        if self.rng.rarely(5) {
+            meta["annotations"] = json!({self.rng.one(&["a/b", "note"]): "n"});
         }
-        if self.rarely(12) {
-            meta["finalizers"] = json!([self.one(&["t.example.com/f", "bad finalizer", "plain"])]);
+        if self.rng.rarely(12) {
+            meta["finalizers"] = json!([self.rng.one(&["t.example.com/f", "bad finalizer", "plain"])]);
         }
-        if self.rarely(25) {
+        if self.rng.rarely(25) {
             meta["ownerReferences"] =
                 json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u"}]);
         }
-        if self.rarely(40) {
+        if self.rng.rarely(40) {
             meta["strange"] = json!(1);
         }
     }
@@ -29,26 +30,26 @@ impl Walk {
         let short = t.name.rsplit('-').next().unwrap_or("a");
         match self.rng.u32(..6) {
             0 => json!({"labels": {"app": null}}),
-            1 => json!({"labels": {"app": self.one(&["x", "y"]), "c": "d"}}),
+            1 => json!({"labels": {"app": self.rng.one(&["x", "y"]), "c": "d"}}),
             2 => {
-                json!({"finalizers": self.one(&[&[][..], &["t.example.com/f"][..], &["t.example.com/f", "t.example.com/g"][..]])})
+                json!({"finalizers": self.rng.one(&[&[][..], &["t.example.com/f"][..], &["t.example.com/f", "t.example.com/g"][..]])})
             }
             3 => json!({"resourceVersion": format!("{{{{rv-{short}}}}}")}),
-            4 => json!({"annotations": {"note": self.one(&["one", "two"]), "a/b": null}}),
+            4 => json!({"annotations": {"note": self.rng.one(&["one", "two"]), "a/b": null}}),
             _ => json!({"name": "other"}),
         }
     }
 
     pub(super) fn fill(&mut self, t: &Target, object: &mut Map<String, Value>) {
-        if self.rarely(15) {
+        if self.rng.rarely(15) {
             return;
         }
         let mut spec = self.spec(t);
-        if t.kind == "Widget" && !self.rarely(8) {
+        if t.kind == "Widget" && !self.rng.rarely(8) {
             spec.insert("size".to_owned(), json!(self.rng.i32(1..20)));
         }
         object.insert("spec".to_owned(), Value::Object(spec));
-        if self.rarely(25) {
+        if self.rng.rarely(25) {
             object.insert("surplus".to_owned(), json!({"a": 1}));
         }
     }
@@ -60,12 +61,12 @@ impl Walk {
         let mut spec = Map::new();
         spec.insert(
             "a".to_owned(),
-            self.one(&[json!("x"), json!("y"), json!(1), Value::Null].each_ref()).clone(),
+            self.rng.one(&[json!("x"), json!("y"), json!(1), Value::Null].each_ref()).clone(),
         );
         if self.rng.bool() {
             spec.insert(
                 "b".to_owned(),
-                self.one(&[json!(1), json!(2), json!("s"), json!({"c": 1})].each_ref()).clone(),
+                self.rng.one(&[json!(1), json!(2), json!("s"), json!({"c": 1})].each_ref()).clone(),
             );
         }
         spec
@@ -122,24 +123,23 @@ impl Walk {
     }
 
     pub(super) fn item(&mut self) -> Value {
-        let mut item = json!({"name": self.one(&["i", "j", "k"])});
+        let mut item = json!({"name": self.rng.one(&["i", "j", "k"])});
         if self.rng.bool() {
-            item["value"] = json!(self.one(&["1", "2"]));
+            item["value"] = json!(self.rng.one(&["1", "2"]));
         }
-        if self.rarely(3) {
+        if self.rng.rarely(3) {
             item["weight"] = self.value(&[json!(1), json!(5), json!("w")]);
         }
-        if self.rarely(20) {
+        if self.rng.rarely(20) {
             item = json!({"value": "nameless"});
         }
         item
     }
 
     pub(super) fn status(&mut self) -> Value {
-        let condition =
-            |w: &mut Walk| json!({"type": w.one(&["Ready", "Done"]), "status": w.one(&["True", "False"])});
+        let condition = |w: &mut Walk| json!({"type": w.rng.one(&["Ready", "Done"]), "status": w.rng.one(&["True", "False"])});
         match self.rng.u32(..5) {
-            0 => json!({"phase": self.one(&["Up", "Down"])}),
+            0 => json!({"phase": self.rng.one(&["Up", "Down"])}),
             1 => json!({"conditions": [condition(self)]}),
             2 => json!({"conditions": [condition(self), condition(self)]}),
             3 => json!({"replicas": self.rng.i32(0..4), "selector": "app=x"}),

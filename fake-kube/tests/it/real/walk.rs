@@ -7,6 +7,8 @@ use fake_kube_apiserver::conformance::Case;
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
+use super::chance::{Chance, drawn};
+
 const STEPS: usize = 30;
 const WIDGETS: &str = "/apis/t.example.com/v1/namespaces/{{ns}}/widgets";
 const GIZMOS: &str = "/apis/t.example.com/v1/namespaces/{{ns}}/gizmos";
@@ -25,26 +27,13 @@ pub fn case(seed: u64) -> Case {
     let begin = json!({"request": {"method": "GET", "path": WIDGETS}, "capture": {"begin": "/metadata/resourceVersion"}});
     let mut steps = vec![begin];
     steps.extend((0..STEPS).map(|_| walk.step()));
-    if !seed.is_multiple_of(8) {
-        return walk_of(seed, steps);
+    if seed.is_multiple_of(8) {
+        let watch = json!({"watch": "true", "resourceVersion": "{{begin}}", "timeoutSeconds": "1"});
+        let request = json!({"method": "GET", "path": WIDGETS, "query": watch});
+        steps.push(json!({"request": request, "watch": {"seconds": 3}}));
     }
-    let watch = json!({"watch": "true", "resourceVersion": "{{begin}}", "timeoutSeconds": "1"});
-    steps.push(
-        json!({"request": {"method": "GET", "path": WIDGETS, "query": watch}, "watch": {"seconds": 3}}),
-    );
-    walk_of(seed, steps)
-}
-
-fn walk_of(seed: u64, steps: Vec<Value>) -> Case {
-    Case {
-        id: format!("walk-{seed}"),
-        title: "a random walk".to_owned(),
-        priority: String::new(),
-        needs: vec!["crd".to_owned()],
-        managed_fields: true,
-        recorded: vec![],
-        raw: json!({"steps": steps, "variables": {"rv-a": "1", "rv-b": "1", "uid-a": "x", "uid-b": "x"}}),
-    }
+    let variables = json!({"rv-a": "1", "rv-b": "1", "uid-a": "x", "uid-b": "x"});
+    drawn(format!("walk-{seed}"), steps, variables)
 }
 
 pub(super) struct Walk {
@@ -74,17 +63,8 @@ impl Target {
 }
 
 impl Walk {
-    pub(super) fn one<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.rng.usize(..of.len())]
-    }
-
-    /// True once in `n` times.
-    pub(super) fn rarely(&mut self, n: u32) -> bool {
-        self.rng.u32(..n) == 0
-    }
-
     fn target(&mut self) -> Target {
-        let name = self.one(&["a", "a", "b"]).to_owned();
+        let name = self.rng.one(&["a", "a", "b"]).to_owned();
         match self.rng.u32(..10) {
             0 => Target { collection: GIZMOS, api_version: "t.example.com/v1", kind: "Gizmo", name },
             1 => Target {
@@ -115,15 +95,17 @@ impl Walk {
     /// A request that writes; its answer's version and uid are kept for later ones.
     fn writing(&mut self, t: &Target, mut request: Value) -> Value {
         let mut query = request["query"].as_object().cloned().unwrap_or_default();
-        if !query.contains_key("dryRun") && self.rarely(12) {
-            query.insert("dryRun".to_owned(), json!(self.one(&["All", "All", "Some"])));
+        if !query.contains_key("dryRun") && self.rng.rarely(12) {
+            query.insert("dryRun".to_owned(), json!(self.rng.one(&["All", "All", "Some"])));
         }
-        if self.rarely(6) {
-            query
-                .insert("fieldValidation".to_owned(), json!(self.one(&["Strict", "Warn", "Ignore", "Loud"])));
+        if self.rng.rarely(6) {
+            query.insert(
+                "fieldValidation".to_owned(),
+                json!(self.rng.one(&["Strict", "Warn", "Ignore", "Loud"])),
+            );
         }
-        if self.rarely(3) && !query.contains_key("fieldManager") {
-            query.insert("fieldManager".to_owned(), json!(self.one(&["m1", "m2", "kubectl"])));
+        if self.rng.rarely(3) && !query.contains_key("fieldManager") {
+            query.insert("fieldManager".to_owned(), json!(self.rng.one(&["m1", "m2", "kubectl"])));
         }
         if !query.is_empty() {
             request["query"] = Value::Object(query);
@@ -136,13 +118,13 @@ impl Walk {
     fn create(&mut self, t: &Target) -> Value {
         let mut object = t.object(true);
         // Where generated names sort is left to chance: such objects are not stored.
-        let generated = self.rarely(8);
+        let generated = self.rng.rarely(8);
         if generated {
             object["metadata"] = json!({"generateName": "g-"});
         }
         self.metadata(&mut object);
         self.fill(t, &mut object);
-        if self.rarely(5) {
+        if self.rng.rarely(5) {
             object.insert("status".to_owned(), self.status());
         }
         let mut request = json!({"method": "POST", "path": t.collection, "body": object});
@@ -155,14 +137,14 @@ impl Walk {
     fn replace(&mut self, t: &Target) -> Value {
         let mut object = t.object(true);
         self.metadata(&mut object);
-        if !self.rarely(6) {
+        if !self.rng.rarely(6) {
             let short = t.name.rsplit('-').next().unwrap_or("a");
-            let stale = if self.rarely(6) { "-1" } else { "" };
+            let stale = if self.rng.rarely(6) { "-1" } else { "" };
             object["metadata"]["resourceVersion"] = json!(format!("{{{{rv-{short}{stale}}}}}"));
         }
         self.fill(t, &mut object);
         let path = self.maybe_status(t);
-        if self.rarely(3) {
+        if self.rng.rarely(3) {
             object.insert("status".to_owned(), self.status());
         }
         let request = json!({"method": "PUT", "path": path, "body": object});
@@ -170,21 +152,21 @@ impl Walk {
     }
 
     fn maybe_status(&mut self, t: &Target) -> String {
-        if self.rarely(4) { format!("{}/status", t.path()) } else { t.path() }
+        if self.rng.rarely(4) { format!("{}/status", t.path()) } else { t.path() }
     }
 
     fn merge_patch(&mut self, t: &Target) -> Value {
         let mut patch = Map::new();
-        if self.rarely(3) {
+        if self.rng.rarely(3) {
             patch.insert("metadata".to_owned(), self.metadata_change(t));
         }
         let mut spec = self.spec(t);
-        if self.rarely(3) {
-            let gone = self.one(&["size", "color", "items", "nested", "replicas", "maybe"]);
+        if self.rng.rarely(3) {
+            let gone = self.rng.one(&["size", "color", "items", "nested", "replicas", "maybe"]);
             spec.insert(gone.to_owned(), Value::Null);
         }
         patch.insert("spec".to_owned(), Value::Object(spec));
-        if self.rarely(3) {
+        if self.rng.rarely(3) {
             patch.insert("status".to_owned(), self.status());
         }
         let path = self.maybe_status(t);
@@ -203,7 +185,7 @@ impl Walk {
     }
 
     fn operation(&mut self) -> Value {
-        let path = self.one(&[
+        let path = self.rng.one(&[
             "/spec/size",
             "/spec/color",
             "/spec/items/0",
@@ -221,13 +203,13 @@ impl Walk {
             "/spec/items/0" | "/spec/items/-" => self.item(),
             "/metadata/labels" => json!({"app": "x"}),
             "/spec" => Value::Object(self.widget_spec()),
-            _ => json!(self.one(&["red", "x", "blue"])),
+            _ => json!(self.rng.one(&["red", "x", "blue"])),
         };
         match self.rng.u32(..6) {
             0 => json!({"op": "remove", "path": path}),
             1 => json!({"op": "test", "path": path, "value": value}),
             2 => json!({"op": "replace", "path": path, "value": value}),
-            3 => json!({"op": self.one(&["copy", "move"]), "from": path, "path": "/spec/color"}),
+            3 => json!({"op": self.rng.one(&["copy", "move"]), "from": path, "path": "/spec/color"}),
             _ => json!({"op": "add", "path": path, "value": value}),
         }
     }
@@ -235,18 +217,18 @@ impl Walk {
     fn apply(&mut self, t: &Target) -> Value {
         let mut object = t.object(self.rng.bool());
         self.metadata(&mut object);
-        if !self.rarely(8) {
+        if !self.rng.rarely(8) {
             self.fill(t, &mut object);
         }
         let path = self.maybe_status(t);
-        if path.ends_with("/status") || self.rarely(6) {
+        if path.ends_with("/status") || self.rng.rarely(6) {
             object.insert("status".to_owned(), self.status());
         }
-        let mut query = json!({"fieldManager": self.one(&["m1", "m2", "m3"])});
-        if self.rarely(3) {
+        let mut query = json!({"fieldManager": self.rng.one(&["m1", "m2", "m3"])});
+        if self.rng.rarely(3) {
             query["force"] = json!("true");
         }
-        if self.rarely(30) {
+        if self.rng.rarely(30) {
             query = json!({});
         }
         let headers = json!({"Content-Type": APPLY});
@@ -275,21 +257,21 @@ impl Walk {
             1 => options["preconditions"] = json!({"uid": "other", "resourceVersion": "1"}),
             2 => {
                 options["propagationPolicy"] =
-                    json!(self.one(&["Foreground", "Orphan", "Background", "Sideways"]))
+                    json!(self.rng.one(&["Foreground", "Orphan", "Background", "Sideways"]))
             }
-            3 => options["gracePeriodSeconds"] = json!(self.one(&[0, 30, -1])),
+            3 => options["gracePeriodSeconds"] = json!(self.rng.one(&[0, 30, -1])),
             4 => options["dryRun"] = json!(["All"]),
             _ => {}
         }
-        if self.rarely(4) {
-            let query = json!({"labelSelector": self.one(&["app=x", "app", "!app", "app in (x,y)"])});
+        if self.rng.rarely(4) {
+            let query = json!({"labelSelector": self.rng.one(&["app=x", "app", "!app", "app in (x,y)"])});
             return json!({"request": {"method": "DELETE", "path": t.collection, "query": query, "body": options}});
         }
         json!({"request": {"method": "DELETE", "path": t.path(), "body": options}})
     }
 
     fn read(&mut self, t: &Target) -> Value {
-        let accept = self.one(&["application/json", TABLE, PARTIAL, "*/*", "text/html"]);
+        let accept = self.rng.one(&["application/json", TABLE, PARTIAL, "*/*", "text/html"]);
         let path = self.maybe_status(t);
         json!({"request": {"method": "GET", "path": path, "headers": {"Accept": accept}}})
     }
@@ -300,7 +282,7 @@ impl Walk {
         match self.rng.u32(..7) {
             0 => ask(
                 "labelSelector",
-                json!(self.one(&[
+                json!(self.rng.one(&[
                     "app=x",
                     "app!=x",
                     "app in (x, y)",
@@ -313,7 +295,7 @@ impl Walk {
             ),
             1 => ask(
                 "fieldSelector",
-                json!(self.one(&[
+                json!(self.rng.one(&[
                     "metadata.name=a",
                     "metadata.name!=a",
                     "spec.color=red",
@@ -322,16 +304,16 @@ impl Walk {
                     "metadata.namespace={{ns}}"
                 ])),
             ),
-            2 => ask("limit", json!(self.one(&["1", "2", "-1", "x"]))),
-            3 => ask("resourceVersion", json!(self.one(&["0", "x", "{{begin}}"]))),
+            2 => ask("limit", json!(self.rng.one(&["1", "2", "-1", "x"]))),
+            3 => ask("resourceVersion", json!(self.rng.one(&["0", "x", "{{begin}}"]))),
             4 => {
-                ask("resourceVersion", json!(self.one(&["0", "{{begin}}"])));
-                ask("resourceVersionMatch", json!(self.one(&["NotOlderThan", "Newer"])));
+                ask("resourceVersion", json!(self.rng.one(&["0", "{{begin}}"])));
+                ask("resourceVersionMatch", json!(self.rng.one(&["NotOlderThan", "Newer"])));
             }
             5 => ask("resourceVersionMatch", json!("Exact")),
             _ => {}
         }
-        let accept = self.one(&["application/json", "application/json", TABLE, PARTIAL_LIST]);
+        let accept = self.rng.one(&["application/json", "application/json", TABLE, PARTIAL_LIST]);
         let request =
             json!({"method": "GET", "path": t.collection, "query": query, "headers": {"Accept": accept}});
         // The watch cache may lag behind: what it lists, and at which version, is left to chance.
