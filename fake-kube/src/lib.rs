@@ -32,6 +32,6 @@ pub use controllers::Controller;
 pub use dial::DialError;
 pub use faults::{FaultId, PodSelector};
 pub use knobs::{Delay, Knobs, NodeSpec};
-pub use listen::{Identities, ListenOptions, Listening, ServiceProxy, listen};
+pub use listen::{AuditLog, Identities, ListenOptions, Listening, ServiceProxy, listen};
 pub use programs::{Process, ProcessEvent, ProcessStart, Programs, Reception, Shell, Signal};
 pub use webhooks::{Outside, over_https};

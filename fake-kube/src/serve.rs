@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use fake_kube::{Cluster, Controller, Delay, Identities, Knobs, ListenOptions, Outside, ServiceProxy, Shell};
+use fake_kube::{
+    AuditLog, Cluster, Controller, Delay, Identities, Knobs, ListenOptions, Outside, ServiceProxy, Shell,
+};
 use fake_kube_apiserver::{ApiServer, Clock, Options, Status};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -50,6 +52,9 @@ pub struct Serve {
     /// Keep everything that is stored in this file, over restarts and crashes.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
+    /// Write a line per request here, as `kube-apiserver --audit-log-path` does.
+    #[arg(long, value_name = "FILE")]
+    audit_log: Option<PathBuf>,
     /// Seed of names, uids and delays.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -91,6 +96,7 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
             identities,
             proxy: proxy.clone(),
             journal: journal.clone(),
+            audit: options.audit_log.as_deref().map(AuditLog::create).transpose()?,
             ..ListenOptions::default()
         },
     )

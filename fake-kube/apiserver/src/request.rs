@@ -24,6 +24,38 @@ pub struct RequestInfo {
     pub content_type: String,
 }
 
+impl RequestInfo {
+    /// What the request line alone says.
+    pub fn of(method: &Method, uri: &http::Uri) -> RequestInfo {
+        let params = Params::parse(uri.query().unwrap_or(""));
+        RequestInfo::of_route(method, uri.path(), route(uri.path()).as_ref(), &params)
+    }
+
+    pub(crate) fn of_route(
+        method: &Method,
+        path: &str,
+        route: Option<&Route>,
+        params: &Params,
+    ) -> RequestInfo {
+        let mut info = RequestInfo {
+            verb: method.as_str().to_lowercase(),
+            method: method.as_str().to_owned(),
+            path: path.to_owned(),
+            ..RequestInfo::default()
+        };
+        if let Some(r) = route {
+            verb(method, r, params).clone_into(&mut info.verb);
+            info.group.clone_from(&r.group);
+            info.version.clone_from(&r.version);
+            info.resource.clone_from(&r.resource);
+            info.subresource.clone_from(&r.subresource);
+            info.namespace.clone_from(&r.namespace);
+            info.name.clone_from(&r.name);
+        }
+        info
+    }
+}
+
 /// A path below /api or /apis, taken apart.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Route {

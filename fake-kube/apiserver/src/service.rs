@@ -139,26 +139,13 @@ impl Exchange {
         let path = head.uri.path().to_owned();
         let params = Params::parse(head.uri.query().unwrap_or(""));
         let route = request::route(&path);
-        let content_type = text(header::CONTENT_TYPE);
         let (user, refused) = acting(service, head);
-        let mut info = RequestInfo {
+        let info = RequestInfo {
             user: user.name.clone(),
             user_agent: text(header::USER_AGENT),
-            verb: head.method.as_str().to_lowercase(),
-            method: head.method.as_str().to_owned(),
-            path: path.clone(),
-            content_type: content_type.clone(),
-            ..RequestInfo::default()
+            content_type: text(header::CONTENT_TYPE),
+            ..RequestInfo::of_route(&head.method, &path, route.as_ref(), &params)
         };
-        if let Some(r) = &route {
-            info.verb = request::verb(&head.method, r, &params).to_owned();
-            info.group.clone_from(&r.group);
-            info.version.clone_from(&r.version);
-            info.resource.clone_from(&r.resource);
-            info.subresource.clone_from(&r.subresource);
-            info.namespace.clone_from(&r.namespace);
-            info.name.clone_from(&r.name);
-        }
         Exchange {
             server: service.server.clone(),
             user,

@@ -2,6 +2,7 @@
 //! Bounded: connections, and the time a TLS handshake may take; bodies are bounded by the API server itself.
 //! Leaves out authorization (the API server's matter) and client certificates signed by others.
 
+mod audit;
 mod identity;
 mod kubeconfig;
 mod proxy;
@@ -26,6 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
+pub use audit::AuditLog;
 pub use identity::Identities;
 pub use proxy::ServiceProxy;
 pub use tls::Authority;
@@ -53,6 +55,8 @@ pub struct ListenOptions {
     pub proxy: ServiceProxy,
     /// Writes are answered once they are in this file.
     pub journal: Option<Journal>,
+    /// Every request leaves a line here.
+    pub audit: Option<AuditLog>,
 }
 
 impl Default for ListenOptions {
@@ -66,6 +70,7 @@ impl Default for ListenOptions {
             connections_max: 1024,
             proxy: ServiceProxy::default(),
             journal: None,
+            audit: None,
         }
     }
 }
@@ -119,8 +124,9 @@ pub async fn listen(api: ApiServer, options: ListenOptions) -> anyhow::Result<Li
     }
     let acceptor = authority.map(|a| tokio_rustls::TlsAcceptor::from(a.server));
     let (stop, stopped) = watch::channel(false);
-    let (identities, proxy, journal) = (options.identities, options.proxy, options.journal);
-    let shared = Arc::new(Shared { api, identities, proxy, journal, acceptor });
+    let (identities, proxy, journal, audit) =
+        (options.identities, options.proxy, options.journal, options.audit);
+    let shared = Arc::new(Shared { api, identities, proxy, journal, audit, acceptor });
     let task = tokio::spawn(accept(listener, shared, options.connections_max, stopped));
     Ok(Listening { addr, url, kubeconfig: config, ca, stop, task })
 }
@@ -130,20 +136,35 @@ struct Shared {
     identities: Identities,
     proxy: ServiceProxy,
     journal: Option<Journal>,
+    audit: Option<AuditLog>,
     acceptor: Option<tokio_rustls::TlsAcceptor>,
 }
 
 impl Shared {
     async fn answer(
         &self,
-        mut request: http::Request<Incoming>,
+        request: http::Request<Incoming>,
         certified: Option<User>,
         hold: upgrade::Hold,
     ) -> Result<http::Response<identity::Body>, ConnectionCut> {
-        let user = match self.identities.user(request.headers(), certified, &self.api) {
-            Ok(user) => user,
-            Err(status) => return Ok(identity::refused(&status)),
+        let user = self.identities.user(request.headers(), certified, &self.api);
+        let entry = self.audit.as_ref().map(|log| log.begin(&request, user.as_ref().ok(), self.api.now()));
+        let answered = match user {
+            Ok(user) => self.answer_to(user, request, hold).await,
+            Err(status) => Ok(identity::refused(&status)),
         };
+        if let Some(entry) = entry {
+            entry.end(answered.as_ref().ok().map(http::Response::status), self.api.now());
+        }
+        answered
+    }
+
+    async fn answer_to(
+        &self,
+        user: User,
+        mut request: http::Request<Incoming>,
+        hold: upgrade::Hold,
+    ) -> Result<http::Response<identity::Body>, ConnectionCut> {
         if let Some(target) = self.proxy.target(&self.api, request.uri()) {
             return match self.api.refusal(&user, request.method(), request.uri()) {
                 Some(status) => Ok(identity::refused(&status)),
