@@ -106,6 +106,7 @@ impl Engine {
         };
         engine.relist();
         engine.add_nodes();
+        engine.furnish();
         engine
     }
 
@@ -152,6 +153,18 @@ impl Engine {
                     let write = Write::update_status("kubelet", r::NODES, stored);
                     self.carry_out(&write, now);
                 }
+            }
+        }
+    }
+
+    fn furnish(&mut self) {
+        if !self.knobs.furnished {
+            return;
+        }
+        let now = self.api.now();
+        for (resource, object) in crate::furniture::all() {
+            if self.view.get(resource, "", name(&object)).is_none() {
+                self.carry_out(&Write::create("system:apiserver", resource, object), now);
             }
         }
     }

@@ -74,6 +74,9 @@ pub struct Knobs {
     /// A change -> the other controllers look at it.
     pub controllers: Delay,
     pub nodes: Vec<NodeSpec>,
+    /// Start with what an installed cluster has (kube-api.md 2.15): the StorageClass `standard`, the default one, and the
+    /// PriorityClasses `system-*`. Without any StorageClass nothing waits for its claims.
+    pub furnished: bool,
     /// Kept per container, the oldest lines go first.
     pub log_lines_max: usize,
     /// PEM text for the `kube-root-ca.crt` ConfigMaps.
@@ -93,6 +96,7 @@ impl Default for Knobs {
             gc: Delay::uniform_millis(5, 50),
             controllers: Delay::NONE,
             nodes: vec![NodeSpec::default()],
+            furnished: false,
             log_lines_max: 10_000,
             root_ca: String::new(),
             controllers_on: crate::Controller::ALL.to_vec(),

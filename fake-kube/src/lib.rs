@@ -8,6 +8,7 @@ mod dial;
 mod engine;
 mod events;
 mod faults;
+mod furniture;
 mod json;
 mod kinds;
 mod knobs;

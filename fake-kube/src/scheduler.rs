@@ -1,4 +1,4 @@
-//! The scheduler: resources, node selector and required node affinity, taints, pod count; texts as the real one's.
+//! The scheduler: claims, resources, node selector and required node affinity, taints, pod count; texts as the real one's.
 //! Leaves out scoring beyond "most free memory first", preemption, topology and inter-pod affinity.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +35,8 @@ pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
             at(old, "/spec") != at(h.object, "/spec")
                 || at(old, "/status/allocatable") != at(h.object, "/status/allocatable")
         });
-    if frees || node_changed {
+    let is_storage = matches!(&*h.key.resource, r::CLAIMS | r::STORAGE_CLASSES);
+    if frees || node_changed || is_storage {
         keys.extend(view.pending().cloned());
     }
     keys
@@ -92,6 +93,9 @@ fn choose(view: &View, pod: &Value, nodes: &[&Arc<Value>]) -> Result<String, Str
     if nodes.is_empty() {
         return Err("no nodes available to schedule pods".into());
     }
+    if let Some(why) = crate::controllers::claims::unready(view, pod) {
+        return Err(unavailable(nodes.len(), &why, false));
+    }
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     let mut best: Option<(i128, String)> = None;
     let mut only_resources = true;
@@ -116,13 +120,16 @@ fn choose(view: &View, pod: &Value, nodes: &[&Arc<Value>]) -> Result<String, Str
 
 fn failure(nodes: usize, reasons: BTreeMap<String, usize>, could_preempt: bool) -> String {
     let list: Vec<String> = reasons.iter().map(|(r, n)| format!("{n} {r}")).collect();
+    unavailable(nodes, &list.join(", "), could_preempt)
+}
+
+fn unavailable(nodes: usize, why: &str, could_preempt: bool) -> String {
     let preemption = match could_preempt {
         true => "No preemption victims found for incoming pod",
         false => "Preemption is not helpful for scheduling",
     };
     format!(
-        "0/{nodes} nodes are available: {}. preemption: 0/{nodes} nodes are available: {nodes} {preemption}.",
-        list.join(", ")
+        "0/{nodes} nodes are available: {why}. preemption: 0/{nodes} nodes are available: {nodes} {preemption}."
     )
 }
 

@@ -111,6 +111,7 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
         // client that makes three requests in a row meets the object as it left it, on a busy machine, too.
         controllers: Delay::uniform_millis(30, 80),
         pod_schedule: Delay::uniform_millis(150, 300),
+        furnished: true,
         ..Knobs::default()
     };
     let cluster = Cluster::new(api.clone(), clock, knobs, Arc::new(Shell));

@@ -35,6 +35,7 @@ pub mod resource {
     pub const SLICES: &str = "endpointslices.discovery.k8s.io";
     pub const BUDGETS: &str = "poddisruptionbudgets.policy";
     pub const STORAGE_CLASSES: &str = "storageclasses.storage.k8s.io";
+    pub const PRIORITY_CLASSES: &str = "priorityclasses.scheduling.k8s.io";
     pub const CRDS: &str = "customresourcedefinitions.apiextensions.k8s.io";
 }
 

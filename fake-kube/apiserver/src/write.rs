@@ -343,6 +343,9 @@ impl State {
         if call.def.is("", "pods") && call.subresource.is_empty() && object["spec"].is_object() {
             strategy::default_tolerations(object);
         }
+        if call.def.is("", "persistentvolumeclaims") && old.is_none() {
+            self.default_class(object);
+        }
         if call.def.is("", "services") {
             return self.services.prepare(call, object, old);
         }
@@ -353,6 +356,30 @@ impl State {
             protect(&call.def, object);
         }
         Ok(())
+    }
+
+    /// DefaultStorageClass: a claim that names no class gets the default one, of several the newest.
+    fn default_class(&self, claim: &mut Value) {
+        const BETA: &str = "volume.beta.kubernetes.io/storage-class";
+        const DEFAULT: [&str; 2] = [
+            "storageclass.kubernetes.io/is-default-class",
+            "storageclass.beta.kubernetes.io/is-default-class",
+        ];
+        let annotated = claim.pointer("/metadata/annotations").is_some_and(|a| a[BETA].is_string());
+        if !claim["spec"].is_object() || !claim["spec"]["storageClassName"].is_null() || annotated {
+            return;
+        }
+        let Some(def) = self.registry.get("storage.k8s.io", "v1", "storageclasses") else { return };
+        let classes = self.store.range(def.table, "", "").map(|(_, s)| s.value.clone());
+        let is_default = |c: &Arc<Value>| {
+            c.pointer("/metadata/annotations").is_some_and(|a| DEFAULT.iter().any(|key| a[*key] == "true"))
+        };
+        // In the order of names; of equally old ones the first is kept.
+        let created = |c: &Value| meta::text(c, "creationTimestamp").to_owned();
+        let newest = classes.filter(is_default).reduce(|a, b| if created(&b) > created(&a) { b } else { a });
+        if let Some(class) = newest {
+            claim["spec"]["storageClassName"] = json!(meta::name(&class));
+        }
     }
 
     /// DefaultTolerationSeconds and Priority: what admission adds to every pod.

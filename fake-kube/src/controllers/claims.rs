@@ -13,7 +13,7 @@ use crate::view::{Key, View, resource as r};
 use crate::write::{Step, Write};
 
 const PROTECTION: &str = "kubernetes.io/pvc-protection";
-const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
+pub(crate) const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 
 pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
     let mut keys = only(h, r::CLAIMS);
@@ -74,6 +74,27 @@ pub(super) fn without_finalizer(key: &Key, object: &Value, finalizer: &str) -> W
     Write::merge(ACTOR, key, json!({"metadata": {"uid": uid(object), "finalizers": kept}}))
 }
 
+/// Why a pod cannot be scheduled yet, as far as its claims are concerned (the scheduler's plugin VolumeBinding, before it
+/// looks at nodes).
+pub(crate) fn unready(view: &View, pod: &Value) -> Option<String> {
+    // Without classes there is no storage that could be waited for.
+    view.list(r::STORAGE_CLASSES).next()?;
+    let names = items(pod, "/spec/volumes").iter().map(|v| text(v, "/persistentVolumeClaim/claimName"));
+    let mut waits = false;
+    for name in names.filter(|n| !n.is_empty()) {
+        let Some(claim) = view.get(r::CLAIMS, namespace(pod), name) else {
+            return Some(format!("persistentvolumeclaim {name:?} not found"));
+        };
+        if is_deleting(claim) {
+            return Some(format!("persistentvolumeclaim {name:?} is being deleted"));
+        }
+        let class = class_of(view, claim);
+        waits |= text(claim, "/spec/volumeName").is_empty()
+            && class.is_none_or(|c| text(c, "/volumeBindingMode") != "WaitForFirstConsumer");
+    }
+    waits.then(|| "pod has unbound immediate PersistentVolumeClaims".to_owned())
+}
+
 /// The class named, or the default one when none is; `""` asks for none.
 fn class_of<'a>(view: &'a View, claim: &Value) -> Option<&'a Arc<Value>> {
     match at(claim, "/spec/storageClassName").as_str() {
@@ -131,5 +152,23 @@ mod tests {
             json!({"metadata": {"name": "standard"}, "volumeBindingMode": "WaitForFirstConsumer"}),
         );
         assert_eq!(sync(&view(vec![claim(), waiting]), &key), Step::nothing());
+    }
+
+    #[test]
+    fn pods_wait_for_claims() {
+        let pod = json!({"metadata": {"name": "p", "namespace": "n"},
+            "spec": {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "v"}}]}});
+        let class = || (r::STORAGE_CLASSES, crate::furniture::standard_class());
+        let claim =
+            |spec: Value| (r::CLAIMS, json!({"metadata": {"name": "v", "namespace": "n"}, "spec": spec}));
+        let check = |objects, expected: Option<&str>| {
+            assert_eq!(unready(&view(objects), &pod).as_deref(), expected);
+        };
+        check(vec![], None);
+        check(vec![class()], Some("persistentvolumeclaim \"v\" not found"));
+        check(vec![class(), claim(json!({}))], None);
+        let unbound = Some("pod has unbound immediate PersistentVolumeClaims");
+        check(vec![class(), claim(json!({"storageClassName": "other"}))], unbound);
+        check(vec![class(), claim(json!({"storageClassName": "other", "volumeName": "made"}))], None);
     }
 }
