@@ -2,7 +2,7 @@
 CARGO ?= cargo
 REPORT ?= target/drey/report
 
-.PHONY: help run loopback test test-real gates bench bless lint fmt
+.PHONY: help run loopback test test-real test-clients gates bench bless lint fmt
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,6 +18,9 @@ test: ## all tests: unit, property, scenario, conformance, documentation example
 
 test-real: ## fake-kube and a real CRD server answer the same requests; builds the latter, needs Go
 	ci/test-real
+
+test-clients: ## an operator of controller-runtime, and Helm, against fake-kube; builds them, needs Go
+	ci/test-clients
 
 gates: ## exact cost counts of passes and actions against benches/baseline.json; BLESS=--bless rewrites it
 	@$(CARGO) run --quiet --locked -p drey-benches --bin gates -- $(BLESS)

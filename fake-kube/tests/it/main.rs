@@ -1,6 +1,7 @@
 //! The one integration binary of this crate: stories in virtual time, recorded cases, the listener and kubectl.
 
 mod cases;
+mod clients;
 mod fidelity;
 mod http1;
 mod kubectl;
