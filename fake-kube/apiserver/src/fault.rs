@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::disturb::Disturbance;
 use crate::request::RequestInfo;
 use crate::resource::Resource;
 use crate::status::Status;
@@ -38,6 +39,8 @@ pub enum Verdict {
     CutWatch,
     /// A watch is told 410 in its stream and ends.
     Expire,
+    /// A watch gets its events late, together, twice, or in another order.
+    Disturb(Disturbance),
 }
 
 /// Sees requests and changes; called without any lock held, in the order of one-threaded execution.

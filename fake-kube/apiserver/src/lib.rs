@@ -5,7 +5,7 @@
 //! starts a thread or reads a wall clock.
 //!
 //! The rules and their evidence: kube-api.md and the recorded cases under `fake-kube/cases`. Left out: sockets and TLS,
-//! controllers, the kubelet (crate `fake-kube`); admission webhooks, /openapi/v2.
+//! controllers, the kubelet (crate `fake-kube`).
 
 mod admission;
 mod answer;
@@ -19,6 +19,7 @@ mod crd_paths;
 mod decode;
 mod delete;
 mod discovery;
+mod disturb;
 mod events;
 mod fault;
 mod fields;
@@ -64,6 +65,7 @@ pub use answer::ApiBody;
 pub use changes::Changes;
 pub use clock::{Clock, ManualClock};
 pub use contents::Contents;
+pub use disturb::{Disturbance, How};
 pub use fault::{Change, Gate, Observer, RequestRecord, Verdict};
 pub use image::Image;
 pub use local::{LocalClient, PatchKind, ServedResource};

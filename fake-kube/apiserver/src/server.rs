@@ -173,6 +173,11 @@ impl ApiServer {
         *self.shared.gate.write().unwrap_or_else(PoisonError::into_inner) = Some(gate);
     }
 
+    /// What was set last: for a gate that stands before another.
+    pub fn gate(&self) -> Option<Arc<dyn Gate>> {
+        self.shared.gate.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub fn set_observer(&self, observer: Arc<dyn Observer>) {
         *self.shared.observer.write().unwrap_or_else(PoisonError::into_inner) = Some(observer);
         self.with(|s| {
@@ -204,6 +209,11 @@ impl ApiServer {
                 s.store.end_watches(t);
             }
         });
+    }
+
+    /// Ends every running watch.
+    pub fn end_all_watches(&self) {
+        self.with(|s| s.store.end_all_watches());
     }
 
     pub fn now(&self) -> Timestamp {

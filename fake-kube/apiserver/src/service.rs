@@ -513,6 +513,7 @@ impl Exchange {
                 let fate = match verdict {
                     Verdict::CutWatch => Fate::Cut,
                     Verdict::Expire => Fate::Expire,
+                    Verdict::Disturb(disturbance) => Fate::Disturbed(disturbance.clone()),
                     _ => Fate::Live,
                 };
                 let stream = WatchStream::new(self.server.clone(), *plan, form, fate);

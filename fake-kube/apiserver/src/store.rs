@@ -395,4 +395,8 @@ impl Store {
             self.to_wake.extend(wakers.into_values());
         }
     }
+
+    pub(crate) fn end_all_watches(&mut self) {
+        (0..self.tables.len()).for_each(|table| self.end_watches(table));
+    }
 }

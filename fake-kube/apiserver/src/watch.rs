@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::answer::Shown;
+use crate::disturb::Disturbance;
 use crate::fields::Filter;
 use crate::list;
 use crate::negotiate::{Form, WatchRenderer};
@@ -118,17 +119,20 @@ pub(crate) struct WatchStream {
     timer: Option<(Timestamp, BoxFuture<'static, ()>)>,
     next_bookmark: Timestamp,
     last_bookmark_done: bool,
-    /// A fault: cut the connection, or expire, before the first event.
+    /// A fault: cut the connection, or expire, before the first event; or disturbed events.
     fate: Fate,
+    /// When the first of the events that a fault holds back is shown.
+    held: Option<Timestamp>,
     done: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Fate {
     #[default]
     Live,
     Cut,
     Expire,
+    Disturbed(Disturbance),
 }
 
 enum Turn {
@@ -148,6 +152,7 @@ impl WatchStream {
             timer: None,
             last_bookmark_done: false,
             done: false,
+            held: None,
             fate,
             server,
             render,
@@ -187,7 +192,7 @@ impl WatchStream {
     }
 
     fn due(&self) -> Timestamp {
-        let mut due = self.plan.until;
+        let mut due = self.held.map_or(self.plan.until, |held| held.min(self.plan.until));
         if self.plan.bookmarks {
             due = due.min(self.next_bookmark);
             if !self.last_bookmark_done {
@@ -214,10 +219,14 @@ impl WatchStream {
         let WatchPlan { namespace, epoch, id, def, .. } = &self.plan;
         let (table, id, epoch) = (def.table, *id, *epoch);
         let told = self.told;
-        let (events, ended, dropped) = self.server.with(|s| {
+        let disturbance = match &self.fate {
+            Fate::Disturbed(d) if !d.is_over(now) => Some(d.clone()),
+            _ => None,
+        };
+        let (mut events, ended, dropped) = self.server.with(|s| {
             let events: Vec<Arc<Event>> = s.store.after(table, told).take(1024).cloned().collect();
             let ended = s.store.epoch(table) != epoch;
-            if events.is_empty() && !ended {
+            if (events.is_empty() || disturbance.is_some()) && !ended {
                 s.store.wait(table, namespace, id, cx.waker());
             }
             (events, ended, s.store.dropped(table))
@@ -225,16 +234,29 @@ impl WatchStream {
         if told < dropped {
             return self.finish(&too_old(told, dropped));
         }
-        let quiet = events.is_empty();
-        for e in &events {
-            self.told = e.revision;
-            if let Some((kind, object)) = self.transition(e) {
-                self.render.event(&mut out, kind, &object, now);
+        self.held = None;
+        let quiet = match disturbance {
+            None => {
+                for e in &events {
+                    self.told = e.revision;
+                    self.show(&mut out, std::slice::from_ref(e), now);
+                    if out.len() > CHUNK {
+                        break;
+                    }
+                }
+                events.is_empty()
             }
-            if out.len() > CHUNK {
-                break;
+            Some(disturbance) => {
+                let ready = disturbance.ready(&events, now);
+                self.held = events.get(ready).map(|e| disturbance.shown_at(e));
+                events.truncate(ready);
+                self.told = events.last().map_or(told, |e| e.revision);
+                for group in disturbance.arrange(events) {
+                    self.show(&mut out, &group, now);
+                }
+                self.told == told
             }
-        }
+        };
         if !out.is_empty() {
             return Turn::Chunk(out.freeze());
         }
@@ -292,24 +314,34 @@ impl WatchStream {
         }
     }
 
-    /// What a change means to this watch: selectors turn it into ADDED or DELETED (kube-api.md 2.4).
-    fn transition(&self, e: &Event) -> Option<(&'static str, Shown)> {
+    fn show(&mut self, out: &mut BytesMut, changes: &[Arc<Event>], now: Timestamp) {
+        if let Some((kind, object)) = self.transition(changes) {
+            self.render.event(out, kind, &object, now);
+        }
+    }
+
+    /// What changes of one object, mostly one, mean to this watch: selectors turn them into ADDED or DELETED
+    /// (kube-api.md 2.4).
+    fn transition(&self, changes: &[Arc<Event>]) -> Option<(&'static str, Shown)> {
+        let (first, last) = (changes.first()?, changes.last()?);
         let prefix = list::prefix(&self.plan.def, &self.plan.namespace);
-        if !e.key.starts_with(&*prefix) {
+        if !first.key.starts_with(&*prefix) {
             return None;
         }
-        let before = e.old.as_ref().is_some_and(|o| self.plan.filter.matches(&o.value));
-        let after = e.kind != ChangeKind::Deleted && self.plan.filter.matches(&e.object.value);
-        let shown = Shown::Stored(e.object.clone());
-        match (before, after) {
+        let before = |e: &Event| e.old.as_ref().is_some_and(|o| self.plan.filter.matches(&o.value));
+        let after = |e: &Event| e.kind != ChangeKind::Deleted && self.plan.filter.matches(&e.object.value);
+        match (before(first), after(last)) {
             (false, false) => None,
-            (false, true) => Some(("ADDED", shown)),
-            (true, true) => Some(("MODIFIED", shown)),
-            (true, false) if e.kind == ChangeKind::Deleted => Some(("DELETED", shown)),
-            // Stopped matching: the old state under the new version.
+            (false, true) => Some(("ADDED", Shown::Stored(last.object.clone()))),
+            (true, true) => Some(("MODIFIED", Shown::Stored(last.object.clone()))),
             (true, false) => {
-                let mut gone: Value = (*e.old.as_ref()?.value).clone();
-                crate::meta::set(&mut gone, "resourceVersion", json!(e.revision.to_string()));
+                let left = changes.iter().rev().find(|e| before(e) && !after(e))?;
+                if left.kind == ChangeKind::Deleted {
+                    return Some(("DELETED", Shown::Stored(left.object.clone())));
+                }
+                // Stopped matching: the old state under the new version.
+                let mut gone: Value = (*left.old.as_ref()?.value).clone();
+                crate::meta::set(&mut gone, "resourceVersion", json!(left.revision.to_string()));
                 Some(("DELETED", Shown::Loose(Arc::new(gone))))
             }
         }
