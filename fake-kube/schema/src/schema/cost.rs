@@ -3,8 +3,8 @@
 //!
 //! A unit is about one simple operation. Sizes come from the schema: from maxLength, maxItems and maxProperties, or from
 //! what fits into a request. Only upper bounds are computed. Types are inferred from the schema and from the functions
-//! used, not checked: where a type cannot be told, the estimate is rather low than high. Leaves out: the budget at run
-//! time.
+//! used, not checked: where a type cannot be told, the estimate is rather low than high. What rules cost when they run is
+//! `meter.rs`.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ const STRUCT_BASE: u64 = 40;
 const NAME_REGEX_MAX: f64 = 128.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Scalar,
     String,
     Bytes,
@@ -43,11 +43,11 @@ enum Kind {
 /// A schema as CEL sees it: what there can be at most of it.
 #[derive(Debug)]
 pub(super) struct Decl {
-    kind: Kind,
-    elements_max: u64,
-    serialized_min: u64,
-    element: Option<Box<Decl>>,
-    fields: BTreeMap<String, Decl>,
+    pub(super) kind: Kind,
+    pub(super) elements_max: u64,
+    pub(super) serialized_min: u64,
+    pub(super) element: Option<Box<Decl>>,
+    pub(super) fields: BTreeMap<String, Decl>,
 }
 
 /// Keys of maps count for nothing.
@@ -55,7 +55,7 @@ static KEY: Decl =
     Decl { kind: Kind::String, elements_max: 0, serialized_min: 2, element: None, fields: BTreeMap::new() };
 
 impl Decl {
-    fn simple(kind: Kind, elements_max: u64, serialized_min: u64) -> Decl {
+    pub(super) fn simple(kind: Kind, elements_max: u64, serialized_min: u64) -> Decl {
         Decl { kind, elements_max, serialized_min, element: None, fields: BTreeMap::new() }
     }
 
@@ -133,7 +133,7 @@ impl Decl {
 
 /// Refuses rules of a schema that may cost too much, one by one and together.
 pub(super) fn check(root: &Map<String, Value>, base: &str) -> Vec<Cause> {
-    let mut budget = Budget { causes: Vec::new(), total: 0, all: Vec::new() };
+    let mut budget = Budget::default();
     budget.schema(root, base, Some(1), true, 0);
     if budget.total > TOTAL_MAX {
         // The most expensive first; those that cost the same in the order they were met.
@@ -149,8 +149,18 @@ pub(super) fn check(root: &Map<String, Value>, base: &str) -> Vec<Cause> {
     budget.causes
 }
 
+/// Whether an object that fits the schema can cost more than that, in one run of a rule or in all.
+pub(super) fn can_exceed(root: &Map<String, Value>, once_max: u64, all_max: u64) -> bool {
+    let mut budget = Budget::default();
+    budget.schema(root, "", Some(1), true, 0);
+    budget.once > once_max || budget.total > all_max
+}
+
+#[derive(Default)]
 struct Budget {
     causes: Vec<Cause>,
+    /// The most expensive single run.
+    once: u64,
     total: u64,
     all: Vec<(u64, String)>,
 }
@@ -177,7 +187,9 @@ impl Budget {
                 for (key, what) in [("rule", "rule"), ("messageExpression", "messageExpression")] {
                     let Some(source) = rule.get(key).and_then(Value::as_str) else { continue };
                     let Ok(expression) = rules::parse(source) else { continue };
-                    let cost = expression_cost(&expression, &decl).saturating_mul(times);
+                    let once = expression_cost(&expression, &decl);
+                    self.once = self.once.max(once);
+                    let cost = once.saturating_mul(times);
                     let field = format!("{at}.x-kubernetes-validations[{i}].{key}");
                     self.observe(cost, field, what);
                 }

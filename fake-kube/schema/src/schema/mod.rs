@@ -11,6 +11,7 @@ mod embedded;
 mod formats;
 mod listtype;
 mod meta;
+mod meter;
 pub(crate) mod node;
 mod path;
 mod prune;
@@ -36,6 +37,8 @@ pub struct Schema(Arc<Compiled>);
 struct Compiled {
     arena: Arena,
     origin: Origin,
+    /// Objects can be too expensive for the rules: what they cost is measured.
+    is_metered: bool,
 }
 
 /// Custom resources stay unstructured; built-in kinds pass through Go structs, which forget nulls and extras.
@@ -91,13 +94,15 @@ impl Schema {
     /// Compiles a document, whether or not it was seen before.
     pub(crate) fn compile(open_api_v3_schema: &Value) -> Schema {
         let arena = compile::compile_crd(open_api_v3_schema, &meta::object_meta(), &meta::resolve);
-        Schema(Arc::new(Compiled { arena, origin: Origin::Custom }))
+        let has_rules = arena.rules_below[arena.root as usize];
+        let is_metered = has_rules && open_api_v3_schema.as_object().is_some_and(meter::is_needed);
+        Schema(Arc::new(Compiled { arena, origin: Origin::Custom, is_metered }))
     }
 
     /// The schema of a built-in type; `resolve` finds the types it refers to.
     pub(crate) fn built_in(name: &str, resolve: compile::Resolve<'_>) -> Schema {
         let arena = compile::compile(&json!({"$ref": name}), resolve);
-        Schema(Arc::new(Compiled { arena, origin: Origin::BuiltIn }))
+        Schema(Arc::new(Compiled { arena, origin: Origin::BuiltIn, is_metered: false }))
     }
 
     /// A kind whose fields nobody declared: everything is kept, maps are granular, lists atomic.
@@ -176,7 +181,7 @@ impl Schema {
             causes.push(Cause::invalid("<nil>", &Value::Null, RULES_NOT_CHECKED));
             return vec![];
         }
-        let outcome = rules::check(self.arena(), new, old);
+        let outcome = rules::check(self.arena(), new, old, self.0.is_metered);
         causes.extend(outcome.errors);
         outcome.ratcheted.iter().map(Cause::to_string).collect()
     }

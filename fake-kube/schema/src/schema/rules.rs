@@ -2,8 +2,8 @@
 //!
 //! The `cel` crate interprets, `kube-cel` adds the Kubernetes functions, this file does what surrounds them: which
 //! rules run, with what variables, and how a failure is worded (reference 2.9; cases crv-cel*, crv-ratchet).
-//! What rules may cost is estimated beforehand (`cost.rs`). Leaves out: the budget at run time. `cel` counts no cost, so a
-//! rule is bounded by its size and by that of the object.
+//! What rules may cost is estimated beforehand (`cost.rs`) and, where an object can be too expensive, for that object
+//! (`meter.rs`).
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -11,12 +11,13 @@ use std::sync::{Arc, OnceLock};
 use cel::objects::{Key, Map, OptionalValue};
 use cel::parser::Expression;
 use cel::parser::Parser;
-use cel::{Context, Value as Cel};
+use cel::{Context, ExecutionError, Value as Cel};
 use kube_cel::KubeCelExt;
 use serde_json::Value;
 
 use super::formats;
 use super::listtype::correlate;
+use super::meter::{self, Exceeded, Meter};
 use super::node::{Additional, Arena, Node, NodeId, Type};
 use super::path::Path;
 use crate::DEPTH_MAX;
@@ -72,6 +73,11 @@ impl Rule {
         self.compiled().rule.as_ref().err().map(String::as_str)
     }
 
+    /// How errors other than its failure name it.
+    fn named(&self) -> &str {
+        self.message.as_deref().unwrap_or(&self.rule).trim()
+    }
+
     /// A failed rule's sentence when no messageExpression gives a better one.
     fn plain_message(&self) -> String {
         match &self.message {
@@ -96,9 +102,12 @@ pub(crate) struct Outcome {
     pub(crate) ratcheted: Vec<Cause>,
 }
 
-pub(crate) fn check(arena: &Arena, new: &Value, old: Option<&Value>) -> Outcome {
+pub(crate) fn check(arena: &Arena, new: &Value, old: Option<&Value>, is_metered: bool) -> Outcome {
     let mut outcome = Outcome::default();
-    with_library(|base| Rules { arena, base }.value(arena.root, new, old, &Path::Root, &mut outcome, 0));
+    let meter = is_metered.then(Meter::new);
+    with_library(|base| {
+        Rules { arena, base, meter }.value(arena.root, new, old, &Path::Root, &mut outcome, 0)
+    });
     outcome
 }
 
@@ -120,6 +129,7 @@ pub(crate) fn untyped(value: &Value) -> Cel {
 struct Rules<'a> {
     arena: &'a Arena,
     base: &'a Context<'static>,
+    meter: Option<Meter>,
 }
 
 impl Rules<'_> {
@@ -132,7 +142,8 @@ impl Rules<'_> {
         outcome: &mut Outcome,
         depth: usize,
     ) {
-        if !self.arena.rules_below[id as usize] || depth > DEPTH_MAX || new.is_null() {
+        let is_spent = self.meter.as_ref().is_some_and(Meter::is_spent);
+        if is_spent || !self.arena.rules_below[id as usize] || depth > DEPTH_MAX || new.is_null() {
             return;
         }
         let node = self.arena.node(id);
@@ -173,6 +184,11 @@ impl Rules<'_> {
         let mut context = self.base.new_inner_scope();
         context.add_variable_from_value("self", to_cel(self.arena, id, new));
         let mut bound_old = None;
+        let metered = self.meter.as_ref().map(|meter| (meter, meter::sizes(self.arena, id, new)));
+        if let Some(Err(why)) = metered.as_ref().map(|(meter, _)| meter.begin()) {
+            outcome.errors.push(too_expensive(why, node, None, path));
+            return;
+        }
         for rule in &node.rules {
             let compiled = rule.compiled();
             if compiled.transition {
@@ -185,7 +201,13 @@ impl Rules<'_> {
                     bound_old = Some(rule.optional_old_self);
                 }
             }
-            let Some(cause) = evaluate(rule, compiled, &context, new, path) else { continue };
+            if let (Some((meter, sizes)), Ok(expression)) = (&metered, &compiled.rule)
+                && let Err(why) = meter.charge(expression, sizes)
+            {
+                outcome.errors.push(too_expensive(why, node, Some(rule), path));
+                return;
+            }
+            let Some(cause) = evaluate(rule, compiled, &context, node, new, path) else { continue };
             if unchanged && !compiled.transition {
                 outcome.ratcheted.push(cause);
             } else {
@@ -204,10 +226,24 @@ fn old_self(value: Option<Cel>, optional: bool) -> Cel {
     }
 }
 
+fn too_expensive(why: Exceeded, node: &Node, rule: Option<&Rule>, path: &Path<'_>) -> Cause {
+    let text = match (why, rule) {
+        (Exceeded::Call, Some(rule)) => format!(
+            "'operation cancelled: actual cost limit exceeded': no further validation rules will be run due to call \
+             cost exceeds limit for rule: {}",
+            rule.named()
+        ),
+        _ => "validation failed due to running out of cost budget, no further validation rules will be run"
+            .to_owned(),
+    };
+    Cause::invalid(path.field(), &Value::from(node.kind.name()), &text)
+}
+
 fn evaluate(
     rule: &Rule,
     compiled: &Compiled,
     context: &Context<'_>,
+    node: &Node,
     new: &Value,
     path: &Path<'_>,
 ) -> Option<Cause> {
@@ -236,11 +272,29 @@ fn evaluate(
         }
         Ok(_) => Some(Cause::internal(path.field(), &format!("rule did not return a bool: {}", rule.rule))),
         Err(error) => {
-            let detail =
-                format!("{error} evaluating rule: {}", rule.message.as_deref().unwrap_or(&rule.rule));
-            Some(failure(None, path.field(), new, &detail))
+            let value = Value::from(node.kind.name());
+            Some(Cause::invalid(path.field(), &value, &run_error(&error, rule.named())))
         }
     }
+}
+
+/// What a run that failed is worded as (cel-go's errors; validation.go names the rule).
+fn run_error(error: &ExecutionError, rule: &str) -> String {
+    let said = match error {
+        ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
+        ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),
+        ExecutionError::RemainderByZero(_) => "modulus by zero".to_owned(),
+        ExecutionError::Overflow(..) => "integer overflow".to_owned(),
+        ExecutionError::IndexOutOfBounds(Cel::Int(index)) => format!("index out of bounds: {index}"),
+        ExecutionError::NoSuchOverload | ExecutionError::UnsupportedBinaryOperator(..) => {
+            return format!(
+                "'no such overload': call arguments did not match a supported operator, function or macro signature \
+                 for rule: {rule}"
+            );
+        }
+        other => other.to_string(),
+    };
+    format!("{said} evaluating rule: {rule}")
 }
 
 /// A messageExpression counts only if it gives one non-empty line.

@@ -446,7 +446,7 @@ fn check_default(map: &Map<String, Value>, default: &Value, at: &str, causes: &m
     if !wrong.is_empty() {
         return causes.extend(wrong);
     }
-    for cause in rules::check(schema.arena(), &object, Some(&object)).errors {
+    for cause in rules::check(schema.arena(), &object, Some(&object), false).errors {
         let below = cause.field.strip_prefix("value").unwrap_or_default();
         causes.push(Cause { field: format!("{at}{below}"), ..cause });
     }
