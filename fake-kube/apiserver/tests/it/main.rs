@@ -1,5 +1,6 @@
 //! Tests of the API server in process.
 
+mod bounds;
 mod conformance;
 mod faults;
 mod following;

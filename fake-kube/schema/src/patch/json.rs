@@ -5,8 +5,11 @@ use serde_json::{Map, Value};
 
 use super::PatchError;
 use super::merge::json_kind;
+use crate::DEPTH_MAX;
 
 const OPERATIONS_MAX: usize = 10_000;
+/// Bytes that all copies of a patch make together (apiserver pkg/server/config.go, JSONPatchMaxCopyBytes).
+const COPIED_MAX: usize = 3 << 20;
 
 /// Applies the operations of `patch` to `doc`, all or none.
 pub fn json(doc: &Value, patch: &Value) -> Result<Value, PatchError> {
@@ -25,6 +28,7 @@ pub fn json(doc: &Value, patch: &Value) -> Result<Value, PatchError> {
         return Err(PatchError::TooLarge(text));
     }
     let mut out = doc.clone();
+    let mut copied = 0;
     for operation in operations {
         let Value::Object(operation) = operation else {
             let text = format!(
@@ -33,12 +37,12 @@ pub fn json(doc: &Value, patch: &Value) -> Result<Value, PatchError> {
             );
             return Err(PatchError::BadRequest(text));
         };
-        apply(&mut out, operation).map_err(PatchError::Rejected)?;
+        apply(&mut out, operation, &mut copied).map_err(PatchError::Rejected)?;
     }
     Ok(out)
 }
 
-fn apply(doc: &mut Value, operation: &Map<String, Value>) -> Result<(), String> {
+fn apply(doc: &mut Value, operation: &Map<String, Value>, copied: &mut usize) -> Result<(), String> {
     let text = |key: &str| operation.get(key).and_then(Value::as_str);
     let op = text("op").unwrap_or_default();
     let path = text("path").ok_or_else(|| format!("{op} operation has no path"))?;
@@ -56,8 +60,16 @@ fn apply(doc: &mut Value, operation: &Map<String, Value>) -> Result<(), String> 
         }
         "copy" => {
             let from = text("from").ok_or("copy operation has no from")?;
-            let copied = get(doc, from)?.cloned().unwrap_or_default();
-            add(doc, path, copied)
+            let found = get(doc, from)?;
+            // Copied into itself again and again it would double each time.
+            *copied += found.map_or(4, |v| v.to_string().len());
+            if *copied > COPIED_MAX {
+                return Err(format!(
+                    "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit {COPIED_MAX}"
+                ));
+            }
+            let found = found.cloned().unwrap_or_default();
+            add(doc, path, found)
         }
         other => Err(format!("unexpected kind: {other}")),
     }
@@ -108,6 +120,10 @@ fn get<'a>(doc: &'a mut Value, path: &str) -> Result<Option<&'a Value>, String> 
 }
 
 fn add(doc: &mut Value, path: &str, value: Value) -> Result<(), String> {
+    // No body may be that deep; operations could make one of values that are not.
+    if path.matches('/').count() + depth(&value) > DEPTH_MAX {
+        return Err(format!("{path} is nested more than {DEPTH_MAX} deep"));
+    }
     let (at, key) = container(doc, path)?;
     match at {
         Value::Object(map) => drop(map.insert(key, value)),
@@ -119,6 +135,14 @@ fn add(doc: &mut Value, path: &str, value: Value) -> Result<(), String> {
         _ => return Err(format!("missing container: {path}")),
     }
     Ok(())
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
 }
 
 fn remove(doc: &mut Value, path: &str) -> Result<(), String> {
@@ -218,5 +242,31 @@ mod tests {
         for (patch, expected) in rows {
             assert_eq!(run(doc(), patch.clone()), expected, "{patch}");
         }
+    }
+
+    #[test]
+    fn copies_and_nesting_are_bounded() {
+        let said = |patch: Value| json(&json!({"a": {"k": "v"}}), &patch).expect_err("refused").to_string();
+        let doubling: Vec<Value> =
+            (0..100).map(|i| json!({"op": "copy", "from": "/a", "path": format!("/a/{i}")})).collect();
+        let text = said(Value::from(doubling));
+        assert!(text.starts_with("Unable to complete the copy, the accumulated size increase"), "{text}");
+        let mut path = String::from("/a");
+        let deeper = |path: &mut String| {
+            let deep = (0..50).fold(json!({}), |inner, _| json!({"x": inner}));
+            path.push_str("/x");
+            let operation = json!({"op": "add", "path": path.clone(), "value": deep});
+            path.push_str(&"/x".repeat(50));
+            operation
+        };
+        let operations: Vec<Value> = (0..20).map(|_| deeper(&mut path)).collect();
+        let text = said(Value::from(operations));
+        assert!(text.ends_with("is nested more than 200 deep"), "{text}");
+        let many: Vec<Value> =
+            (0..10_001).map(|_| json!({"op": "test", "path": "/a/k", "value": "v"})).collect();
+        assert_eq!(
+            said(Value::from(many)),
+            "The allowed maximum operations in a JSON patch is 10000, got 10001"
+        );
     }
 }
