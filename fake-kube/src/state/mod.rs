@@ -185,3 +185,50 @@ async fn follow(shared: Arc<Shared>, mut file: File, mut live: u64) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fake_kube_apiserver::{ManualClock, Resource};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn options() -> Options {
+        Options::new(Arc::new(ManualClock::new(jiff::Timestamp::UNIX_EPOCH)))
+    }
+
+    /// A file that holds one object of 100 kB and is changed for 20 MB: written anew twice, whole at every moment.
+    #[tokio::test]
+    async fn what_has_grown_is_written_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state");
+        let (api, journal, _) = open(&path, options()).expect("a new file");
+        let (client, maps) = (api.client("test"), Resource::core("configmaps"));
+        let object = |n: usize| -> Value {
+            json!({"metadata": {"name": "big"}, "data": {"n": n.to_string(), "k": "x".repeat(100_000)}})
+        };
+        client.create(&maps, "default", object(0)).expect("created");
+        let (mut before, mut largest, mut rewrites) = (0, 0, 0);
+        for n in 1..=200 {
+            client.update(&maps, "default", object(n)).expect("updated");
+            journal.durable(api.revision()).await.expect("on the disk");
+            let length = std::fs::metadata(&path).expect("a file").len();
+            rewrites += usize::from(length < before);
+            (before, largest) = (length, largest.max(length));
+            if n % 40 == 0 {
+                // What a crash at this moment would leave.
+                let copy = file::read(&std::fs::read(&path).expect("a file")).expect("undamaged");
+                let kept = copy.contents.objects.iter().find(|(_, o)| o["metadata"]["name"] == "big");
+                assert_eq!(kept.map(|(_, o)| o["data"]["n"].clone()), Some(json!(n.to_string())));
+            }
+        }
+        assert!(rewrites >= 2, "{rewrites} times, {largest} bytes at most");
+        assert!((REWRITE_MIN..REWRITE_MIN + (1 << 20)).contains(&largest), "{largest}");
+        let revision = api.revision();
+        drop((api, client, journal));
+        let (again, _, note) = open(&path, options()).expect("the same file");
+        assert_eq!((again.revision(), note), (revision, None));
+        let kept = again.client("test").get(&maps, "default", "big").expect("it is there");
+        assert_eq!(kept["data"]["n"], "200");
+    }
+}
