@@ -1,6 +1,7 @@
 //! A Kubernetes cluster in one process: the API server of `fake-kube-apiserver` with workload controllers, a
 //! scheduler, kubelets that run programs, and a listener.
 
+mod affinity;
 mod apply;
 mod cluster;
 pub mod controllers;

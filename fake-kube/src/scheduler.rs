@@ -1,5 +1,5 @@
-//! The scheduler: claims, resources, node selector and required node affinity, taints, pod count; texts as the real one's.
-//! Leaves out scoring beyond "most free memory first", preemption, topology and inter-pod affinity.
+//! The scheduler: claims, resources, node selector and required node affinity, taints, pod count, and what other pods
+//! demand (`affinity.rs`); texts as the real one's. Leaves out scoring beyond "most free memory first", and preemption.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::affinity::{self, Company};
 use crate::controllers::Happened;
 use crate::faults::Faults;
 use crate::json::*;
@@ -39,6 +40,14 @@ pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
     if frees || node_changed || is_storage {
         keys.extend(view.pending().cloned());
     }
+    // Somebody came whom others may wait for.
+    let is_new_there = is_pod
+        && !text(h.object, "/spec/nodeName").is_empty()
+        && h.old.is_none_or(|old| text(old, "/spec/nodeName").is_empty());
+    if is_new_there {
+        let waits = |key: &&Key| view.find(key).is_some_and(|p| affinity::has_terms(p));
+        keys.extend(view.pending().filter(waits).cloned());
+    }
     keys
 }
 
@@ -60,7 +69,7 @@ pub fn sync(view: &View, key: &Key, faults: &Faults, now: Timestamp) -> Step {
     let Some(pod) = view.find(key).filter(|p| is_pending(p)) else { return step };
     let nodes: Vec<&Arc<Value>> = view.list(r::NODES).map(|(_, n)| n).collect();
     let verdict = match faults.unschedulable(pod) {
-        Some(why) => Err(failure(nodes.len(), BTreeMap::from([(why.to_owned(), nodes.len().max(1))]), false)),
+        Some(why) => Err(failure(nodes.len(), BTreeMap::from([(why.to_owned(), nodes.len().max(1))]), 0)),
         None => choose(view, pod, &nodes),
     };
     match verdict {
@@ -94,52 +103,68 @@ fn choose(view: &View, pod: &Value, nodes: &[&Arc<Value>]) -> Result<String, Str
         return Err("no nodes available to schedule pods".into());
     }
     if let Some(why) = crate::controllers::claims::unready(view, pod) {
-        return Err(unavailable(nodes.len(), &why, false));
+        return Err(unavailable(nodes.len(), &why, 0));
     }
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     let mut best: Option<(i128, String)> = None;
-    let mut only_resources = true;
+    let mut resolvable = 0;
+    let company = Company::of(view, pod, nodes);
     for node in nodes {
-        let (unfit, free_memory) = unfit(view, pod, node);
+        let (mut unfit, free_memory) = unfit(view, pod, node);
+        let mut could_resolve = unfit.iter().all(|u| u.starts_with("Insufficient") || u == "Too many pods");
+        if unfit.is_empty()
+            && let Some(why) = company.unfit(node)
+        {
+            could_resolve = why.is_resolvable;
+            unfit.push(why.reason.to_owned());
+        }
         if unfit.is_empty() {
             if best.as_ref().is_none_or(|(free, _)| free_memory > *free) {
                 best = Some((free_memory, name(node).to_owned()));
             }
             continue;
         }
-        only_resources &= unfit.iter().all(|u| u.starts_with("Insufficient") || u == "Too many pods");
+        resolvable += usize::from(could_resolve);
         for reason in unfit {
             *reasons.entry(reason).or_default() += 1;
         }
     }
     match best {
         Some((_, node)) => Ok(node),
-        None => Err(failure(nodes.len(), reasons, only_resources)),
+        None => Err(failure(nodes.len(), reasons, resolvable)),
     }
 }
 
-fn failure(nodes: usize, reasons: BTreeMap<String, usize>, could_preempt: bool) -> String {
+/// `resolvable`: nodes where it would fit if pods of lower priority left, of which there are none.
+fn failure(nodes: usize, reasons: BTreeMap<String, usize>, resolvable: usize) -> String {
     let list: Vec<String> = reasons.iter().map(|(r, n)| format!("{n} {r}")).collect();
-    unavailable(nodes, &list.join(", "), could_preempt)
+    unavailable(nodes, &list.join(", "), resolvable)
 }
 
-fn unavailable(nodes: usize, why: &str, could_preempt: bool) -> String {
-    let preemption = match could_preempt {
-        true => "No preemption victims found for incoming pod",
-        false => "Preemption is not helpful for scheduling",
-    };
+fn unavailable(nodes: usize, why: &str, resolvable: usize) -> String {
+    let preemption: Vec<String> = [
+        (resolvable, "No preemption victims found for incoming pod"),
+        (nodes - resolvable.min(nodes), "Preemption is not helpful for scheduling"),
+    ]
+    .into_iter()
+    .filter(|(n, _)| *n > 0)
+    .map(|(n, why)| format!("{n} {why}"))
+    .collect();
     format!(
-        "0/{nodes} nodes are available: {why}. preemption: 0/{nodes} nodes are available: {nodes} {preemption}."
+        "0/{nodes} nodes are available: {why}. preemption: 0/{nodes} nodes are available: {}.",
+        preemption.join(", ")
     )
 }
 
 /// Why the pod does not fit on the node (the first filter that refuses, as the real one), and its free memory.
 fn unfit(view: &View, pod: &Value, node: &Value) -> (Vec<String>, i128) {
     let refuse = |reason: String| (vec![reason], 0);
-    if flag(node, "/spec/unschedulable") {
+    // Pods of DaemonSets tolerate it.
+    let cordon = json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"});
+    if flag(node, "/spec/unschedulable") && !is_tolerated(pod, &cordon) {
         return refuse("node(s) were unschedulable".into());
     }
-    if let Some(taint) = items(node, "/spec/taints").iter().find(|t| !is_tolerated(pod, t)) {
+    if let Some(taint) = untolerated(pod, node) {
         let part = |k: &str| taint[k].as_str().unwrap_or("").to_owned();
         return refuse(format!("node(s) had untolerated taint {{{}: {}}}", part("key"), part("value")));
     }
@@ -199,6 +224,11 @@ pub fn requests(pod: &Value) -> BTreeMap<String, i128> {
     sum
 }
 
+/// A taint that keeps the pod away.
+pub fn untolerated<'a>(pod: &Value, node: &'a Value) -> Option<&'a Value> {
+    items(node, "/spec/taints").iter().find(|t| !is_tolerated(pod, t))
+}
+
 fn is_tolerated(pod: &Value, taint: &Value) -> bool {
     if taint["effect"] == "PreferNoSchedule" {
         return true;
@@ -219,7 +249,7 @@ pub fn tolerates(toleration: &Value, taint: &Value) -> bool {
     }
 }
 
-fn matches_node(pod: &Value, node: &Value) -> bool {
+pub fn matches_node(pod: &Value, node: &Value) -> bool {
     let labels = at(node, "/metadata/labels");
     let selector = at(pod, "/spec/nodeSelector").as_object();
     if !selector.is_none_or(|m| m.iter().all(|(k, v)| labels[k] == *v)) {

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::affinity::keeps_away;
 use crate::json::{at, controller_of, items, map_matches, name, namespace, uid};
 use crate::labels::Labels;
 use crate::load::{Load, Taken};
-use crate::scheduler::is_pending;
+use crate::scheduler::{is_over, is_pending};
 
 /// Resources by `plural.group`, as error messages and discovery name them.
 pub mod resource {
@@ -30,8 +31,10 @@ pub mod resource {
     pub const DEPLOYMENTS: &str = "deployments.apps";
     pub const REPLICA_SETS: &str = "replicasets.apps";
     pub const STATEFUL_SETS: &str = "statefulsets.apps";
+    pub const DAEMON_SETS: &str = "daemonsets.apps";
     pub const CONTROLLER_REVISIONS: &str = "controllerrevisions.apps";
     pub const JOBS: &str = "jobs.batch";
+    pub const CRON_JOBS: &str = "cronjobs.batch";
     pub const SLICES: &str = "endpointslices.discovery.k8s.io";
     pub const BUDGETS: &str = "poddisruptionbudgets.policy";
     pub const STORAGE_CLASSES: &str = "storageclasses.storage.k8s.io";
@@ -101,6 +104,8 @@ pub struct View {
     load: Load,
     /// Pods that wait for the scheduler.
     pending: BTreeSet<Key>,
+    /// Bound pods with required anti-affinity.
+    guards: BTreeSet<Key>,
     pub refusals: BTreeMap<String, Refusal>,
 }
 
@@ -126,6 +131,14 @@ impl View {
                 self.pending.insert(key.clone());
             } else {
                 self.pending.remove(key);
+            }
+            let is_guard = |p: &Value| {
+                !crate::json::text(p, "/spec/nodeName").is_empty() && !is_over(p) && keeps_away(p)
+            };
+            if new.is_some_and(is_guard) {
+                self.guards.insert(key.clone());
+            } else if !self.guards.is_empty() {
+                self.guards.remove(key);
             }
         }
         let is_same =
@@ -229,6 +242,11 @@ impl View {
     /// Pods that wait for the scheduler.
     pub fn pending(&self) -> impl Iterator<Item = &Key> {
         self.pending.iter()
+    }
+
+    /// Bound pods that will not have certain others beside them.
+    pub fn keeping_away(&self) -> impl Iterator<Item = &Arc<Value>> {
+        self.guards.iter().filter_map(|key| self.objects.get(key))
     }
 
     /// Everything in one namespace, whatever its kind.

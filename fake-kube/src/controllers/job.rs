@@ -1,7 +1,7 @@
 //! The Job controller: pods until enough succeeded, back-off, the two-step conditions (kube-api.md 3.3, case wl-job).
 //! A finished pod is counted through `uncountedTerminatedPods` and its tracking finalizer, as the real one does, so
-//! that no lost race counts twice. Indexed Jobs have a pod for each index. Leaves out pod failure policies, success
-//! policies, and limits per index.
+//! that no lost race counts twice. Indexed Jobs have a pod for each index. Policies of failure and success are
+//! `job_policies`. Leaves out limits per index.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::deployment::ACTOR;
+use super::job_policies::{self, Failure};
 use super::replica_set::pod_from_template;
 use crate::json::*;
 use crate::view::{Key, View, resource as r};
@@ -32,10 +33,15 @@ pub fn sync(view: &View, key: &Key, now: Timestamp) -> Step {
         return step;
     }
     let mut new = Tally::of(job, &pods, now);
-    let verdict = new.verdict(job, now);
+    let verdict = decided(job).or_else(|| failed_by_policy(job, &pods)).or_else(|| new.verdict(job, now));
+    // Failures that do not count are let go at once.
+    let ignored = pods.iter().filter(|p| has_finalizer(p, TRACKING) && is_ignored(job, p));
+    for pod in ignored {
+        step.push(Write::merge(ACTOR, &Key::of(r::PODS, pod), untracked(pod)));
+    }
     let active: Vec<&Arc<Value>> =
         pods.iter().copied().filter(|p| super::replica_set::is_active(p)).collect();
-    new.write_conditions(job, verdict, active.is_empty(), now, &mut step);
+    new.write_conditions(job, verdict.as_ref(), active.is_empty(), now, &mut step);
     if verdict.is_none() {
         new.write_suspension(job, now, &mut step);
     }
@@ -112,12 +118,36 @@ fn uncounted(status: &Value) -> Vec<(String, bool)> {
     [of("succeeded", true), of("failed", false)].concat()
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Verdict {
     /// Kind of the first and of the last condition.
     kinds: (&'static str, &'static str),
     reason: &'static str,
-    message: &'static str,
+    message: String,
+}
+
+const FAILING: (&str, &str) = ("FailureTarget", "Failed");
+const SUCCEEDING: (&str, &str) = ("SuccessCriteriaMet", "Complete");
+
+/// A verdict of a policy stands: what happens to the remaining pods changes nothing.
+fn decided(job: &Value) -> Option<Verdict> {
+    [(FAILING, "PodFailurePolicy"), (SUCCEEDING, "SuccessPolicy")].into_iter().find_map(|(kinds, reason)| {
+        let known = condition(job, kinds.0).filter(|c| c["status"] == "True" && c["reason"] == reason)?;
+        Some(Verdict { kinds, reason, message: text(known, "/message").to_owned() })
+    })
+}
+
+fn failed_by_policy(job: &Value, pods: &[&Arc<Value>]) -> Option<Verdict> {
+    let failed = pods.iter().filter(|p| text(p, "/status/phase") == "Failed");
+    let message = failed.into_iter().find_map(|pod| match job_policies::judge(job, pod) {
+        Failure::FailsJob(message) => Some(message),
+        _ => None,
+    })?;
+    Some(Verdict { kinds: FAILING, reason: "PodFailurePolicy", message })
+}
+
+fn is_ignored(job: &Value, pod: &Value) -> bool {
+    text(pod, "/status/phase") == "Failed" && job_policies::judge(job, pod) == Failure::Ignored
 }
 
 struct Tally {
@@ -148,6 +178,7 @@ impl Tally {
             }
             match text(pod, "/status/phase") {
                 "Succeeded" => list.push((uid(pod).to_owned(), true)),
+                "Failed" if is_ignored(job, pod) => {}
                 "Failed" => list.push((uid(pod).to_owned(), false)),
                 _ if is_deleting(pod) => list.push((uid(pod).to_owned(), false)),
                 _ => {}
@@ -209,25 +240,24 @@ impl Tally {
     }
 
     fn verdict(&self, job: &Value, now: Timestamp) -> Option<Verdict> {
-        let failing = ("FailureTarget", "Failed");
         // No completions: a work queue, done when one pod succeeded and none is left.
         let done = match at(job, "/spec/completions").as_i64() {
             Some(n) => self.succeeded >= n,
             None => self.succeeded > 0 && int(&self.status, "/active") == 0,
         };
         if self.failed > int_or(job, "/spec/backoffLimit", 6) {
-            let message = "Job has reached the specified backoff limit";
-            return Some(Verdict { kinds: failing, reason: "BackoffLimitExceeded", message });
+            let message = "Job has reached the specified backoff limit".to_owned();
+            return Some(Verdict { kinds: FAILING, reason: "BackoffLimitExceeded", message });
         }
         if deadline(job).is_some_and(|t| t <= now) {
-            let message = "Job was active longer than specified deadline";
-            return Some(Verdict { kinds: failing, reason: "DeadlineExceeded", message });
+            let message = "Job was active longer than specified deadline".to_owned();
+            return Some(Verdict { kinds: FAILING, reason: "DeadlineExceeded", message });
         }
-        done.then_some(Verdict {
-            kinds: ("SuccessCriteriaMet", "Complete"),
-            reason: "CompletionsReached",
-            message: "Reached expected number of succeeded pods",
-        })
+        if let Some(message) = job_policies::success(job, &self.indexes, parse_indexes) {
+            return Some(Verdict { kinds: SUCCEEDING, reason: "SuccessPolicy", message });
+        }
+        let message = "Reached expected number of succeeded pods".to_owned();
+        done.then_some(Verdict { kinds: SUCCEEDING, reason: "CompletionsReached", message })
     }
 
     /// A Job says that it is held, and, once it was, that it goes on.
@@ -253,7 +283,7 @@ impl Tally {
     fn write_conditions(
         &mut self,
         job: &Value,
-        v: Option<Verdict>,
+        v: Option<&Verdict>,
         idle: bool,
         now: Timestamp,
         step: &mut Step,
@@ -278,7 +308,7 @@ impl Tally {
                     "Job completed".into(),
                 )));
             } else {
-                step.push(Write::event(EventSpec::warning(job, COMPONENT, v.reason, v.message.into())));
+                step.push(Write::event(EventSpec::warning(job, COMPONENT, v.reason, v.message.clone())));
             }
         }
     }

@@ -4,15 +4,20 @@
 
 pub mod budgets;
 pub mod claims;
+pub mod cron;
+pub mod cron_job;
+pub mod daemon_set;
 pub mod deployment;
 pub mod deployment_status;
 pub mod endpoint_slices;
 pub mod endpoints;
 pub mod garbage;
 pub mod job;
+pub mod job_policies;
 pub mod namespace;
 pub mod quota;
 pub mod replica_set;
+pub mod revisions;
 pub mod rollout;
 pub mod service_account;
 pub mod stateful_set;
@@ -45,7 +50,9 @@ pub enum Controller {
     Deployment,
     ReplicaSet,
     StatefulSet,
+    DaemonSet,
     Job,
+    CronJob,
     Scheduler,
     Kubelet,
     NodeLifecycle,
@@ -56,7 +63,7 @@ pub enum Controller {
 }
 
 impl Controller {
-    pub const ALL: [Controller; 15] = [
+    pub const ALL: [Controller; 17] = [
         Controller::Namespace,
         Controller::ServiceAccount,
         Controller::Quota,
@@ -64,7 +71,9 @@ impl Controller {
         Controller::Deployment,
         Controller::ReplicaSet,
         Controller::StatefulSet,
+        Controller::DaemonSet,
         Controller::Job,
+        Controller::CronJob,
         Controller::Scheduler,
         Controller::Kubelet,
         Controller::NodeLifecycle,
@@ -81,7 +90,9 @@ impl Controller {
             Controller::Quota => "resourcequota",
             Controller::Claims => "persistentvolume-binder",
             Controller::StatefulSet => "statefulset",
+            Controller::DaemonSet => "daemonset",
             Controller::Job => "job",
+            Controller::CronJob => "cronjob",
             Controller::Budgets => "disruption",
             Controller::Deployment => "deployment",
             Controller::ReplicaSet => "replicaset",
@@ -108,7 +119,9 @@ impl Controller {
             Controller::Quota => quota::wakes(h, view),
             Controller::Claims => claims::wakes(h, view),
             Controller::StatefulSet => owner_or_self(h, r::STATEFUL_SETS, r::PODS, "StatefulSet"),
+            Controller::DaemonSet => daemon_set::wakes(h, view),
             Controller::Job => owner_or_self(h, r::JOBS, r::PODS, "Job"),
+            Controller::CronJob => owner_or_self(h, r::CRON_JOBS, r::JOBS, "CronJob"),
             Controller::Budgets => budgets::wakes(h, view),
             Controller::Scheduler => crate::scheduler::wakes(h, view),
             Controller::Kubelet => only(h, r::PODS),
@@ -130,7 +143,9 @@ impl Controller {
             Controller::Quota => quota::sync(view, key),
             Controller::Claims => claims::sync(view, key),
             Controller::StatefulSet => stateful_set::sync(view, key, now),
+            Controller::DaemonSet => daemon_set::sync(view, key, now),
             Controller::Job => job::sync(view, key, now),
+            Controller::CronJob => cron_job::sync(view, key, now),
             Controller::Budgets => budgets::sync(view, key, now),
             Controller::Garbage => garbage::sync(view, key),
             Controller::Scheduler | Controller::Kubelet | Controller::NodeLifecycle => return None,

@@ -1,5 +1,5 @@
 //! The StatefulSet controller: named pods in order, their claims, revisions (kube-api.md 3.3, case wl-statefulset).
-//! Leaves out rollback to an earlier revision and `maxUnavailable` above one.
+//! Pods below the partition are made anew as the revision that was current. Leaves out `maxUnavailable` above one.
 
 use std::sync::Arc;
 
@@ -8,21 +8,17 @@ use serde_json::{Map, Value, json};
 
 use super::deployment::ACTOR;
 use super::replica_set::{available_at, pod_from_template};
+use super::revisions::{self, REVISION};
 use crate::json::*;
 use crate::view::{Key, View, resource as r};
 use crate::write::{EventSpec, OnRefusal, Step, Write};
 
 const COMPONENT: &str = "statefulset-controller";
-const REVISION: &str = "controller-revision-hash";
 
 pub fn sync(view: &View, key: &Key, now: Timestamp) -> Step {
     let mut step = Step::nothing();
     let Some(set) = view.find(key).filter(|s| !is_deleting(s)) else { return step };
-    let revision =
-        format!("{}-{}", key.name, safe_encode(fnv32a(at(set, "/spec/template").to_string().as_bytes())));
-    if view.get(r::CONTROLLER_REVISIONS, &key.namespace, &revision).is_none() {
-        step.push(Write::create(ACTOR, r::CONTROLLER_REVISIONS, controller_revision(view, set, &revision)));
-    }
+    let revision = revisions::current(view, set, "StatefulSet", &mut step);
     let mut pods: Vec<(i64, &Arc<Value>)> = view
         .controlled(r::PODS, uid(set))
         .into_iter()
@@ -114,7 +110,15 @@ fn create(view: &View, set: &Arc<Value>, ordinal: i64, revision: &str, step: &mu
             format!("create Pod {pod_name} in StatefulSet {} failed error: {{error}}", name(set)),
         ),
     };
-    let mut pod = pod_from_template(set, "apps/v1", "StatefulSet");
+    let (revision, template) = revision_for(view, set, ordinal, revision);
+    let mut pod = match template {
+        None => pod_from_template(set, "apps/v1", "StatefulSet"),
+        Some(template) => {
+            let mut earlier = Value::clone(set);
+            earlier["spec"]["template"] = template.clone();
+            pod_from_template(&earlier, "apps/v1", "StatefulSet")
+        }
+    };
     remove(&mut pod, "/metadata/generateName");
     pod["metadata"]["name"] = pod_name.as_str().into();
     let labels = [
@@ -155,6 +159,22 @@ fn create(view: &View, set: &Arc<Value>, ordinal: i64, revision: &str, step: &mu
     );
 }
 
+/// The revision a pod is made as (`newVersionedStatefulSetPod`), and its template where that is not the set's.
+fn revision_for<'a>(
+    view: &'a View,
+    set: &'a Value,
+    ordinal: i64,
+    revision: &'a str,
+) -> (&'a str, Option<&'a Value>) {
+    let current = text(set, "/status/currentRevision");
+    let below =
+        ordinal - int(set, "/spec/ordinals/start") < int(set, "/spec/updateStrategy/rollingUpdate/partition");
+    match revisions::template(view, set, current).filter(|_| below && current != revision) {
+        Some(template) => (current, Some(template)),
+        None => (revision, None),
+    }
+}
+
 fn set_label(pod: &mut Value, key: &str, value: &str) {
     set(pod, &format!("/metadata/labels/{key}"), value.into());
 }
@@ -167,16 +187,6 @@ fn new_claim(set: &Value, template: &Value, claim: &str) -> Value {
         metadata["annotations"] = annotations.clone().into();
     }
     json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": template["spec"]})
-}
-
-fn controller_revision(view: &View, set: &Value, revision: &str) -> Value {
-    let last = view.controlled(r::CONTROLLER_REVISIONS, uid(set)).iter().map(|c| int(c, "/revision")).max();
-    let mut labels = at(set, "/spec/template/metadata/labels").as_object().cloned().unwrap_or_default();
-    labels.insert("controller.kubernetes.io/hash".into(), revision.rsplit('-').next().unwrap_or("").into());
-    json!({"apiVersion": "apps/v1", "kind": "ControllerRevision",
-        "metadata": {"name": revision, "namespace": namespace(set), "labels": labels,
-                     "ownerReferences": [controller_ref(set, "apps/v1", "StatefulSet")]},
-        "data": {"spec": {"template": at(set, "/spec/template")}}, "revision": last.unwrap_or(0) + 1})
 }
 
 fn status(

@@ -15,3 +15,4 @@ mod stories;
 mod streams;
 mod support;
 mod webhook_stories;
+mod workload_stories;

@@ -43,8 +43,10 @@ pub struct World {
 
 pub fn resource(plural: &str) -> Resource {
     match plural {
-        "deployments" | "replicasets" | "statefulsets" => Resource::new("apps", "v1", plural),
-        "jobs" => Resource::new("batch", "v1", plural),
+        "deployments" | "replicasets" | "statefulsets" | "daemonsets" | "controllerrevisions" => {
+            Resource::new("apps", "v1", plural)
+        }
+        "jobs" | "cronjobs" => Resource::new("batch", "v1", plural),
         "endpointslices" => Resource::new("discovery.k8s.io", "v1", plural),
         core => Resource::core(core),
     }
