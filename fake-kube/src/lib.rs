@@ -4,6 +4,7 @@
 mod affinity;
 mod apply;
 mod cluster;
+pub mod control;
 pub mod controllers;
 mod dial;
 mod engine;

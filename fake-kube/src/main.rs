@@ -1,5 +1,6 @@
 //! `fake-kube serve`: the simulated cluster on a loopback port, for kubectl, browsers and other operators.
 
+mod clock;
 mod serve;
 
 use clap::{Parser, Subcommand};

@@ -1,19 +1,19 @@
 //! The options of `fake-kube serve` and what it does: server, objects from files, cluster, listener, `ready`.
-//! The wall clock is read here and nowhere else.
+//! With `--control`, the endpoint that sets faults.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
+use fake_kube::control::{Complaint, Control, ControlSocket, RequestFaults};
 use fake_kube::{
     AuditLog, Cluster, Controller, Delay, Identities, Knobs, ListenOptions, Outside, ServiceProxy, Shell,
 };
 use fake_kube_apiserver::{ApiServer, Clock, Options, Status};
-use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+
+use crate::clock::ScaledClock;
 
 #[derive(clap::Args)]
 pub struct Serve {
@@ -55,6 +55,10 @@ pub struct Serve {
     /// Write a line per request here, as `kube-apiserver --audit-log-path` does.
     #[arg(long, value_name = "FILE")]
     audit_log: Option<PathBuf>,
+    /// Open the control endpoint on this loopback address (127.0.0.1:0 takes a free port): `drey fault` sets faults and
+    /// time there. Its address is told on standard error and in the kubeconfig.
+    #[arg(long, value_name = "ADDR:PORT")]
+    control: Option<SocketAddr>,
     /// Seed of names, uids and delays.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -71,7 +75,13 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
     if options.rbac && options.token_auth.is_none() {
         identities.add_admin()?;
     }
-    let clock: Arc<dyn Clock> = Arc::new(ScaledClock::start(options.time_scale));
+    let controllers_on = chosen(&options.controllers)?;
+    let control = match options.control {
+        Some(address) => Some(ControlSocket::bind(address).await?),
+        None => None,
+    };
+    let time = ScaledClock::start(options.time_scale);
+    let clock: Arc<dyn Clock> = Arc::new(time.clone());
     let mut server = Options::new(clock.clone());
     server.seed = options.seed;
     server.rbac = options.rbac;
@@ -93,6 +103,7 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
             insecure_bind: options.insecure_bind,
             tls: !options.http,
             kubeconfig: options.kubeconfig.clone(),
+            control: control.as_ref().map(|c| c.url().to_owned()),
             identities,
             proxy: proxy.clone(),
             journal: journal.clone(),
@@ -102,7 +113,6 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
     )
     .await?;
     api.set_address(&listening.addr.to_string());
-    let controllers_on = chosen(&options.controllers)?;
     let knobs = Knobs {
         seed: options.seed,
         root_ca: listening.ca.clone(),
@@ -114,6 +124,11 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
         furnished: true,
         ..Knobs::default()
     };
+    let _controlling = control.map(|socket| {
+        eprintln!("control {}", socket.url());
+        let faults = RequestFaults::install(&api, clock.clone(), None);
+        socket.serve(Control { faults, time: Some(Arc::new(time)) })
+    });
     let cluster = Cluster::new(api.clone(), clock, knobs, Arc::new(Shell));
     cluster.set_outside(Outside::Https);
     proxy.set(cluster.clone());
@@ -138,7 +153,6 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
 }
 
 fn chosen(list: &str) -> anyhow::Result<Vec<Controller>> {
-    let known = || Controller::ALL.map(Controller::name).join(", ");
     let mut on = Vec::new();
     for word in list.split(',').map(str::trim).filter(|w| !w.is_empty()) {
         let (name, remove) = word.strip_prefix('-').map_or((word, false), |n| (n, true));
@@ -147,7 +161,9 @@ fn chosen(list: &str) -> anyhow::Result<Vec<Controller>> {
             continue;
         }
         let Some(controller) = Controller::parse(name) else {
-            bail!("--controllers: no controller {name:?}; there are {}", known());
+            let why =
+                Complaint::word("--controllers", "controller", name, Controller::ALL.map(Controller::name));
+            bail!("{why}\nthere are: {}", why.allowed.join(", "));
         };
         if remove {
             if on.is_empty() {
@@ -199,39 +215,5 @@ async fn create(api: &ApiServer, object: Value, known: bool) -> anyhow::Result<(
         Ok(_) => Ok(()),
         Err(Status { code: 409, .. }) if known => Ok(()),
         Err(Status { message, .. }) => bail!(message),
-    }
-}
-
-/// Wall clock at the start, then as fast as asked.
-struct ScaledClock {
-    epoch: Timestamp,
-    origin: tokio::time::Instant,
-    scale: f64,
-}
-
-impl ScaledClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place where a served cluster takes the time of day"
-    )]
-    fn start(scale: f64) -> ScaledClock {
-        ScaledClock { epoch: Timestamp::now(), origin: tokio::time::Instant::now(), scale }
-    }
-}
-
-impl Clock for ScaledClock {
-    fn now(&self) -> Timestamp {
-        let elapsed = self.origin.elapsed().as_secs_f64() * self.scale;
-        let elapsed = SignedDuration::try_from_secs_f64(elapsed).unwrap_or(SignedDuration::MAX);
-        self.epoch.saturating_add(elapsed).unwrap_or(Timestamp::MAX)
-    }
-
-    fn sleep_until(&self, t: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
-        let seconds = t.duration_since(self.epoch).as_secs_f64().max(0.0) / self.scale;
-        // Rounded up: a timer that fires early would find nothing due.
-        let after =
-            Duration::try_from_secs_f64(seconds + 0.000_001).unwrap_or(Duration::from_secs(86_400 * 365));
-        let until = self.origin + after.min(Duration::from_secs(86_400 * 365));
-        Box::pin(tokio::time::sleep_until(until))
     }
 }

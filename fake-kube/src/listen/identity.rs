@@ -14,7 +14,7 @@ use http_body_util::Full;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 /// Known tokens. Without any, everybody is an administrator, as with `AlwaysAllow`; unless the API server enforces
-/// roles, for then everybody is who they can show to be.
+/// roles, for then everybody is who they can show to be. With tokens and without roles, nobody is let in without one.
 #[derive(Clone, Debug, Default)]
 pub struct Identities {
     tokens: BTreeMap<String, User>,
@@ -77,7 +77,10 @@ impl Identities {
             }
             (Some(token), _) => self.tokens.get(token).cloned().map_or_else(|| api.authenticate(token), Ok),
             (None, Some(user)) => Ok(user),
-            (None, None) => Ok(User::anonymous()),
+            (None, None) if api.enforces_rbac() => Ok(User::anonymous()),
+            // As a kube-apiserver that allows everybody everything: it takes no anonymous requests then
+            // (pkg/kubeapiserver/options/authentication.go, ApplyAuthorization).
+            (None, None) => Err(Status::new(401, "Unauthorized", "Unauthorized")),
         }
     }
 }
@@ -162,6 +165,7 @@ mod tests {
         known.add("s3cret", User::new("alice", &["dev"]));
         assert_eq!(name(&known, Some("s3cret")), Ok("alice".into()));
         assert_eq!(name(&known, Some("other")), Err(401));
-        assert_eq!(name(&known, None), Ok("system:anonymous".into()));
+        assert_eq!(name(&known, None), Err(401));
+        assert_eq!(by(&known, None, &strict), Ok("system:anonymous".into()));
     }
 }

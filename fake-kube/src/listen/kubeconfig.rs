@@ -9,10 +9,24 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::tls::ClientPair;
 
-pub(super) fn render(url: &str, ca: &str, token: Option<&str>, client: Option<&ClientPair>) -> String {
+/// The name of the cluster's extension whose `url` is that of the control endpoint.
+pub const CONTROL_EXTENSION: &str = "drey.dev/control";
+
+pub(super) fn render(
+    url: &str,
+    ca: &str,
+    token: Option<&str>,
+    client: Option<&ClientPair>,
+    control: Option<&str>,
+) -> String {
     let mut cluster = format!("    server: {url}\n");
     if !ca.is_empty() {
         cluster.push_str(&format!("    certificate-authority-data: {}\n", STANDARD.encode(ca)));
+    }
+    if let Some(control) = control {
+        cluster.push_str(&format!(
+            "    extensions:\n    - name: {CONTROL_EXTENSION}\n      extension:\n        url: {control}\n"
+        ));
     }
     let user = match (token, client) {
         (Some(token), _) => format!("    token: {token:?}\n"),
@@ -44,7 +58,12 @@ mod tests {
 
     #[test]
     fn names_server_and_user() {
-        let text = render("https://127.0.0.1:1", "PEM", Some("t"), None);
+        let text = render("https://127.0.0.1:1", "PEM", Some("t"), None, Some("http://127.0.0.1:2"));
+        assert!(
+            text.contains(
+                "    - name: drey.dev/control\n      extension:\n        url: http://127.0.0.1:2\n"
+            )
+        );
         assert!(text.contains("    server: https://127.0.0.1:1\n"));
         assert!(text.contains("    token: \"t\"\n"));
         assert!(text.contains("certificate-authority-data: UEVN\n"));

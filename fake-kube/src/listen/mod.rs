@@ -1,10 +1,12 @@
 //! The API server on a socket: plain HTTP or TLS, HTTP/1.1, HTTP/2 and WebSocket, with a kubeconfig for clients.
-//! Bounded: connections, and the time a TLS handshake may take; bodies are bounded by the API server itself.
+//! Bounded: connections, and how long each may take over a TLS handshake, the next request and a body; the size of bodies
+//! is bounded by the API server itself.
 //! Leaves out authorization (the API server's matter) and client certificates signed by others.
 
 mod audit;
 mod identity;
 mod kubeconfig;
+mod patience;
 mod proxy;
 mod streams;
 mod tls;
@@ -29,10 +31,13 @@ use tower::ServiceExt;
 
 pub use audit::AuditLog;
 pub use identity::Identities;
+pub use kubeconfig::CONTROL_EXTENSION;
+pub use patience::Patience;
 pub use proxy::ServiceProxy;
 pub use tls::Authority;
 
 use crate::state::Journal;
+use patience::{Activity, Answering, Timely};
 
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Bytes of one request's head.
@@ -49,8 +54,12 @@ pub struct ListenOptions {
     pub tls: bool,
     /// Where to write a kubeconfig.
     pub kubeconfig: Option<PathBuf>,
+    /// Where `drey fault` finds this server's control endpoint: told in the kubeconfig.
+    pub control: Option<String>,
     pub identities: Identities,
     pub connections_max: usize,
+    /// None: for ever, where time jumps.
+    pub patience: Option<Patience>,
     /// Leads to the processes behind Services, once it has a cluster.
     pub proxy: ServiceProxy,
     /// Writes are answered once they are in this file.
@@ -66,8 +75,10 @@ impl Default for ListenOptions {
             insecure_bind: false,
             tls: true,
             kubeconfig: None,
+            control: None,
             identities: Identities::default(),
             connections_max: 1024,
+            patience: Some(Patience::default()),
             proxy: ServiceProxy::default(),
             journal: None,
             audit: None,
@@ -118,16 +129,16 @@ pub async fn listen(api: ApiServer, options: ListenOptions) -> anyhow::Result<Li
     let url = format!("{scheme}://{addr}");
     let ca = authority.as_ref().map(|a| a.ca_pem.clone()).unwrap_or_default();
     let client = authority.as_ref().map(|a| a.client("drey-admin", "system:masters")).transpose()?;
-    let config = kubeconfig::render(&url, &ca, options.identities.first_token(), client.as_ref());
+    let token = options.identities.first_token();
+    let config = kubeconfig::render(&url, &ca, token, client.as_ref(), options.control.as_deref());
     if let Some(path) = &options.kubeconfig {
         kubeconfig::write(path, &config)?;
     }
     let acceptor = authority.map(|a| tokio_rustls::TlsAcceptor::from(a.server));
     let (stop, stopped) = watch::channel(false);
-    let (identities, proxy, journal, audit) =
-        (options.identities, options.proxy, options.journal, options.audit);
-    let shared = Arc::new(Shared { api, identities, proxy, journal, audit, acceptor });
-    let task = tokio::spawn(accept(listener, shared, options.connections_max, stopped));
+    let ListenOptions { identities, proxy, journal, audit, patience, connections_max, .. } = options;
+    let shared = Arc::new(Shared { api, identities, proxy, journal, audit, patience, acceptor });
+    let task = tokio::spawn(accept(listener, shared, connections_max, stopped));
     Ok(Listening { addr, url, kubeconfig: config, ca, stop, task })
 }
 
@@ -137,6 +148,7 @@ struct Shared {
     proxy: ServiceProxy,
     journal: Option<Journal>,
     audit: Option<AuditLog>,
+    patience: Option<Patience>,
     acceptor: Option<tokio_rustls::TlsAcceptor>,
 }
 
@@ -177,6 +189,7 @@ impl Shared {
         let asked = Handshake::of(request.method(), request.headers());
         let switch = asked.map(|asked| (asked, hyper::upgrade::on(&mut request)));
         let reads = request.method().is_safe();
+        let request = request.map(|body| Timely::new(body, self.patience.map(|p| p.body)));
         let response = self.api.service(user).oneshot(request).await?;
         if let Some(journal) = self.journal.as_ref().filter(|_| !reads)
             && let Err(why) = journal.durable(self.api.revision()).await
@@ -251,9 +264,18 @@ async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let hold = upgrade::Hold { stopped: stopped.clone(), slot };
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        let (shared, certified, hold) = (shared.clone(), certified.clone(), hold.clone());
-        async move { shared.answer(request, certified, hold).await }
+    let activity = Activity::new();
+    let idle_max = shared.patience.map(|p| p.idle);
+    let service = service_fn({
+        let activity = activity.clone();
+        move |request: http::Request<Incoming>| {
+            let (shared, certified, hold) = (shared.clone(), certified.clone(), hold.clone());
+            let under_way = activity.begin();
+            async move {
+                let response = shared.answer(request, certified, hold).await?;
+                Ok::<_, ConnectionCut>(response.map(|body| Answering { body, _request: under_way }))
+            }
+        }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // client-go keeps every watch of a process on one HTTP/2 connection.
@@ -265,6 +287,7 @@ async fn serve<S>(
         biased;
         // Errors here are clients that went away, or a cut the gate asked for.
         _ = connection.as_mut() => return,
+        () = activity.idle(idle_max) => connection.as_mut().graceful_shutdown(),
         _ = stopped.wait_for(|s| *s) => connection.as_mut().graceful_shutdown(),
     }
     let _ = tokio::time::timeout(DRAIN_MAX / 2, connection).await;

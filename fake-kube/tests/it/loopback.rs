@@ -229,3 +229,55 @@ fn other_addresses_must_be_wanted() {
         assert!(listen(api, options).await.is_ok());
     });
 }
+
+/// Reads until the server closes, or says nothing for a long time.
+async fn closed(stream: &mut tokio::net::TcpStream) -> bool {
+    let mut rest = Vec::new();
+    tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await.is_ok()
+}
+
+#[test]
+fn who_asks_nothing_is_not_waited_for() {
+    let patience =
+        fake_kube::listen::Patience { idle: Duration::from_millis(300), body: Duration::from_millis(300) };
+    let options = ListenOptions { patience: Some(patience), connections_max: 4, ..plain() };
+    on_loopback(options, |addr, api, listening| async move {
+        let connect = || async { tokio::net::TcpStream::connect(addr).await.expect("connected") };
+        // Nothing at all; half a head, byte by byte; half a body.
+        let mut silent = connect().await;
+        let mut slow = connect().await;
+        let mut unfinished = connect().await;
+        let head = "POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{";
+        unfinished.write_all(head.as_bytes()).await.expect("sent");
+        let trickle = tokio::spawn(async move {
+            for byte in "GET /api HTTP/1.1\r\nX-Long: ".bytes().chain(std::iter::repeat_n(b'x', 500)) {
+                if slow.write_all(&[byte]).await.is_err() {
+                    return true;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            false
+        });
+        // A watch is a request under way, however quiet.
+        let mut watch = connect().await;
+        let head = "GET /api/v1/namespaces/default/configmaps?watch=true HTTP/1.1\r\nHost: x\r\n\r\n";
+        watch.write_all(head.as_bytes()).await.expect("sent");
+        assert!(closed(&mut silent).await);
+        assert!(trickle.await.expect("no panic"), "cut off in the middle of its head");
+        let mut answer = [0_u8; 12];
+        unfinished.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 400");
+        drop(unfinished);
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        let map = json!({"metadata": {"name": "late"}});
+        api.client("test").create(&Resource::core("configmaps"), "default", map).expect("created");
+        let mut text = String::new();
+        let mut buffer = [0_u8; 4096];
+        while !text.contains("\"late\"") {
+            let n = watch.read(&mut buffer).await.expect("still open");
+            assert_ne!(n, 0, "the watch ended: {text}");
+            text.push_str(&String::from_utf8_lossy(&buffer[..n]));
+        }
+        listening.shutdown().await;
+    });
+}

@@ -2,6 +2,7 @@
 
 mod cases;
 mod clients;
+mod control;
 mod fidelity;
 mod http1;
 mod kubectl;
@@ -10,6 +11,8 @@ mod loopback;
 mod over_http;
 mod real;
 mod responder;
+mod serve_flags;
+mod served;
 mod state;
 mod stories;
 mod streams;

@@ -21,12 +21,15 @@ pub struct ListenerOptions {
     pub tls: bool,
     /// Where to write the user's kubeconfig.
     pub kubeconfig: Option<PathBuf>,
+    /// Told in the kubeconfig: where the control endpoint is.
+    pub control: Option<String>,
 }
 
 impl Default for ListenerOptions {
     /// A free port of this machine, plain HTTP, no file.
     fn default() -> ListenerOptions {
-        ListenerOptions { bind: SocketAddr::from(([127, 0, 0, 1], 0)), tls: false, kubeconfig: None }
+        let bind = SocketAddr::from(([127, 0, 0, 1], 0));
+        ListenerOptions { bind, tls: false, kubeconfig: None, control: None }
     }
 }
 
@@ -52,8 +55,11 @@ impl Sockets {
                 bind: options.bind,
                 tls: options.tls,
                 kubeconfig: options.kubeconfig.clone(),
+                control: options.control.clone(),
                 identities,
                 proxy: proxy.clone(),
+                // The clock of a run jumps over any wait.
+                patience: None,
                 ..ListenOptions::default()
             },
         )

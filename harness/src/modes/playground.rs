@@ -4,19 +4,23 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use drey_language::events::Event;
+use drey_language::events::{Event, Kind, Lane};
 use drey_language::failure::Failure;
 use drey_language::files::Files;
 use drey_language::scenario::parse_with;
 use drey_language::scenario::{Case, Scenario, Step};
 use drey_language::vocabulary::Vocabulary;
+use fake_kube::control::{Control, ControlSocket, Controlling, RequestFaults, Struck};
 use jiff::Timestamp;
 
 use super::{ListenerOptions, Place};
 use crate::run::{CaseRun, Interrupt, OpenCase};
+use crate::world::World;
+use crate::world::clock::ApiClock;
 
 /// How a playground is opened.
 #[derive(Clone, Debug)]
@@ -29,6 +33,8 @@ pub struct PlayOptions {
     /// Where the kubeconfig goes; the file must not exist yet and is removed at the end.
     pub kubeconfig: PathBuf,
     pub has_operator: bool,
+    /// Where faults are set from outside; nowhere unless asked for.
+    pub control: Option<SocketAddr>,
 }
 
 /// An open world. [`Playground::close`] it; dropping it leaves only the kubeconfig behind.
@@ -36,6 +42,7 @@ pub struct Playground {
     case: OpenCase,
     kubeconfig: PathBuf,
     url: String,
+    control: Option<(String, Controlling)>,
     told: usize,
 }
 
@@ -58,6 +65,10 @@ impl Playground {
                 options.listen
             );
         }
+        let control = match options.control {
+            Some(address) => Some(ControlSocket::bind(address).await?),
+            None => None,
+        };
         let mut case = match case {
             Some(case) => case.clone(),
             None => empty(options.has_operator, vocabulary)?,
@@ -67,6 +78,7 @@ impl Playground {
             bind: options.listen,
             tls: true,
             kubeconfig: Some(options.kubeconfig.clone()),
+            control: control.as_ref().map(|socket| socket.url().to_owned()),
         });
         let run = CaseRun {
             seed: options.seed,
@@ -81,7 +93,16 @@ impl Playground {
             .map_err(|error| in_words(error, options.listen))?;
         let sockets = case.world().sockets.as_ref().context("find the listener of the world")?;
         let url = sockets.listening.url.clone();
-        Ok(Playground { case, kubeconfig: options.kubeconfig.clone(), url, told: 0 })
+        let control = control.map(|socket| {
+            let url = socket.url().to_owned();
+            (url, socket.serve(Control { faults: live_faults(case.world()), time: None }))
+        });
+        Ok(Playground { case, kubeconfig: options.kubeconfig.clone(), url, control, told: 0 })
+    }
+
+    /// The address of the control endpoint.
+    pub fn control(&self) -> Option<&str> {
+        self.control.as_ref().map(|(url, _)| url.as_str())
     }
 
     pub fn url(&self) -> &str {
@@ -129,6 +150,16 @@ impl Playground {
             _ => Ok(()),
         }
     }
+}
+
+/// Faults set by hand stand before those of the scenario, and are told like them.
+fn live_faults(world: &World) -> RequestFaults {
+    let journal = world.journal.clone();
+    let told = move |struck: &Struck| {
+        let text = format!("{}: {} {}", struck.fault, struck.request.method, struck.request.path);
+        journal.push(journal.event(Lane::Fault, Kind::FaultHit, text));
+    };
+    RequestFaults::install(&world.api, Arc::new(ApiClock(world.clock)), Some(Arc::new(told)))
 }
 
 fn in_words(error: anyhow::Error, listen: SocketAddr) -> anyhow::Error {

@@ -137,8 +137,10 @@ fn list_lint_schema_and_words() {
     assert!(schema["$defs"]["step"]["properties"]["eventually"].is_object());
     let said = run(folder.path(), &["explain-step", "eventually"]);
     assert!(said.code == 0 && said.out.contains("within"), "{said:?}");
-    for word in ["", "run", "list", "lint", "explain", "replay", "schema", "explain-step"] {
-        let arguments: Vec<&str> = [word, "--help"].into_iter().filter(|one| !one.is_empty()).collect();
+    for word in
+        ["", "run", "list", "lint", "explain", "replay", "schema", "explain-step", "fault", "fault add"]
+    {
+        let arguments: Vec<&str> = word.split(' ').chain(["--help"]).filter(|one| !one.is_empty()).collect();
         let said = run(folder.path(), &arguments);
         assert!(said.code == 0 && said.out.contains("Usage:"), "{word}: {said:?}");
     }

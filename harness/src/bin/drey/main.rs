@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod arguments;
 mod explain;
+mod fault;
 mod lint;
 mod list;
 mod place;
@@ -33,6 +34,7 @@ struct Command {
 enum Word {
     Run(run::Arguments),
     Play(play::Arguments),
+    Fault(fault::Arguments),
     List(list::Arguments),
     Lint(lint::Arguments),
     Explain(explain::Arguments),
@@ -49,6 +51,7 @@ Examples:
   drey run scenarios/upgrade --report out      one theme, with a report to open in a browser: out/index.html
   drey run --filter 'tag:upgrade !loopback'    by tag, name or text
   drey play                                    a cluster on a port, for kubectl
+  drey fault add --verb patch --status 409     break its API server while it runs
   drey list                                    what there is
   drey explain scenarios/upgrade/x.yaml        why the reconciler did what it did, pass by pass
   drey replay scenarios/upgrade/x.yaml --seed 7   one run again, told in full
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
     let result = match Command::parse().word {
         Word::Run(arguments) => run::run(&arguments),
         Word::Play(arguments) => play::run(&arguments),
+        Word::Fault(arguments) => fault::run(&arguments),
         Word::List(arguments) => list::run(&arguments),
         Word::Lint(arguments) => lint::run(&arguments),
         Word::Explain(arguments) => explain::run(&arguments),

@@ -44,6 +44,9 @@ pub struct Arguments {
     /// Where to write the kubeconfig, removed at the end. Default: a file in the folder for temporary files.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+    /// Open the control endpoint here: `drey fault` sets faults of the API server while the world runs.
+    #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:0")]
+    control: Option<SocketAddr>,
     /// Start no operator: to run one of your own against the world.
     #[arg(long, conflicts_with = "scenario")]
     no_operator: bool,
@@ -60,6 +63,7 @@ Examples:
   drey play                                            a cluster with the operator; try what it prints
   drey play --listen 127.0.0.1:6443 --time-scale 10    on a port of your choice, ten times as fast
   drey play scenarios/upgrade/x.yaml --pause-at patch  stop before the first `patch` and look around
+  drey play --control                                  to break its API server meanwhile: drey fault --help
   drey play --no-operator --kubeconfig k.yaml          then: drey-operator --kubeconfig k.yaml --transport proxy
 
 Exit codes: 0 closed by Ctrl-C; 1 the scenario failed; 2 it did not start.";
@@ -110,6 +114,7 @@ impl Arguments {
             listen: self.listen,
             kubeconfig: self.kubeconfig.clone().unwrap_or_else(default),
             has_operator: !self.no_operator,
+            control: self.control,
         }
     }
 
@@ -223,6 +228,11 @@ fn greet(ground: &Playground, options: &PlayOptions, has_scenario: bool) -> anyh
         ground.url(),
         ground.kubeconfig().display()
     );
+    if let Some(control) = ground.control() {
+        text.push_str(&format!(
+            "  export DREY_CONTROL={control}    # for drey fault; the kubeconfig tells it, too\n"
+        ));
+    }
     if !has_scenario && options.has_operator {
         text.push_str(TRY);
     }
