@@ -2,7 +2,7 @@
 CARGO ?= cargo
 REPORT ?= target/drey/report
 
-.PHONY: help run loopback test test-real test-clients gates bench bless lint fmt
+.PHONY: help run loopback test test-real test-clients fuzz gates bench bless lint fmt
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ test-real: ## fake-kube and a real CRD server answer the same requests; builds t
 
 test-clients: ## an operator of controller-runtime, and Helm, against fake-kube; builds them, needs Go
 	ci/test-clients
+
+fuzz: ## the fuzz targets over their kept corpus and some thousand inputs made from it, the same ones each time
+	ci/fuzz
 
 gates: ## exact cost counts of passes and actions against benches/baseline.json; BLESS=--bless rewrites it
 	@$(CARGO) run --quiet --locked -p drey-benches --bin gates -- $(BLESS)

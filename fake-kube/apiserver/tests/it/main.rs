@@ -4,3 +4,5 @@ mod bounds;
 mod conformance;
 mod faults;
 mod following;
+mod fuzz_seeds;
+mod fuzzed;
