@@ -45,7 +45,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Open the control endpoint here: `drey fault` sets faults of the API server while the world runs.
-    #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0")]
     control: Option<SocketAddr>,
     /// Start no operator: to run one of your own against the world.
     #[arg(long, conflicts_with = "scenario")]
