@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn the_rules_of_an_object_may_cost_ten_million() {
         assert_eq!(
-            said(30, 330),
+            said(20, 330),
             [
                 "spec.a: Invalid value: \"array\": validation failed due to running out of cost budget, no further \
               validation rules will be run"
