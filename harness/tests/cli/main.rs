@@ -4,4 +4,3 @@ mod bad_input;
 mod command;
 mod determinism;
 mod drey;
-mod fault;
