@@ -1,13 +1,15 @@
 //! What Go's structs forget: nulls, empty maps and lists, unset strings, flags and counts of `omitempty` fields; and
 //! what they write in one form only: quantities and times.
 //!
-//! The schemas tell structs, maps and required members apart, not pointers from values; [`VALUES`] names the flags and
-//! counts that are plain values, whose zero is "unset". A zero anywhere else is kept, as behind a pointer.
+//! The schemas tell structs, maps and required members apart, not pointers from values. For strings the tables of Go types
+//! do; [`VALUES`] names the flags and counts that are plain values, whose zero is "unset". A zero anywhere else is kept, as
+//! behind a pointer.
 
 use serde_json::Value;
 
 use super::quantity;
 use crate::DEPTH_MAX;
+use crate::proto;
 use crate::schema::{Additional, Arena, Node, NodeId, Type, default};
 
 /// Members that are plain booleans or integers with `omitempty`, wherever they occur.
@@ -129,12 +131,11 @@ fn is_unset(parent: &Node, node: &Node, key: &str, value: &Value) -> bool {
             let name = parent.name.as_deref().unwrap_or_default();
             items.is_empty() && node.kind == Type::Array && !LISTS_ALWAYS_WRITTEN.contains(&(name, key))
         }
-        // Pointers to strings are rare and their empty values not meaningful, with one exception.
-        Value::String(s) => {
-            // Ports of slices have a name even when it is empty (case wl-service).
-            let slice_port = parent.name.as_deref().is_some_and(|n| n.ends_with("discovery.v1.EndpointPort"));
-            let kept = matches!(key, "storageClassName" | "type") || (slice_port && key == "name");
-            s.is_empty() && node.kind == Type::String && !kept
+        // A Lease that is given up has the holder "" (client-go, leaderelection); ports of slices have a name even when
+        // it is empty (case wl-service).
+        Value::String(s) if s.is_empty() && node.kind == Type::String => {
+            let known = parent.name.as_deref().and_then(|n| proto::keeps_empty_text(n, key));
+            !known.unwrap_or(key == "type")
         }
         Value::Bool(false) => VALUES.contains(&key),
         Value::Number(n) => {

@@ -49,6 +49,18 @@ impl Message {
     }
 }
 
+/// Whether a string member stays when it is empty: behind a pointer, or without `omitempty`. None where the tables of Go
+/// types do not say. `schema` is the name of the type in OpenAPI.
+pub(crate) fn keeps_empty_text(schema: &str, member: &str) -> Option<bool> {
+    let table = Table::load();
+    let mut parts = schema.rsplit('.');
+    let (kind, version, package) = (parts.next()?, parts.next()?, parts.next()?);
+    let of = table.get(table.find(&format!("{package}.{version}.{kind}"))?);
+    let field = of.fields.iter().find(|f| f.name == member)?;
+    let is_text = field.kind == table::Kind::Text && !field.repeated && !field.map;
+    is_text.then_some(field.pointer || !field.omit_empty)
+}
+
 /// An object taken out of its envelope (`runtime.Unknown`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Envelope {

@@ -198,3 +198,14 @@ fn nesting_is_bounded() {
     }
     assert_eq!(schema.decode(&raw), Err("exceeded max depth".to_owned()));
 }
+
+#[test]
+fn empty_texts_behind_pointers_stay() {
+    let check = |schema, member, expected| assert_eq!(keeps_empty_text(schema, member), expected, "{member}");
+    check("io.k8s.api.coordination.v1.LeaseSpec", "holderIdentity", Some(true));
+    check("io.k8s.api.core.v1.PersistentVolumeClaimSpec", "volumeName", Some(false));
+    check("io.k8s.api.core.v1.EnvVar", "name", Some(true));
+    check("io.k8s.api.core.v1.PodSpec", "containers", None);
+    check("io.k8s.api.core.v1.PodSpec", "unheard", None);
+    check("none", "name", None);
+}

@@ -298,6 +298,10 @@ fn an_election_by_lease() {
         let (holder, transitions) = held_by(&["b", "c"]).await;
         assert_eq!(transitions, Some(1), "{holder} took over, once");
         others.iter().for_each(tokio::task::JoinHandle::abort);
+        // Given up, as client-go does: the holder is nobody, not unsaid.
+        let given_up = Patch::Merge(json!({"spec": {"holderIdentity": ""}}));
+        let lease = leases.patch("election", &PatchParams::default(), &given_up).await.expect("patched");
+        assert_eq!(lease.spec.and_then(|s| s.holder_identity).as_deref(), Some(""));
 
         // A second applier is told who holds the field.
         let claim = |me: &str| {
