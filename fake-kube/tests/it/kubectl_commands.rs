@@ -38,7 +38,11 @@ spec:
 
 /// Exit code, output and errors of one call, with something to read.
 fn outcome(folder: &Path, args: &[&str], input: &str) -> (i32, String, String) {
-    let mut child = command(folder, args).stdin(Stdio::piped()).spawn().expect("kubectl runs");
+    ended(&mut command(folder, args), input)
+}
+
+fn ended(command: &mut Command, input: &str) -> (i32, String, String) {
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("kubectl runs");
     child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("written");
     let out = child.wait_with_output().expect("it ends");
     let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
@@ -174,6 +178,18 @@ fn streams() {
     assert_eq!((code, why.contains("container x is not valid for pod web")), (1, true), "{why}");
     let (code, _, why) = run(&["exec", "talker", "--", "true"], "");
     assert_eq!((code, why.contains("cannot exec into a container in a completed pod")), (1, true), "{why}");
+
+    // As kubectl before 1.31 and programs in Go do.
+    let spdy = |args: &[&str], input: &str| {
+        ended(command(folder, args).env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false"), input)
+    };
+    assert_eq!(spdy(&["exec", "web", "--", "echo", "hi"], ""), (0, "hi\n".into(), String::new()));
+    assert_eq!(spdy(&["exec", "-i", "web", "--", "cat"], "what is typed\n").1, "what is typed\n");
+    assert_eq!(spdy(&["exec", "-i", "web", "--", "sh"], "echo $COLOUR\nls /etc\n").1, "blue\nconf\n");
+    let (code, _, why) = spdy(&["exec", "web", "--", "sh", "-c", "exit 3"], "");
+    assert_eq!((code, why.contains("command terminated with exit code 3")), (3, true), "{why}");
+    let (code, _, why) = spdy(&["exec", "web", "--", "nope"], "");
+    assert_eq!(code, 127, "{why}");
 
     let (_forward, port) = listening(folder, &["port-forward", "pod/web", ":8080"]);
     for _ in 0..3 {

@@ -39,6 +39,30 @@ pub(super) fn choose(offered: &[String], forward: bool) -> Option<Protocol> {
     offered.iter().find_map(|o| spoken(o))
 }
 
+/// What streams of SPDY carry: the versions differ in what the error stream says.
+const STREAMS: [Protocol; 4] = [
+    Protocol { name: "v4.channel.k8s.io", base64: false, version: 4 },
+    Protocol { name: "v3.channel.k8s.io", base64: false, version: 0 },
+    Protocol { name: "v2.channel.k8s.io", base64: false, version: 0 },
+    Protocol { name: "channel.k8s.io", base64: false, version: 0 },
+];
+
+/// The first offered protocol that is spoken over SPDY; clients that offer none mean the oldest.
+pub(super) fn of_streams(offered: &[String]) -> Result<Protocol, String> {
+    let accepted = STREAMS.map(|p| p.name);
+    if offered.iter().all(String::is_empty) {
+        return Ok(STREAMS[3]);
+    }
+    let found = offered.iter().find_map(|o| STREAMS.iter().find(|p| p.name == o));
+    found.copied().ok_or_else(|| {
+        format!(
+            "unable to upgrade: unable to negotiate protocol: client supports [{}], server accepts [{}]",
+            offered.join(" "),
+            accepted.join(" ")
+        )
+    })
+}
+
 /// What a client said.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said {
@@ -92,6 +116,17 @@ mod tests {
         assert_eq!(offered(&["x", "base64.channel.k8s.io"]), Some("base64.channel.k8s.io"));
         assert_eq!(offered(&["x"]), None);
         assert_eq!(offered(&[]), Some(""));
+    }
+
+    #[test]
+    fn protocols_over_spdy() {
+        let chosen = |names: &[&str]| {
+            of_streams(&names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).map(|p| p.version)
+        };
+        assert_eq!(chosen(&["v5.channel.k8s.io", "v4.channel.k8s.io"]), Ok(4));
+        assert_eq!(chosen(&["v2.channel.k8s.io"]), Ok(0));
+        assert_eq!(chosen(&[]), Ok(0));
+        assert!(chosen(&["x"]).is_err_and(|why| why.contains("client supports [x]")));
     }
 
     #[test]

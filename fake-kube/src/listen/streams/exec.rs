@@ -1,15 +1,14 @@
 //! Commands and attached containers as channels: output, then a Status on the error channel, then the end.
 //! A shell or `cat` that reads its input does so as long as the client keeps it open.
 
-use futures_util::{SinkExt, StreamExt};
-use hyper::upgrade::OnUpgrade;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
 
 use super::Place;
+use super::carrier::Carrier;
 use super::channels::{ERROR, Protocol, STDERR, STDIN, STDOUT, Said};
 use crate::kubelet::commands::{Output, is_shell};
-use crate::listen::upgrade::{Hold, WebSocket, close, open};
+use crate::listen::upgrade::Hold;
 
 /// Output goes out in pieces of this size.
 const PIECE: usize = 32 << 10;
@@ -36,37 +35,41 @@ enum End {
 struct Gone;
 
 struct Line {
-    socket: WebSocket,
-    protocol: Protocol,
+    carrier: Carrier,
     hold: Hold,
     /// stderr goes where stdout goes.
     merged: bool,
 }
 
-pub(super) async fn run(session: Session, protocol: Protocol, on: OnUpgrade, hold: Hold) {
-    let Some(socket) = open(on).await else { return };
-    let mut line = Line { socket, protocol, hold, merged: session.tty };
+pub(super) async fn run(session: Session, protocol: Protocol, carrier: Carrier, hold: Hold) {
+    let mut line = Line { carrier, hold, merged: session.tty };
     // Tells the client that the connection is established (kubelet, remotecommand/websocket.go).
     let first = match (session.stdout, session.stderr) {
         (true, _) => STDOUT,
         (_, true) => STDERR,
         _ => ERROR,
     };
-    if line.send(first, b"").await.is_ok()
-        && let Ok(end) = session.carry(&mut line).await
-    {
+    let greeted = match &line.carrier {
+        Carrier::Socket(..) => line.send(first, b"").await.is_ok(),
+        Carrier::Streams(_) => true,
+    };
+    if greeted && let Ok(end) = session.carry(&mut line).await {
         let status = status(protocol, session.command.as_deref().unwrap_or_default(), end);
         if !status.is_empty() || protocol.version == 0 {
             let _ = line.send(ERROR, status.as_bytes()).await;
         }
     }
-    close(&mut line.socket).await;
-    // The client's answer to the close, so that it sees everything before the connection goes.
-    let rest = async { while let Some(Ok(_)) = line.socket.next().await {} };
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), rest).await;
+    line.carrier.finish().await;
 }
 
 impl Session {
+    /// The channels that a client opens a stream for, where channels are streams.
+    pub(super) fn streams(&self) -> Vec<u8> {
+        let optional = [(STDIN, self.stdin), (STDOUT, self.stdout), (STDERR, self.stderr && !self.tty)];
+        let wanted = optional.into_iter().filter(|(_, wanted)| *wanted).map(|(channel, _)| channel);
+        std::iter::once(ERROR).chain(wanted).collect()
+    }
+
     async fn carry(&self, line: &mut Line) -> Result<End, Gone> {
         let Some(command) = &self.command else { return self.attach(line).await };
         if self.stdin && is_shell(command) {
@@ -180,7 +183,7 @@ impl Session {
 impl Line {
     async fn send(&mut self, channel: u8, data: &[u8]) -> Result<(), Gone> {
         let channel = if self.merged && channel == STDERR { STDOUT } else { channel };
-        self.socket.send(self.protocol.message(channel, data)).await.map_err(|_| Gone)
+        if self.carrier.send(channel, data).await { Ok(()) } else { Err(Gone) }
     }
 
     async fn output(&mut self, session: &Session, output: &Output) -> Result<(), Gone> {
@@ -205,30 +208,24 @@ impl Line {
     /// What the client types; None when it closed its end.
     async fn input(&mut self) -> Result<Option<Vec<u8>>, Gone> {
         loop {
-            let message = tokio::select! {
-                m = self.socket.next() => m,
+            let said = tokio::select! {
+                said = self.carrier.receive() => said,
                 () = self.hold.stopped() => return Err(Gone),
             };
-            match message {
-                Some(Ok(Message::Close(_))) => return Ok(None),
-                Some(Ok(m)) => match self.protocol.read(&m) {
-                    Some(Said::Data(STDIN, bytes)) if !bytes.is_empty() => return Ok(Some(bytes)),
-                    Some(Said::Closed(STDIN)) => return Ok(None),
-                    // Sizes of terminals, pings.
-                    _ => {}
-                },
-                _ => return Err(Gone),
+            match said {
+                Some(Said::Data(STDIN, bytes)) if !bytes.is_empty() => return Ok(Some(bytes)),
+                Some(Said::Closed(STDIN)) | None => return Ok(None),
+                // Sizes of terminals.
+                Some(_) => {}
             }
         }
     }
 
     /// Ends when nobody listens any more.
     async fn gone(&mut self) {
-        loop {
-            tokio::select! {
-                m = self.socket.next() => if !matches!(m, Some(Ok(ref m)) if !m.is_close()) { return },
-                () = self.hold.stopped() => return,
-            }
+        tokio::select! {
+            () = async { while self.carrier.receive().await.is_some() {} } => {}
+            () = self.hold.stopped() => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::Response;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::service::service_fn;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -223,13 +223,7 @@ pub(super) fn spdy(place: Place, on: OnUpgrade, hold: Hold) -> Response<Body> {
             carry(place, Wire::Plain(TokioIo::new(io)), hold).await;
         }
     });
-    let mut response = Response::new(Body::Text(Full::default()));
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("SPDY/3.1"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert("x-stream-protocol-version", HeaderValue::from_static(FORWARD));
-    response
+    super::to_spdy(FORWARD)
 }
 
 /// Streams come in pairs with one request id: one for data, one for errors.

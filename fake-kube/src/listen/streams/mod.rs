@@ -1,7 +1,8 @@
 //! `pods/exec`, `pods/attach` and `pods/portforward`: requests that turn into streams (kube-api.md 2.11). Checked here as
-//! the API server checks them, then carried by [`exec`] or [`forward`]. Over WebSocket in every dialect of clients;
-//! port forwarding also over plain SPDY/3.1, as older kubectl asks for it.
+//! the API server checks them, then carried by [`exec`] or [`forward`]. Over WebSocket in every dialect of clients, and
+//! over plain SPDY/3.1, as older kubectl and many programs in Go ask for it.
 
+mod carrier;
 mod channels;
 mod exec;
 mod forward;
@@ -11,7 +12,12 @@ use fake_kube_apiserver::{ApiServer, Handshake, Resource, Status, User};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
+
+use carrier::{Carrier, Streams};
+use channels::Protocol;
 
 use super::identity::{Body, refused};
 use super::upgrade::{self, Hold};
@@ -104,11 +110,28 @@ pub(super) fn answer(
     };
     let asked = Handshake::of(request.method(), request.headers());
     let on = hyper::upgrade::on(&mut request);
+    let session = |place| exec::Session {
+        place,
+        command: (route.kind == Kind::Exec).then(|| query.all("command")),
+        stdin: query.flag("stdin"),
+        stdout: query.flag("stdout"),
+        stderr: query.flag("stderr"),
+        tty: query.flag("tty"),
+    };
     let Some(asked) = asked else {
-        return match route.kind {
-            Kind::Forward if is_spdy(&request) => forward::spdy(place, on, hold),
-            _ => refused(&bad("Upgrade request required")),
+        let Some(offered) = spdy_protocols(&request) else {
+            return refused(&bad("Upgrade request required"));
         };
+        if route.kind != Kind::Forward {
+            return match channels::of_streams(&offered) {
+                Ok(protocol) => over_streams(session(place), protocol, on, hold),
+                Err(why) => refused(&Status::new(403, "Forbidden", why)),
+            };
+        }
+        if !offered.iter().any(|p| p == FORWARD) {
+            return refused(&bad("Upgrade request required"));
+        }
+        return forward::spdy(place, on, hold);
     };
     if let Some(code) = asked.refusal() {
         return refused(&Status::new(code, "BadRequest", "the WebSocket handshake is incomplete"));
@@ -133,16 +156,14 @@ pub(super) fn answer(
             }
             tokio::spawn(forward::channels(place, ports, protocol, on, hold));
         }
-        kind => {
-            let session = exec::Session {
-                place,
-                command: (kind == Kind::Exec).then(|| query.all("command")),
-                stdin: query.flag("stdin"),
-                stdout: query.flag("stdout"),
-                stderr: query.flag("stderr"),
-                tty: query.flag("tty"),
-            };
-            tokio::spawn(exec::run(session, protocol, on, hold));
+        _ => {
+            let session = session(place);
+            tokio::spawn(async move {
+                if let Some(socket) = upgrade::open(on).await {
+                    let carrier = Carrier::Socket(Box::new(socket), protocol);
+                    exec::run(session, protocol, carrier, hold).await;
+                }
+            });
         }
     }
     switching(&asked, protocol.name)
@@ -172,10 +193,33 @@ fn switching(asked: &Handshake, protocol: &'static str) -> Response<Body> {
     response
 }
 
-fn is_spdy(request: &Request<Incoming>) -> bool {
-    let text = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or("");
-    text("upgrade").eq_ignore_ascii_case("SPDY/3.1")
-        && text("x-stream-protocol-version").split(',').any(|p| p.trim() == FORWARD)
+/// Channels as streams of SPDY.
+fn over_streams(session: exec::Session, protocol: Protocol, on: OnUpgrade, hold: Hold) -> Response<Body> {
+    tokio::spawn(async move {
+        let Ok(io) = on.await else { return };
+        if let Some(streams) = Streams::open(TokioIo::new(io), &session.streams()).await {
+            exec::run(session, protocol, Carrier::Streams(Box::new(streams)), hold).await;
+        }
+    });
+    to_spdy(protocol.name)
+}
+
+fn to_spdy(protocol: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::Text(Full::default()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("SPDY/3.1"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert("x-stream-protocol-version", HeaderValue::from_static(protocol));
+    response
+}
+
+/// What is offered to be spoken over SPDY; None when that is not asked for.
+fn spdy_protocols(request: &Request<Incoming>) -> Option<Vec<String>> {
+    let upgrade = request.headers().get(header::UPGRADE)?.to_str().ok()?;
+    let all = request.headers().get_all("x-stream-protocol-version");
+    let offered = all.iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
+    upgrade.eq_ignore_ascii_case("SPDY/3.1").then(|| offered.map(|p| p.trim().to_owned()).collect())
 }
 
 /// The pod, and the container that is meant.
