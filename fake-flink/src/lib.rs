@@ -22,6 +22,7 @@
 pub mod conf;
 pub(crate) mod ids;
 pub mod jar;
+mod java;
 mod knobs;
 mod logs;
 pub mod model;

@@ -2,7 +2,7 @@
 //!
 //! Traces carry the class and message lines exactly; below each stands one frame for the many a real trace has.
 
-use base64::Engine;
+use crate::java;
 use serde_json::{Value, json};
 
 pub mod class {
@@ -90,18 +90,11 @@ impl Throwable {
 
     /// The `failure-cause` object of operations and results.
     pub fn to_json(&self) -> Value {
-        json!({"class": self.class, "stack-trace": self.trace(), "serialized-throwable": java_string(&self.trace())})
+        json!({
+            "class": self.class, "stack-trace": self.trace(),
+            "serialized-throwable": java::serialized_throwable(self)
+        })
     }
-}
-
-/// A Java object stream holding one string, in Base64. The real API carries a `SerializedThrowable` here; clients
-/// that do not deserialise Java cannot tell, clients that do get a string.
-pub fn java_string(text: &str) -> String {
-    let text = text.get(..60_000).unwrap_or(text);
-    let mut bytes = vec![0xac, 0xed, 0x00, 0x05, 0x74];
-    bytes.extend((text.len().min(65_535) as u16).to_be_bytes());
-    bytes.extend(text.as_bytes());
-    base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 pub fn job_not_found(job: &str) -> Throwable {

@@ -4,10 +4,11 @@ use super::cache::MetricStore;
 use super::error::{self, RestError, job_missing};
 use super::route::{Call, Op};
 use super::{Answer, accepted, ok};
+use crate::java::int_accumulator;
 use crate::model::cluster::Cluster;
 use crate::model::job::{Failure, Job};
 use crate::model::state::{JobState, TaskState};
-use crate::throwable::{Throwable, class, java_string, job_not_found};
+use crate::throwable::{Throwable, class, job_not_found};
 use crate::version::Version;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -287,7 +288,7 @@ pub(super) fn accumulators(c: &mut Cluster, call: &Call) -> Answer {
     let serialized = call.query("includeSerializedValue").is_some_and(|v| v.eq_ignore_ascii_case("true"));
     let mut values = Map::new();
     if serialized && job.program.counts_records {
-        values.insert("records".into(), java_string(&job.accumulators.to_string()).into());
+        values.insert("records".into(), int_accumulator(job.accumulators).into());
     }
     ok(json!({
         "job-accumulators": [], "user-task-accumulators": user_accumulators(&job),
@@ -318,7 +319,7 @@ pub(super) fn execution_result(c: &Cluster, call: &Call) -> Answer {
     };
     let mut accumulators = Map::new();
     if job.program.counts_records && !job.vertices.is_empty() {
-        accumulators.insert("records".into(), java_string(&job.accumulators.to_string()).into());
+        accumulators.insert("records".into(), int_accumulator(job.accumulators).into());
     }
     let mut result = json!({
         "id": job.id, "application-status": status, "accumulator-results": accumulators, "net-runtime": job.duration(c.now)
