@@ -20,6 +20,7 @@ use super::invariants::Invariants;
 use super::monitors::Monitors;
 use super::passes::{PassRecord, Passes};
 use super::records::Records;
+use super::sight::Changes;
 use super::steps;
 use crate::determinism;
 use crate::modes::{Mode, Place, block_on_at_pace};
@@ -179,6 +180,8 @@ pub(super) async fn prepare(
     monitors.watch(&world);
     let records = Records::default();
     records.watch(&world);
+    let changes = Changes::default();
+    changes.watch(&world);
     let changed = Arc::new(Notify::new());
     let notify = changed.clone();
     world.watcher.on_change(move |_| notify.notify_waiters());
@@ -202,6 +205,7 @@ pub(super) async fn prepare(
         beside: RefCell::default(),
         beside_added: Notify::new(),
         changed,
+        changes,
         limit: case.clock.limit,
         hiccups: if run.place.mode() == Mode::Cluster { CLUSTER_HICCUPS } else { Duration::ZERO },
         restart_after: Cell::new(run.crash.map(|_| Duration::from_secs(5))),

@@ -18,6 +18,7 @@ use super::invariants::Invariants;
 use super::monitors::Monitors;
 use super::passes::Passes;
 use super::records::{Mark, Records};
+use super::sight::{Changes, Sight};
 use crate::modes::Place;
 use crate::world::World;
 use crate::world::flink::ClusterKey;
@@ -38,6 +39,7 @@ pub struct Context {
     pub done: Cell<usize>,
     /// Told at every change of an object.
     pub changed: Arc<Notify>,
+    pub changes: Changes,
     /// Longest scenario time of the whole case.
     pub limit: Duration,
     /// Scenario time by which deadlines are put off: where clocks are real, machines have hiccups no scenario speaks of.
@@ -102,6 +104,11 @@ impl Context {
     pub async fn get(&self, of: &ObjectRef) -> Result<Option<Value>, Failure> {
         let info = self.kind(&of.kind)?;
         Ok(self.world.hands.get(info, self.namespace_of(of), &of.name).await?)
+    }
+
+    /// For a step that looks again and again.
+    pub fn sight<'a>(&'a self, of: &'a ObjectRef) -> Result<Sight<'a>, Failure> {
+        Ok(Sight::of_one(self.kind(&of.kind)?, self.namespace_of(of), &of.name))
     }
 
     pub fn bindings(&self, object: Option<&Value>) -> Bindings {

@@ -12,6 +12,7 @@ use super::super::context::{Condition, Context};
 use super::super::failure::Failure;
 use super::super::monitors::{api_call_fits, flink_call_fits};
 use super::super::records::{Mark, Write};
+use super::super::sight::Sight;
 use super::{Since, flink, settle, unknown};
 use crate::world::gate::OPERATOR_USER;
 
@@ -67,9 +68,13 @@ pub async fn wait_for(
     within: Duration,
 ) -> Result<(), Failure> {
     let deadline = context.deadline(within);
+    let mut sight = of.map(|of| context.sight(of)).transpose()?;
     loop {
-        let object = look(context, of).await?;
-        let mismatches = context.test(condition, object.as_ref())?;
+        let object = match &mut sight {
+            Some(sight) => sight.look(context).await?.first(),
+            None => None,
+        };
+        let mismatches = context.test(condition, object)?;
         if mismatches.is_empty() {
             return Ok(());
         }
@@ -106,10 +111,11 @@ fn too_late(
 
 pub async fn wait_until_absent(context: &Context, of: &ObjectRef, within: Duration) -> Result<(), Failure> {
     let deadline = context.deadline(within);
-    let info = context.kind(&of.kind)?;
+    let mut sight = Sight::of_all(context.kind(&of.kind)?, context.namespace_of(of));
     loop {
-        let items = context.world.hands.list(info, context.namespace_of(of)).await?;
-        let names: Vec<String> = items
+        let names: Vec<String> = sight
+            .look(context)
+            .await?
             .iter()
             .filter_map(|item| item["metadata"]["name"].as_str())
             .filter(|name| of.name_fits(name))
@@ -206,10 +212,10 @@ async fn events(context: &Context, args: &Arg) -> Result<(), Failure> {
     let count = args.opt_count("count").unwrap_or(Count { min: 1, max: None });
     let within = args.opt_duration("within").unwrap_or_default();
     let deadline = context.deadline(within);
-    let info = context.kind("Event")?;
+    let namespace = of.map_or(context.world.hands.namespace.as_str(), |of| context.namespace_of(of));
+    let mut sight = Sight::of_all(context.kind("Event")?, namespace);
     loop {
-        let namespace = of.map_or(context.world.hands.namespace.as_str(), |of| context.namespace_of(of));
-        let all = context.world.hands.list(info, namespace).await?;
+        let all = sight.look(context).await?;
         let is_about = |event: &&Value| {
             of.is_none_or(|of| {
                 let about = &event["involvedObject"];
