@@ -5,7 +5,7 @@
 //! lands in a [`SnapshotStore`] that outlives it. [`serve`] puts one cluster behind a real socket.
 //!
 //! The behaviour follows recordings of Flink 1.18.1, 1.20.3 and 2.2.1; where a rule is not recorded but public
-//! knowledge of Flink, the comment at the rule says so. Left out: the web dashboard, TLS and authentication, SQL
+//! knowledge of Flink, the comment at the rule says so. Left out: TLS and authentication, SQL
 //! gateway, datasets with content, job submission by serialised job graph.
 //!
 //! ```
@@ -20,6 +20,7 @@
 //! ```
 
 pub mod conf;
+pub mod dashboard;
 pub(crate) mod ids;
 pub mod jar;
 mod java;

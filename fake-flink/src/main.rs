@@ -2,9 +2,11 @@
 
 use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
+use fake_flink::dashboard::Dashboard;
 use fake_flink::serve::{ServeOptions, serve};
 use fake_flink::{Delay, ModelKnobs, ResourceManager, StartOptions, Version};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Parser)]
@@ -41,6 +43,10 @@ struct Serve {
     /// Start and transitions take no time.
     #[arg(long)]
     instant: bool,
+    /// The flink-runtime-web jar whose dashboard is served; otherwise the one that `make web` fetched or Maven keeps,
+    /// if any.
+    #[arg(long, value_name = "FILE")]
+    web_jar: Option<PathBuf>,
     /// Print the JobManager log to standard error.
     #[arg(long)]
     log: bool,
@@ -94,6 +100,8 @@ fn start_options(arguments: &Serve, address: SocketAddr) -> anyhow::Result<Start
         StartOptions::application(arguments.flink, now)
     };
     start.seed = arguments.seed;
+    let web_jar = arguments.web_jar.clone().or_else(|| Dashboard::find(arguments.flink));
+    start.dashboard = web_jar.as_deref().map(Dashboard::open).transpose()?;
     start.pod_ip = address.ip().to_string();
     start = start.config("rest.port", &address.port().to_string());
     start.model = if arguments.instant {

@@ -28,6 +28,15 @@ impl Version {
         self.is_2() || self.minor >= 19
     }
 
+    /// The recorded release this one answers like.
+    pub fn recorded(self) -> Version {
+        match (self.is_2(), self.since_1_20()) {
+            (true, _) => Version::V2_2,
+            (false, true) => Version::V1_20,
+            (false, false) => Version::V1_18,
+        }
+    }
+
     pub fn rejects_unknown_fields(self) -> bool {
         !self.since_1_20()
     }

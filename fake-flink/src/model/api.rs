@@ -3,6 +3,7 @@
 use super::ha::{ConfigMap, HaState};
 use super::state::JobState;
 use crate::conf::Conf;
+use crate::dashboard::Dashboard;
 use crate::knobs::ModelKnobs;
 use crate::program::ProgramTable;
 use crate::storage::SnapshotStore;
@@ -44,6 +45,8 @@ pub struct StartOptions {
     pub pod_ip: String,
     /// Number of this start for TaskManager pod names; the real one counts up from the pods it recovers.
     pub attempt: u32,
+    /// The files of the web dashboard; a page of our own without them.
+    pub dashboard: Option<Dashboard>,
 }
 
 impl StartOptions {
@@ -66,6 +69,7 @@ impl StartOptions {
             storage: SnapshotStore::new(),
             pod_ip: "127.0.0.1".to_owned(),
             attempt: 1,
+            dashboard: None,
         }
     }
 

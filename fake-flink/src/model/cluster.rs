@@ -13,6 +13,7 @@ use super::ops::Operations;
 use super::state::JobState;
 use super::taskmanagers::TaskManager;
 use crate::conf::Conf;
+use crate::dashboard::Dashboard;
 use crate::ids::Ids;
 use crate::jar::Jar;
 use crate::knobs::{Delay, ModelKnobs};
@@ -84,6 +85,7 @@ pub struct Cluster {
     pub(crate) storage: SnapshotStore,
     pub(crate) pod_ip: String,
     pub(crate) attempt: u32,
+    pub(crate) dashboard: Option<Dashboard>,
     pub(crate) now: i64,
     pub(crate) started: i64,
     pub(crate) ids: Ids,
@@ -127,6 +129,7 @@ impl Cluster {
             storage: o.storage,
             pod_ip: o.pod_ip,
             attempt: o.attempt,
+            dashboard: o.dashboard,
             now,
             started: now,
             ids: Ids::new(seed, "ids"),

@@ -5,6 +5,7 @@ pub(crate) mod cache;
 mod checkpoints;
 mod cluster;
 mod error;
+mod files;
 mod jars;
 mod jobs;
 mod metrics;
@@ -39,6 +40,8 @@ pub enum Pace {
 pub(crate) enum Reply {
     Json(StatusCode, Value),
     Text(&'static str, String),
+    /// A file of the dashboard, or word that the client's copy is still good.
+    File(Response<Bytes>),
     /// Carried out, and the answer is lost on the way.
     Lost(StatusCode, Value),
 }
@@ -65,6 +68,7 @@ pub(crate) fn answer(cluster: &mut Cluster, req: &Request<Bytes>) -> Response<By
     let mut response = match respond(cluster, req) {
         Ok(Reply::Json(status, value)) => json_response(status, &value),
         Ok(Reply::Text(kind, text)) => typed(StatusCode::OK, kind, text.into()),
+        Ok(Reply::File(response)) => response,
         Ok(Reply::Lost(status, value)) => {
             let mut response = json_response(status, &value);
             response.extensions_mut().insert(Pace::Lost);
@@ -92,7 +96,7 @@ fn respond(cluster: &mut Cluster, req: &Request<Bytes>) -> Answer {
         return Err(RestError::plain(StatusCode::PAYLOAD_TOO_LARGE, "The request body is too large."));
     }
     match route::find(cluster, req)? {
-        Routed::Dashboard => Ok(Reply::Text("text/html", DASHBOARD.to_owned())),
+        Routed::File(path) => files::serve(cluster, req, &path),
         Routed::Call(call) => {
             if cluster.phase == Phase::Electing {
                 return Err(RestError::plain(
@@ -104,9 +108,6 @@ fn respond(cluster: &mut Cluster, req: &Request<Bytes>) -> Answer {
         }
     }
 }
-
-const DASHBOARD: &str =
-    "<!doctype html><html><head><title>Apache Flink Web Dashboard</title></head><body></body></html>";
 
 fn dispatch(c: &mut Cluster, call: &Call) -> Answer {
     match call.op {

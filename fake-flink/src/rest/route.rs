@@ -190,7 +190,8 @@ impl Call {
 
 pub(crate) enum Routed {
     Call(Box<Call>),
-    Dashboard,
+    /// No operation: what the file server of the dashboard is asked for.
+    File(String),
 }
 
 pub(crate) fn find(cluster: &Cluster, req: &Request<Bytes>) -> Result<Routed, RestError> {
@@ -244,11 +245,7 @@ fn header_text<B>(req: &Request<B>, name: header::HeaderName) -> &str {
 /// GET falls through to the file server of the dashboard, everything else is not found; never 405.
 fn miss(method: &Method, path: &str, segments: &[String]) -> Result<Routed, RestError> {
     match (method, segments) {
-        (&Method::GET, []) => Ok(Routed::Dashboard),
-        (&Method::GET, [one]) if one == "index.html" => Ok(Routed::Dashboard),
-        (&Method::GET, _) => {
-            Err(RestError::plain(StatusCode::NOT_FOUND, format!("Unable to load requested file {path}.")))
-        }
+        (&Method::GET, segments) => Ok(Routed::File(segments.join("/"))),
         _ => Err(RestError::plain(StatusCode::NOT_FOUND, format!("Not found: {path}"))),
     }
 }
