@@ -101,11 +101,13 @@ pub(crate) async fn pass(context: &Context, key: &Key, cause: Cause, memory: Mem
     let flink = flink_client(context, &observation.resource);
     let (decision, rounds) = decide(context, &mut observation, &flink, &api, started).await;
     let mut unsent = memory.unsent;
-    let late_events = unsent.due(started);
+    // One look at the clock says both which events are tried again and what is told of it.
+    let decided = context.clock.now();
+    let late_events = unsent.due(decided);
     let outcome = match forbidden(key, &observation, &decision) {
         Some(error) => Outcome::Failed { at: 0, error },
         None => {
-            unsent = publish(context, key, &observation.resource, &decision, unsent, &api).await;
+            unsent = publish(context, key, &observation.resource, (&decision, decided), unsent, &api).await;
             carry_out(context, key, &observation, version, &decision, &flink, &api).await
         }
     };
@@ -248,14 +250,13 @@ async fn publish(
     context: &Context,
     key: &Key,
     resource: &FlinkDeployment,
-    decision: &Decision,
+    (decision, now): (&Decision, Timestamp),
     unsent: Unsent,
     api: &Api,
 ) -> Unsent {
     if unsent.events.is_empty() && decision.events.is_empty() {
         return Unsent::default();
     }
-    let now = context.clock.now();
     let mut queue = VecDeque::from(unsent.events);
     for event in &decision.events {
         // A plan that fails is made again, with its events: what nobody has heard yet is said once.

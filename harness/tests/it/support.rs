@@ -46,7 +46,7 @@ impl Play {
         play
     }
 
-    /// Reads on until a line contains this; answers that line. Fails when the output ends first.
+    /// Reads on until a line contains this; answers that line. Fails when the output ends first, or the scenario does.
     pub fn wait_for(&mut self, part: &str) -> String {
         let mut seen = String::new();
         loop {
@@ -54,6 +54,10 @@ impl Play {
             let read = self.lines.read_line(&mut line).expect("text");
             assert_ne!(read, 0, "the output ended before {part:?}:\n{seen}");
             seen.push_str(&line);
+            assert!(
+                !line.contains("The world stays open as it is"),
+                "the scenario failed before {part:?}:\n{seen}"
+            );
             if line.contains(part) {
                 return line;
             }
