@@ -55,6 +55,7 @@ impl FlinkPrograms {
             pod_ip: start.ip.clone(),
             attempt,
             config: conf.entries,
+            dashboard: None,
         };
         let text = format!("JobManager process {attempt} starts in pod {}", start.pod_name);
         self.world.journal.note(Lane::Flink, Kind::Process, &format!("FlinkDeployment/{}", key.name), text);
