@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use cel::common::ast::{EntryExpr, Expr};
 use cel::objects::{Key, Map, OptionalValue};
 use cel::parser::Expression;
 use cel::parser::Parser;
@@ -91,7 +92,31 @@ pub(crate) fn parse(source: &str) -> Result<Expression, String> {
     if source.len() > EXPRESSION_LENGTH_MAX {
         return Err(format!("expression is longer than {EXPRESSION_LENGTH_MAX} bytes"));
     }
-    Parser::default().enable_optional_syntax(true).parse(source).map_err(|e| e.to_string())
+    let expression =
+        Parser::default().enable_optional_syntax(true).parse(source).map_err(|e| e.to_string())?;
+    // There are no message types in Kubernetes' CEL, and the interpreter has no answer to them.
+    match message_type(&expression) {
+        Some(name) => Err(format!("undeclared reference to '{name}' (in container '')")),
+        None => Ok(expression),
+    }
+}
+
+/// A type of which the expression makes a message: `Name{field: 1}`.
+fn message_type(expression: &Expression) -> Option<&str> {
+    match &expression.expr {
+        Expr::Struct(made) => Some(&made.type_name),
+        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => None,
+        Expr::Select(select) => message_type(&select.operand),
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).find_map(message_type),
+        Expr::List(list) => list.elements.iter().find_map(message_type),
+        Expr::Map(map) => map.entries.iter().find_map(|e| match &e.expr {
+            EntryExpr::MapEntry(entry) => message_type(&entry.key).or_else(|| message_type(&entry.value)),
+            EntryExpr::StructField(field) => message_type(&field.value),
+        }),
+        Expr::Comprehension(c) => [&c.iter_range, &c.accu_init, &c.loop_cond, &c.loop_step, &c.result]
+            .into_iter()
+            .find_map(message_type),
+    }
 }
 
 /// What evaluating all rules found.
@@ -470,6 +495,19 @@ mod tests {
         assert_eq!(check(rule("self.m.all(k, k.startsWith('a'))"), json!({"m": {"ab": ""}}), None), none);
         let worded = json!({"rule": "self.n > 1", "messageExpression": "'n is ' + string(self.n)", "reason": "FieldValueForbidden", "fieldPath": ".n"});
         assert_eq!(check(worded, json!({"n": 1}), None), ["spec.n: Forbidden: n is 1"]);
+    }
+
+    #[test]
+    fn messages_are_refused_wherever_they_are_made() {
+        for rule in [
+            "A{}",
+            "[1].all(x, {'k': A{b: 1}}.k == x)",
+            "has(A{}.b) || self.n == 1",
+            "self.n == 1 ? A{b: 1} : null",
+        ] {
+            let said = super::parse(rule).expect_err(rule);
+            assert_eq!(said, "undeclared reference to 'A' (in container '')", "{rule}");
+        }
     }
 
     #[test]
