@@ -19,7 +19,7 @@ test: ## all tests: unit, property, scenario, conformance, documentation example
 test-real: ## fake-kube and a real CRD server answer the same requests; builds the latter, needs Go
 	ci/test-real
 
-test-clients: ## an operator of controller-runtime, and Helm, against fake-kube; builds them, needs Go
+test-clients: ## operators of controller-runtime and kopf, and Helm, against fake-kube; builds them, needs Go
 	ci/test-clients
 
 fuzz: ## the fuzz targets over their kept corpus and some thousand inputs made from it, the same ones each time

@@ -135,6 +135,7 @@ fn document(topics: &[Topic], rows: &BTreeMap<&str, Row>, known: &BTreeMap<Strin
     }
     out.push_str(REAL);
     out.extend(of_real);
+    out.push_str(CLIENTS);
     out
 }
 
@@ -163,4 +164,19 @@ walked. Known to differ: the managedFields of CRDs themselves, and defaults of f
 
 | case | why |
 |---|---|
+";
+
+const CLIENTS: &str = "
+## Clients
+
+Programs of others, each run as it is published against `fake-kube serve --rbac`; what they did and what they asked for
+(`--audit-log`) is checked. `make test` runs those without a mark, `make test-clients` all of them.
+
+| client | what it does there |
+|---|---|
+| kubectl 1.32 | its commands, streams over WebSocket and SPDY |
+| kube-rs 5 | Controller, finalizer, events, watchers of both kinds, wait conditions, an election |
+| controller-runtime 0.23 * | an operator under its own role: WatchList over the cluster, apply, status, events, two replicas of which the leader is killed |
+| Helm 3.20 * | install with CRD and hooks, upgrade, refusal, rollback, test, uninstall; conditional requests answered 304 |
+| kopf 1.45 and the Python client 37 * | an operator with peering, finalizer, progress in annotations, JSON patches |
 ";
