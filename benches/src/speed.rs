@@ -145,7 +145,7 @@ impl Stopwatch {
 }
 
 /// CPU time of this thread: the first number of schedstat, in nanoseconds.
-fn cpu_time() -> Option<Duration> {
+pub fn cpu_time() -> Option<Duration> {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }

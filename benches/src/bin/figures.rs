@@ -1,16 +1,15 @@
 //! Measures the speed of the whole loop and rewrites the figures of docs/benchmarks.md and the plot beside it.
 //! `figures 20 100` measures these fleets and only prints. Times are what this machine gives: nothing is asserted.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use drey_benches::gates;
 use drey_benches::observations::{Sample, samples};
 use drey_benches::operations::SEED;
 use drey_benches::plot::{Chart, Series, grouped};
 use drey_benches::speed::{Speed, Stretch, life};
+use drey_benches::{gates, page};
 use drey_reconciler::Policy;
 
 /// That of the `drey` command, unless allocations are counted.
@@ -53,17 +52,12 @@ fn run(fleets: &[usize]) -> anyhow::Result<()> {
     if !fleets.is_empty() {
         return Ok(());
     }
-    let docs = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs");
-    std::fs::write(docs.join("benchmarks.svg"), chart(&speeds).to_svg())
-        .context("write docs/benchmarks.svg")?;
-    let page = docs.join("benchmarks.md");
-    let text = std::fs::read_to_string(&page).with_context(|| format!("read {}", page.display()))?;
-    let text = replaced(&text, "speed", &table(&speeds))?;
-    let text = replaced(&text, "decide", &decide_table(&samples(SEED)?))?;
-    let text = replaced(&text, "counts", &count_table(&gates::load()?))?;
-    std::fs::write(&page, text).with_context(|| format!("write {}", page.display()))?;
-    println!("{} rewritten", page.display());
-    Ok(())
+    page::write_plot("benchmarks.svg", &chart(&speeds))?;
+    page::rewrite(&[
+        ("speed", table(&speeds)),
+        ("decide", decide_table(&samples(SEED)?)),
+        ("counts", count_table(&gates::load()?)),
+    ])
 }
 
 /// Lives of small fleets are short, and a busy moment of the machine would decide the figure: the fastest of several
@@ -83,29 +77,8 @@ fn fastest(deployments: usize) -> anyhow::Result<Speed> {
     Ok(best)
 }
 
-/// What stands between `<!-- NAME -->` and `<!-- /NAME -->`.
-fn replaced(text: &str, name: &str, body: &str) -> anyhow::Result<String> {
-    let (begin, end) = (format!("<!-- {name} -->"), format!("<!-- /{name} -->"));
-    let from = text.find(&begin).map(|at| at + begin.len());
-    let (from, to) =
-        from.zip(text.find(&end)).with_context(|| format!("docs/benchmarks.md has no {begin} .. {end}"))?;
-    ensure!(from <= to, "{begin} comes after {end}");
-    Ok(format!("{}\n{}{}", &text[..from], body, &text[to..]))
-}
-
 fn table(speeds: &[Speed]) -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .unwrap_or("")
-        .trim_start_matches([':', '\t', ' ']);
-    let mut text = format!(
-        "Measured on {cores} cores ({}), profile {}.\n\n",
-        if model.is_empty() { "unknown CPU" } else { model },
-        gates::PROFILE
-    );
+    let mut text = format!("{}\n", page::machine());
     text += "| deployments | part of life | scenario time | real time | scenario s per s | passes | passes per s | passes per CPU s |\n";
     text += "|---:|---|---:|---:|---:|---:|---:|---:|\n";
     speeds.iter().fold(text, |text, speed| text + &rows(speed))
