@@ -98,6 +98,14 @@ impl Fields {
         }
     }
 
+    /// [`Fields::add`] of a set that is used up.
+    pub(crate) fn merge(&mut self, other: Set) {
+        match self {
+            Fields::Wire(_) => self.add(&other),
+            Fields::Read(set) => set.merge(other),
+        }
+    }
+
     fn into_json(self) -> Value {
         match self {
             Fields::Wire(fields) => fields,

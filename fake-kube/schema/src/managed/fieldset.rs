@@ -75,10 +75,11 @@ pub(crate) struct Set {
     nodes: BTreeMap<Element, Node>,
 }
 
+/// A step of paths: whether it is itself a member, and the members below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Node {
-    member: bool,
-    below: Set,
+pub(crate) struct Node {
+    pub(crate) member: bool,
+    pub(crate) below: Set,
 }
 
 impl Node {
@@ -99,6 +100,42 @@ impl Set {
             node = node.below.nodes.entry(element.clone()).or_default();
         }
         node.member = true;
+    }
+
+    /// Adds a field with what lies below it; nothing for an empty node.
+    pub(crate) fn put_field(&mut self, name: &str, node: Node) {
+        if !node.is_empty() {
+            self.put_node(Element::Field(name.to_owned()), node);
+        }
+    }
+
+    /// The same for any step.
+    pub(crate) fn put(&mut self, element: &Element, node: Node) {
+        if !node.is_empty() {
+            self.put_node(element.clone(), node);
+        }
+    }
+
+    fn put_node(&mut self, element: Element, node: Node) {
+        match self.nodes.entry(element) {
+            MapEntry::Vacant(slot) => drop(slot.insert(node)),
+            MapEntry::Occupied(mut slot) => {
+                let own = slot.get_mut();
+                own.member |= node.member;
+                own.below.merge(node.below);
+            }
+        }
+    }
+
+    /// Adds the members of the other set, which is used up.
+    pub(crate) fn merge(&mut self, other: Set) {
+        if self.nodes.is_empty() {
+            *self = other;
+            return;
+        }
+        for (element, node) in other.nodes {
+            self.put_node(element, node);
+        }
     }
 
     pub(crate) fn insert_fields(&mut self, dotted: &str) {

@@ -41,6 +41,8 @@ pub struct Write<'a> {
     /// `status`, `scale`, .. or empty.
     pub subresource: &'a str,
     pub now: Timestamp,
+    /// The live object was stored under the schema as it is now.
+    pub same_schema: bool,
     /// Dotted fields this route does not write, so that nobody comes to own them through it: `["status"]` on the main
     /// route of a kind with a status subresource, `["spec", "metadata"]` on `/status` of a custom resource.
     pub reset_fields: &'a [&'a str],
@@ -202,7 +204,8 @@ fn tracked_by_updater(
                 &empty
             }
         };
-        if does_fit(schema, types, old, new) {
+        let is_known = w.same_schema && live_entries.is_some();
+        if does_fit(schema, types, old, new, is_known) {
             update(types, old, new, &mut managers, w);
         } else {
             managers.clear();
@@ -214,9 +217,10 @@ fn tracked_by_updater(
 
 /// A value that does not fit its schema cannot be tracked, and whoever owned the object loses it (`UpdateNoErrors` of
 /// the field manager); the write itself is judged elsewhere. What is equal in both
-/// fitted when it was stored, unless the schema is one that can have changed since.
-fn does_fit(schema: &Schema, types: Types<'_>, old: &Value, new: &Value) -> bool {
-    if schema.is_built_in() {
+/// fitted when it was stored, unless the schema is one that can have changed since. `is_known`: that has not happened, and
+/// somebody owns fields of the object, which a misfit would have cost them.
+fn does_fit(schema: &Schema, types: Types<'_>, old: &Value, new: &Value, is_known: bool) -> bool {
+    if schema.is_built_in() || is_known {
         return types.fits_where_different(old, new);
     }
     types.validate(new, true).is_ok() && types.validate(old, true).is_ok()
@@ -354,14 +358,16 @@ fn own_existing(types: Types<'_>, live: &Value, managers: &mut Managers, w: &Wri
 /// The updater's Update: the writer takes what it changed from everybody.
 fn update(types: Types<'_>, old: &Value, new: &Value, managers: &mut Managers, w: &Write<'_>) {
     let compare = types.compare(old, new).without(&reset_set(w));
-    let changed = compare.modified.clone().union(&compare.added);
-    let lost = changed.clone().union(&compare.removed);
+    let mut changed = compare.modified;
+    changed.merge(compare.added);
     let id = ManagerId::new(w.manager, false, w.api_version, w.subresource);
     for (other, owned) in managers.iter_mut() {
         // The writer keeps what it changed.
-        owned.fields.subtract(if *other == id { &compare.removed } else { &lost });
+        if *other != id {
+            owned.fields.subtract(&changed);
+        }
+        owned.fields.subtract(&compare.removed);
     }
-    let mut changed = changed;
     strip_metadata(&mut changed);
     if !changed.is_empty() {
         let time = Some(time_text(w.now));
@@ -370,7 +376,7 @@ fn update(types: Types<'_>, old: &Value, new: &Value, managers: &mut Managers, w
             api_version: w.api_version.into(),
             time: None,
         });
-        entry.fields.add(&changed);
+        entry.fields.merge(changed);
         entry.time = time;
     }
     managers.retain(|_, owned| !owned.fields.is_empty());
@@ -407,7 +413,8 @@ fn run(
     };
 
     let compare = types.compare(live, &pruned).without(&ignored);
-    let changed = compare.modified.union(&compare.added);
+    let mut changed = compare.modified;
+    changed.merge(compare.added);
     let mut conflicts = Found::new();
     for (other, owned) in managers.iter_mut().filter(|(other, _)| **other != id) {
         let conflict = owned.fields.read().intersection(&changed);

@@ -160,7 +160,7 @@ mod tests {
 
     fn write(manager: &'static str, second: i64) -> Write<'static> {
         let now = jiff::Timestamp::from_second(1_700_000_000 + second).expect("a time");
-        Write { manager, api_version: "v1", subresource: "", now, reset_fields: &[] }
+        Write { manager, api_version: "v1", subresource: "", now, same_schema: false, reset_fields: &[] }
     }
 
     fn map(data: Value, annotation: &str) -> Value {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::fieldset::{Element, Set};
+use super::fieldset::{Element, Node, Set};
 use super::typed::{Atom, Scalar, Ty, Types};
 use crate::DEPTH_MAX;
 use crate::schema::NodeId;
@@ -14,8 +14,9 @@ use crate::text::{go_syntax, go_type, go_value};
 
 /// Nobody owns it. A stored object is compared as it is, with its own.
 const MANAGED_FIELDS: &str = "managedFields";
+const METADATA: &str = "metadata";
 
-/// A path as a chain on the stack; becomes owned elements only when it is recorded.
+/// A path as a chain on the stack, for what is said about it.
 #[derive(Clone, Copy)]
 struct Trail<'a> {
     parent: Option<&'a Trail<'a>>,
@@ -38,14 +39,6 @@ impl<'a> Trail<'a> {
 
     fn element(&'a self, element: &'a Element) -> Trail<'a> {
         Trail { parent: Some(self), step: Step::Element(element) }
-    }
-
-    fn is_field(&self, name: &str) -> bool {
-        matches!(self.step, Step::Field(key) if key == name)
-    }
-
-    fn record(&self, set: &mut Set) {
-        set.insert(&self.elements());
     }
 
     fn elements(&self) -> Vec<Element> {
@@ -159,26 +152,26 @@ impl Types<'_> {
 
     /// The fields a value sets.
     pub(crate) fn to_set(self, value: &Value) -> Set {
-        let mut set = Set::default();
-        self.to_set_at(self.root(), value, &Trail::ROOT, &mut set, 0);
-        set
+        let mut root = Node::default();
+        self.to_set_at(self.root(), value, &mut root, 0);
+        root.below
     }
 
-    fn to_set_at(self, ty: Ty, value: &Value, trail: &Trail<'_>, set: &mut Set, depth: usize) {
+    fn to_set_at(self, ty: Ty, value: &Value, node: &mut Node, depth: usize) {
         if depth > DEPTH_MAX {
-            return trail.record(set);
+            node.member = true;
+            return;
         }
         match (self.atom(ty, Some(value)), value) {
-            (Atom::Scalar(_) | Atom::AtomicList(_) | Atom::AtomicMap(_), _) => trail.record(set),
+            (Atom::Scalar(_) | Atom::AtomicList(_) | Atom::AtomicMap(_), _) => node.member = true,
             (Atom::Granular(map), Value::Object(members)) => {
                 for (key, member) in members {
                     let Some((ty, declared)) = self.member(map, key) else { continue };
-                    let below = trail.field(key);
-                    self.to_set_at(ty, member, &below, set, depth + 1);
+                    let mut below = Node::default();
+                    self.to_set_at(ty, member, &mut below, depth + 1);
                     let empty = member.is_null() || member.as_object().is_some_and(Map::is_empty);
-                    if empty || !declared {
-                        below.record(set);
-                    }
+                    below.member |= empty || !declared;
+                    node.below.put_field(key, below);
                 }
             }
             (Atom::KeyedList(id, items), Value::Array(list)) => {
@@ -186,13 +179,14 @@ impl Types<'_> {
                     list.iter().map(|item| self.item_element(id, items, item).ok()).collect();
                 for (i, (item, element)) in list.iter().zip(&elements).enumerate() {
                     let Some(element) = element else { continue };
-                    let below = trail.element(element);
+                    let mut below = Node::default();
                     let unique =
                         !elements.iter().enumerate().any(|(j, e)| j != i && e.as_ref() == Some(element));
                     if unique {
-                        self.to_set_at(items, item, &below, set, depth + 1);
+                        self.to_set_at(items, item, &mut below, depth + 1);
                     }
-                    below.record(set);
+                    below.member = true;
+                    node.below.put(element, below);
                 }
             }
             _ => {}
@@ -201,18 +195,19 @@ impl Types<'_> {
 
     /// What changed from `old` to `new`.
     pub(crate) fn compare(self, old: &Value, new: &Value) -> Comparison {
-        let mut out = Comparison::default();
-        self.compare_at(self.root(), Some(old), Some(new), &Trail::ROOT, &mut out, 0);
-        out
+        let mut root = Difference::default();
+        self.compare_at(self.root(), Some(old), Some(new), "", &mut root, 0);
+        Comparison { added: root.added.below, modified: root.modified.below, removed: root.removed.below }
     }
 
+    /// `name` is that of the field compared, if it is one.
     fn compare_at(
         self,
         ty: Ty,
         old: Option<&Value>,
         new: Option<&Value>,
-        trail: &Trail<'_>,
-        out: &mut Comparison,
+        name: &str,
+        out: &mut Difference,
         depth: usize,
     ) {
         // Equal parts contribute nothing, so most of two versions of an object is never walked.
@@ -222,20 +217,20 @@ impl Types<'_> {
         let absent = |v: Option<&Value>| v.is_none_or(Value::is_null);
         let (before, after) = (self.atom(ty, old), self.atom(ty, new));
         let leaf = if depth > DEPTH_MAX {
-            out.leaf(old, new, trail);
+            out.leaf(old, new);
             true
         } else if absent(new) {
-            self.compare_atom(before, old, new, trail, out, depth)
+            self.compare_atom(before, old, new, name, out, depth)
         } else if absent(old) || before.same_shape(after) {
-            self.compare_atom(after, old, new, trail, out, depth)
+            self.compare_atom(after, old, new, name, out, depth)
         } else {
-            self.compare_atom(before, old, new, trail, out, depth);
-            self.compare_atom(after, old, new, trail, out, depth)
+            self.compare_atom(before, old, new, name, out, depth);
+            self.compare_atom(after, old, new, name, out, depth)
         };
         if !leaf {
             match (old, new) {
-                (None, _) => trail.record(&mut out.added),
-                (_, None) => trail.record(&mut out.removed),
+                (None, _) => out.added.member = true,
+                (_, None) => out.removed.member = true,
                 _ => {}
             }
         }
@@ -247,52 +242,63 @@ impl Types<'_> {
         atom: Atom,
         old: Option<&Value>,
         new: Option<&Value>,
-        trail: &Trail<'_>,
-        out: &mut Comparison,
+        name: &str,
+        out: &mut Difference,
         depth: usize,
     ) -> bool {
         match atom {
             Atom::Scalar(_) | Atom::AtomicList(_) | Atom::AtomicMap(_) => {
-                out.leaf(old, new, trail);
+                out.leaf(old, new);
                 true
             }
             Atom::Granular(map) => {
                 let (old_map, new_map) = (old.and_then(Value::as_object), new.and_then(Value::as_object));
                 if old_map.is_none_or(Map::is_empty) && new_map.is_none_or(Map::is_empty) {
-                    out.leaf(old, new, trail);
+                    out.leaf(old, new);
                     return true;
                 }
                 for (key, member) in old_map.into_iter().flatten() {
-                    if depth == 1 && key == MANAGED_FIELDS && trail.is_field("metadata") {
+                    if depth == 1 && key == MANAGED_FIELDS && name == METADATA {
+                        continue;
+                    }
+                    let after = new_map.and_then(|m| m.get(key));
+                    if after == Some(member) {
                         continue;
                     }
                     let Some((ty, _)) = self.member(map, key) else { continue };
-                    let after = new_map.and_then(|m| m.get(key));
-                    self.compare_at(ty, Some(member), after, &trail.field(key), out, depth + 1);
+                    let mut below = Difference::default();
+                    self.compare_at(ty, Some(member), after, key, &mut below, depth + 1);
+                    below.put_into(out, |set, node| set.put_field(key, node));
                 }
                 for (key, member) in new_map.into_iter().flatten() {
                     if old_map.is_some_and(|m| m.contains_key(key)) {
                         continue;
                     }
                     let Some((ty, _)) = self.member(map, key) else { continue };
-                    self.compare_at(ty, None, Some(member), &trail.field(key), out, depth + 1);
+                    let mut below = Difference::default();
+                    self.compare_at(ty, None, Some(member), key, &mut below, depth + 1);
+                    below.put_into(out, |set, node| set.put_field(key, node));
                 }
                 false
             }
             Atom::KeyedList(id, items) => {
                 let (old_list, new_list) = (old.and_then(Value::as_array), new.and_then(Value::as_array));
                 if old_list.is_none_or(Vec::is_empty) && new_list.is_none_or(Vec::is_empty) {
-                    out.leaf(old, new, trail);
+                    out.leaf(old, new);
                     return true;
                 }
                 let before = self.group(id, items, old_list);
                 let after = self.group(id, items, new_list);
                 for (element, old) in &before {
                     let new = after.get(element).map(Vec::as_slice).unwrap_or_default();
-                    self.compare_items(items, old, new, &trail.element(element), out, depth);
+                    let mut below = Difference::default();
+                    self.compare_items(items, old, new, &mut below, depth);
+                    below.put_into(out, |set, node| set.put(element, node));
                 }
                 for (element, new) in after.iter().filter(|(e, _)| !before.contains_key(*e)) {
-                    self.compare_items(items, &[], new, &trail.element(element), out, depth);
+                    let mut below = Difference::default();
+                    self.compare_items(items, &[], new, &mut below, depth);
+                    below.put_into(out, |set, node| set.put(element, node));
                 }
                 false
             }
@@ -315,22 +321,14 @@ impl Types<'_> {
     }
 
     /// Items of one key; duplicates count as one atomic thing.
-    fn compare_items(
-        self,
-        items: Ty,
-        old: &[&Value],
-        new: &[&Value],
-        trail: &Trail<'_>,
-        out: &mut Comparison,
-        depth: usize,
-    ) {
+    fn compare_items(self, items: Ty, old: &[&Value], new: &[&Value], out: &mut Difference, depth: usize) {
         match (old, new) {
             ([] | [_], [] | [_]) => {
-                self.compare_at(items, old.first().copied(), new.first().copied(), trail, out, depth + 1);
+                self.compare_at(items, old.first().copied(), new.first().copied(), "", out, depth + 1);
             }
-            ([], _) => trail.record(&mut out.added),
-            (_, []) => trail.record(&mut out.removed),
-            (old, new) if old != new => trail.record(&mut out.modified),
+            ([], _) => out.added.member = true,
+            (_, []) => out.removed.member = true,
+            (old, new) if old != new => out.modified.member = true,
             _ => {}
         }
     }
@@ -527,20 +525,36 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
-    fn leaf(&mut self, old: Option<&Value>, new: Option<&Value>, trail: &Trail<'_>) {
-        match (old, new) {
-            (None, _) => trail.record(&mut self.added),
-            (_, None) => trail.record(&mut self.removed),
-            (old, new) if old != new => trail.record(&mut self.modified),
-            _ => {}
-        }
-    }
-
     /// Without what lies in `ignored`.
     pub(crate) fn without(mut self, ignored: &Set) -> Comparison {
         for set in [&mut self.added, &mut self.modified, &mut self.removed] {
             set.subtract_recursive(ignored);
         }
         self
+    }
+}
+
+/// A [`Comparison`] of one place and what lies below it.
+#[derive(Default)]
+struct Difference {
+    added: Node,
+    modified: Node,
+    removed: Node,
+}
+
+impl Difference {
+    fn leaf(&mut self, old: Option<&Value>, new: Option<&Value>) {
+        match (old, new) {
+            (None, _) => self.added.member = true,
+            (_, None) => self.removed.member = true,
+            (old, new) if old != new => self.modified.member = true,
+            _ => {}
+        }
+    }
+
+    fn put_into(self, above: &mut Difference, put: impl Fn(&mut Set, Node)) {
+        put(&mut above.added.below, self.added);
+        put(&mut above.modified.below, self.modified);
+        put(&mut above.removed.below, self.removed);
     }
 }

@@ -81,7 +81,7 @@ fn object(spec: Value) -> Value {
 
 fn write(manager: &str) -> Write<'_> {
     let now = "2024-01-01T00:00:00Z".parse().expect("time");
-    Write { manager, api_version: "g/v1", subresource: "", now, reset_fields: &[] }
+    Write { manager, api_version: "g/v1", subresource: "", now, same_schema: false, reset_fields: &[] }
 }
 
 proptest! {

@@ -72,6 +72,7 @@ fn a_real_object_passes_and_is_owned() {
         api_version: "flink.apache.org/v1beta1",
         subresource: "",
         now: "2024-01-01T00:00:00Z".parse().expect("time"),
+        same_schema: false,
         reset_fields: &["status"],
     };
     let live = managed::apply(&schema, None, &object, &write, false).expect("applied");

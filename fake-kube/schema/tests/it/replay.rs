@@ -98,6 +98,7 @@ impl Replay {
             api_version: &api_version,
             subresource,
             now,
+            same_schema: false,
             reset_fields: kind.reset[usize::from(subresource == "status")],
         };
         let mut body = request.get("body")?.clone();
