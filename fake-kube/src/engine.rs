@@ -19,7 +19,7 @@ use crate::knobs::Knobs;
 use crate::kubelet::Kubelet;
 use crate::nodes::{self, Lost};
 use crate::programs::Programs;
-use crate::view::{Key, KindInfo, Refusal, View, resource as r};
+use crate::view::{Key, KindInfo, Refusal, View, outline, resource as r};
 use crate::write::{Op, Step, Write};
 
 /// Syncs of one key within a second before it has to wait: a controller that fights somebody must not spin.
@@ -259,7 +259,13 @@ impl Engine {
         if deleted {
             self.view.remove(&key);
         } else {
-            self.view.put(key.clone(), object.clone());
+            // A server that keeps texts does so because trees are large: they are not kept here either.
+            let kept = if self.api.keeps_all_trees() || r::is_read(&key.resource) {
+                object.clone()
+            } else {
+                outline(&object, self.view.find(&key))
+            };
+            self.view.put(key.clone(), kept);
         }
         let h = Happened { key: &key, object: &object, old: old.as_ref(), deleted };
         for controller in self.knobs.controllers_on.clone() {

@@ -15,6 +15,9 @@ use serde_json::Value;
 
 use crate::clock::ScaledClock;
 
+/// Clients read text: trees are there for the objects that are being worked on.
+const TREES_MAX: usize = 256;
+
 #[derive(clap::Args)]
 pub struct Serve {
     /// Address to listen on; port 0 takes a free one.
@@ -85,6 +88,7 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
     let mut server = Options::new(clock.clone());
     server.seed = options.seed;
     server.rbac = options.rbac;
+    server.trees_max = Some(TREES_MAX);
     let mut restored = false;
     let (api, journal) = match &options.state {
         Some(path) => {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::affinity::keeps_away;
 use crate::json::{at, controller_of, items, map_matches, name, namespace, uid};
@@ -40,6 +40,58 @@ pub mod resource {
     pub const STORAGE_CLASSES: &str = "storageclasses.storage.k8s.io";
     pub const PRIORITY_CLASSES: &str = "priorityclasses.scheduling.k8s.io";
     pub const CRDS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+
+    /// Whether controllers look beyond the metadata of objects of this resource.
+    pub fn is_read(resource: &str) -> bool {
+        matches!(
+            resource,
+            PODS | SERVICES
+                | ENDPOINTS
+                | CONFIG_MAPS
+                | SECRETS
+                | NODES
+                | NAMESPACES
+                | SERVICE_ACCOUNTS
+                | QUOTAS
+                | CLAIMS
+                | VOLUMES
+                | DEPLOYMENTS
+                | REPLICA_SETS
+                | STATEFUL_SETS
+                | CONTROLLER_REVISIONS
+                | JOBS
+                | SLICES
+                | BUDGETS
+                | STORAGE_CLASSES
+                | CRDS
+        )
+    }
+}
+
+/// What is looked at of every object, whatever its kind: who it is, whom it belongs to, whether it is going.
+const OUTLINE: [&str; 7] = [
+    "name",
+    "namespace",
+    "uid",
+    "ownerReferences",
+    "finalizers",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+];
+
+/// An object without what controllers do not look at; `known` again where that is as it was.
+pub fn outline(object: &Value, known: Option<&Arc<Value>>) -> Arc<Value> {
+    let metadata = |key: &&str| object.get("metadata").and_then(|m| m.get(*key));
+    let is_known = known.is_some_and(|known| {
+        OUTLINE.iter().all(|key| known.get("metadata").and_then(|m| m.get(*key)) == metadata(key))
+            && ["apiVersion", "kind"].iter().all(|key| known.get(*key) == object.get(*key))
+    });
+    if let Some(known) = known.filter(|_| is_known) {
+        return known.clone();
+    }
+    let kept = OUTLINE.iter().filter_map(|key| Some(((*key).to_owned(), metadata(key)?.clone())));
+    let kept: serde_json::Map<String, Value> = kept.collect();
+    Arc::new(json!({"apiVersion": object.get("apiVersion"), "kind": object.get("kind"), "metadata": kept}))
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -287,7 +339,6 @@ fn owner_uids(object: &Value) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn indexes_follow_the_objects() {
@@ -306,6 +357,18 @@ mod tests {
         view.remove(&key);
         assert!(view.by_uid("u-p").is_none());
         assert_eq!(view.dependents("b").count(), 0);
+    }
+
+    #[test]
+    fn an_outline_changes_with_what_it_shows() {
+        let object = |uid: &str, state: &str| {
+            json!({"apiVersion": "v1", "kind": "K", "metadata": {"name": "a", "uid": uid, "labels": {"x": "y"}},
+                "status": {"state": state}})
+        };
+        let first = outline(&object("u", "new"), None);
+        assert_eq!(*first, json!({"apiVersion": "v1", "kind": "K", "metadata": {"name": "a", "uid": "u"}}));
+        assert!(Arc::ptr_eq(&first, &outline(&object("u", "old"), Some(&first))));
+        assert_eq!(outline(&object("v", "old"), Some(&first))["metadata"]["uid"], "v");
     }
 
     #[test]

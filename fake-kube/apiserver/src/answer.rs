@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use serde_json::Value;
 
+use crate::pages::Pages;
 use crate::pods::LogStream;
 use crate::resource::Definition;
 use crate::service::ConnectionCut;
@@ -22,10 +23,10 @@ pub(crate) enum Shown {
 }
 
 impl Shown {
-    pub(crate) fn value(&self) -> &Arc<Value> {
+    pub(crate) fn value(&self) -> Arc<Value> {
         match self {
-            Shown::Stored(s) => &s.value,
-            Shown::Loose(v) => v,
+            Shown::Stored(s) => s.value(),
+            Shown::Loose(v) => v.clone(),
         }
     }
 }
@@ -63,9 +64,14 @@ enum Kind {
     Full(Option<Bytes>),
     Watch(Box<WatchStream>),
     Log(LogStream),
+    Pages(Box<Pages>),
 }
 
 impl ApiBody {
+    pub(crate) fn pages(pages: Pages) -> ApiBody {
+        ApiBody(Kind::Pages(Box::new(pages)))
+    }
+
     pub(crate) fn full(bytes: impl Into<Bytes>) -> ApiBody {
         let bytes = bytes.into();
         ApiBody(Kind::Full((!bytes.is_empty()).then_some(bytes)))
@@ -92,16 +98,22 @@ impl http_body::Body for ApiBody {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Kind::Watch(stream) => stream.poll_chunk(cx).map(|c| c.map(|r| r.map(Frame::data))),
             Kind::Log(stream) => stream.as_mut().poll_next(cx).map(|c| c.map(|b| Ok(Frame::data(b)))),
+            Kind::Pages(pages) => Poll::Ready(pages.next().map(|b| Ok(Frame::data(b)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.0, Kind::Full(None))
+        match &self.0 {
+            Kind::Full(bytes) => bytes.is_none(),
+            Kind::Pages(pages) => pages.is_done(),
+            Kind::Watch(_) | Kind::Log(_) => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Kind::Pages(pages) => SizeHint::with_exact(pages.left() as u64),
             Kind::Watch(_) | Kind::Log(_) => SizeHint::default(),
         }
     }

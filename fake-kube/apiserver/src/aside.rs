@@ -19,7 +19,7 @@ impl Aside {
         let Some(members) = new.as_object_mut() else { return Aside(Vec::new()) };
         let is_unchanged = |key: &str, value: &Value| {
             let is_large = value.is_object() || value.is_array();
-            is_large && key != "metadata" && live.value.get(key) == Some(value)
+            is_large && key != "metadata" && live.value().get(key) == Some(value)
         };
         let mut taken = Vec::new();
         for (place, (key, value)) in members.iter_mut().enumerate() {

@@ -5,6 +5,7 @@ use std::fmt;
 use fake_kube_schema::proto;
 use fake_kube_schema::text::go_quote;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 use crate::resource::Definition;
@@ -171,7 +172,7 @@ fn go_kind(v: &Value) -> &'static str {
 pub(crate) fn parse(body: &[u8]) -> std::result::Result<Decoded, String> {
     let mut strict = Vec::new();
     let mut de = serde_json::Deserializer::from_slice(body);
-    let value = Node { path: String::new(), strict: &mut strict }
+    let value = Node { at: Trail::Root, strict: &mut strict }
         .deserialize(&mut de)
         .map_err(|e| go_syntax(body, &e))?;
     de.end().map_err(|e| go_syntax(body, &e))?;
@@ -250,6 +251,9 @@ pub(crate) fn loose(body: &[u8], media: Media, api_version: &str, kind: &str) ->
 
 /// Parses YAML as `yaml.Unmarshal` into a map does, for apply patches.
 pub(crate) fn yaml(body: &[u8]) -> std::result::Result<Decoded, String> {
+    if let Some(decoded) = json_as_yaml(body) {
+        return Ok(decoded);
+    }
     let decoded = yaml::parse(body).map_err(|e| format!("error converting YAML to JSON: {e}"))?;
     match &decoded.value {
         Value::Object(_) => Ok(decoded),
@@ -262,10 +266,64 @@ pub(crate) fn yaml(body: &[u8]) -> std::result::Result<Decoded, String> {
     }
 }
 
+/// A JSON object in which YAML finds the same: most patches that are applied are one. Whatever the two could read
+/// differently (breaks and escapes in texts, fractions, keys that come twice or merge) is left to YAML.
+fn json_as_yaml(body: &[u8]) -> Option<Decoded> {
+    let is_plain = |window: &[u8]| match window {
+        [b'\\', next, ..] => matches!(next, b'"' | b'\\' | b'n'),
+        [byte, ..] => *byte == b'\n' || (b' '..=b'~').contains(byte),
+        [] => true,
+    };
+    let mut rest = body;
+    if rest.first() != Some(&b'{') {
+        return None;
+    }
+    while let Some(byte) = rest.first() {
+        if !is_plain(rest) {
+            return None;
+        }
+        rest = rest.get(if *byte == b'\\' { 2 } else { 1 }..).unwrap_or_default();
+    }
+    let decoded = parse(body).ok()?;
+    (decoded.strict.is_empty() && is_the_same_in_yaml(&decoded.value)).then_some(decoded)
+}
+
+/// Keys longer than YAML takes for simple ones are left out, too.
+fn is_the_same_in_yaml(value: &Value) -> bool {
+    const KEY_MAX: usize = 512;
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+        Value::Number(number) => !number.is_f64(),
+        Value::Array(items) => items.iter().all(is_the_same_in_yaml),
+        Value::Object(members) => members
+            .iter()
+            .all(|(key, member)| key != "<<" && key.len() <= KEY_MAX && is_the_same_in_yaml(member)),
+    }
+}
+
 /// Builds a [`Value`] and remembers keys seen twice.
 struct Node<'a> {
-    path: String,
+    at: Trail<'a>,
     strict: &'a mut Vec<String>,
+}
+
+/// Where in the body, as a chain on the stack: it is written out for the few keys that come twice.
+#[derive(Clone, Copy)]
+enum Trail<'a> {
+    Root,
+    Key(&'a Trail<'a>, &'a str),
+    Index(&'a Trail<'a>, usize),
+}
+
+impl fmt::Display for Trail<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trail::Root => Ok(()),
+            Trail::Key(Trail::Root, key) => f.write_str(key),
+            Trail::Key(above, key) => write!(f, "{above}.{key}"),
+            Trail::Index(above, index) => write!(f, "{above}[{index}]"),
+        }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Node<'_> {
@@ -313,10 +371,9 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Value, A::Error> {
         let mut out = Vec::new();
-        while let Some(v) = seq.next_element_seed(Node {
-            path: format!("{}[{}]", self.path, out.len()),
-            strict: &mut *self.strict,
-        })? {
+        while let Some(v) =
+            seq.next_element_seed(Node { at: Trail::Index(&self.at, out.len()), strict: &mut *self.strict })?
+        {
             out.push(v);
         }
         Ok(Value::Array(out))
@@ -325,13 +382,71 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Value, A::Error> {
         let mut out = Map::new();
         while let Some(key) = map.next_key::<String>()? {
-            let path = if self.path.is_empty() { key.clone() } else { format!("{}.{key}", self.path) };
-            if out.contains_key(&key) {
-                self.strict.push(format!("duplicate field {}", go_quote(&path)));
+            let before = self.strict.len();
+            let v =
+                map.next_value_seed(Node { at: Trail::Key(&self.at, &key), strict: &mut *self.strict })?;
+            match out.entry(key) {
+                Entry::Vacant(slot) => drop(slot.insert(v)),
+                Entry::Occupied(mut slot) => {
+                    let path = Trail::Key(&self.at, slot.key()).to_string();
+                    // Said before what is found inside.
+                    self.strict.insert(before, format!("duplicate field {}", go_quote(&path)));
+                    slot.insert(v);
+                }
             }
-            let v = map.next_value_seed(Node { path, strict: &mut *self.strict })?;
-            out.insert(key, v);
         }
         Ok(Value::Object(out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether the short way is taken, which must not show.
+    fn check(body: &str, is_short: bool) {
+        let short = json_as_yaml(body.as_bytes());
+        assert_eq!(short.is_some(), is_short, "{body}");
+        let long = yaml::parse(body.as_bytes());
+        if let (Some(short), Ok(long)) = (short, long) {
+            assert_eq!((&short.value, &short.strict), (&long.value, &long.strict), "{body}");
+            let keys = |v: &Value| v.as_object().map(|m| m.keys().cloned().collect::<Vec<_>>());
+            assert_eq!(keys(&short.value), keys(&long.value));
+        }
+    }
+
+    #[test]
+    fn json_that_is_yaml_is_read_as_json() {
+        let plain = [
+            r#"{}"#,
+            r#"{"b":1,"a":[-2,true,false,null,"",{}],"c":{"d":"x: y # z","e":"- \" \\ \n","yes":"on"}}"#,
+            "{\n  \"a\": \"1.0\",\n  \"0\": {\"~\": \"null\"},\n\"u\":18446744073709551615}\n",
+            r#"{"a":"  two  spaces "," ":"!!x &y *z","k":"{[,]}"}"#,
+        ];
+        plain.iter().for_each(|body| check(body, true));
+        let others = [
+            r#"{"a":1.0}"#,
+            r#"{"a":1e3}"#,
+            r#"{"a":1,"a":2}"#,
+            r#"{"<<":{"a":1}}"#,
+            r#"{"a":"\u00e9"}"#,
+            "{\"a\":\"\u{e9}\"}",
+            "{\"a\":\t1}",
+            r#"{"a":"\/"}"#,
+            "a: 1",
+            " {}",
+            r#"{"a":-0}"#,
+            "{",
+            "{\"a\":\"\u{7f}\"}",
+            r#"{"a":123456789012345678901234567890}"#,
+        ];
+        others.iter().for_each(|body| check(body, false));
+    }
+
+    #[test]
+    fn duplicates_are_named_in_the_order_they_are_met() {
+        let found = parse(br#"{"a":{"b":1,"b":2},"a":{"c":[{"d":1,"d":2}],"c":0}}"#).map(|d| d.strict);
+        let of = |path: &str| format!("duplicate field \"{path}\"");
+        assert_eq!(found, Ok(vec![of("a.b"), of("a"), of("a.c[0].d"), of("a.c")]));
     }
 }

@@ -28,7 +28,7 @@ impl ApiServer {
                 let all: Vec<_> = s
                     .store
                     .range(table, "", "")
-                    .map(|(_, o)| (resource.clone(), (*o.value).clone()))
+                    .map(|(_, o)| (resource.clone(), Value::clone(&o.value())))
                     .collect();
                 all
             };
@@ -48,6 +48,7 @@ impl ApiServer {
         let registry = Registry::new(&mut store);
         let seeded = Seeded::from_position(options.seed, contents.drawn);
         let mut state = State::new(store, registry, seeded);
+        state.store.limit_trees(options.trees_max);
         for (resource, object) in contents.objects {
             let key = store::key(meta::text(&object, "namespace"), meta::name(&object));
             let revision = meta::text(&object, "resourceVersion").parse().unwrap_or(0);

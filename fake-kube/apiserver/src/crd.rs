@@ -295,15 +295,15 @@ impl State {
             self.retry_names();
             return;
         };
-        let mut next = (*live.value).clone();
+        let mut next = Value::clone(&live.value());
         if meta::is_deleting(&next) && meta::finalizers(&next).contains(&CLEANUP) {
             self.clean_up(&mut call, &live, now);
             return;
         }
         self.accept_names(&mut next, now);
-        let live = if next == *live.value { live } else { self.store_crd(&call, next) };
-        if condition(&live.value, "Established").is_some_and(|c| c["status"] == "True") {
-            self.register(&live.value);
+        let live = if next == *live.value() { live } else { self.store_crd(&call, next) };
+        if condition(&live.value(), "Established").is_some_and(|c| c["status"] == "True") {
+            self.register(&live.value());
         } else {
             self.unregister(name);
         }
@@ -388,7 +388,7 @@ impl State {
         let Some(def) = self.registry.get("apiextensions.k8s.io", "v1", "customresourcedefinitions") else {
             return Vec::new();
         };
-        let all = self.store.range(def.table, "", "").map(|(_, s)| &*s.value);
+        let all = self.store.range(def.table, "", "").map(|(_, s)| s.pinned());
         all.filter(|o| o["spec"]["group"] == crd["spec"]["group"] && meta::name(o) != meta::name(crd))
             .map(|o| &o["status"]["acceptedNames"])
             .collect()
@@ -399,7 +399,7 @@ impl State {
         let Some(def) = self.registry.get("apiextensions.k8s.io", "v1", "customresourcedefinitions") else {
             return;
         };
-        let waiting = self.store.range(def.table, "", "").map(|(_, s)| &*s.value);
+        let waiting = self.store.range(def.table, "", "").map(|(_, s)| s.pinned());
         let names = waiting
             .filter(|c| condition(c, "NamesAccepted").is_some_and(|n| n["status"] == "False"))
             .map(|c| meta::name(c).to_owned());
@@ -449,12 +449,12 @@ impl State {
 
     /// Deletes the instances of a terminating CRD; once none is left the CRD goes.
     fn clean_up(&mut self, call: &mut Call, live: &Arc<Stored>, now: Timestamp) {
-        let mut next = (*live.value).clone();
+        let mut next = Value::clone(&live.value());
         let first = condition(&next, "Terminating").is_none_or(|c| c["reason"] == "InstanceDeletionPending");
         if first {
             let text = "CustomResource deletion is in progress";
             set_condition(&mut next, "Terminating", "True", "InstanceDeletionInProgress", text, now);
-            next = (*self.store_crd(call, next).value).clone();
+            next = self.store_crd(call, next).pinned().clone();
             self.register(&next);
             self.delete_instances(&next, now);
         }
@@ -475,7 +475,7 @@ impl State {
         let left = meta::finalizers(&next).into_iter().filter(|f| *f != CLEANUP).map(str::to_owned).collect();
         meta::set_finalizers(&mut next, left);
         let stored = self.store_crd(call, next);
-        if meta::finalizers(&stored.value).is_empty() {
+        if meta::finalizers(&stored.value()).is_empty() {
             self.remove(call, &stored);
         }
     }
@@ -491,8 +491,8 @@ impl State {
         for s in found {
             let mut call = Call {
                 def: def.clone(),
-                namespace: meta::namespace(&s.value).to_owned(),
-                name: meta::name(&s.value).to_owned(),
+                namespace: meta::namespace(&s.value()).to_owned(),
+                name: meta::name(&s.value()).to_owned(),
                 subresource: String::new(),
                 options: WriteOptions::default(),
                 actor: Arc::from(ACTOR),
@@ -541,6 +541,7 @@ fn definition(crd: &Value, v: &Value, table: store::TableId, revision: u64) -> D
         verbs: verbs.iter().map(|s| (*s).to_owned()).collect(),
         subresources,
         table,
+        heading: OnceLock::new(),
         schema: OnceLock::from(Schema::custom(&v["schema"]["openAPIV3Schema"])),
         traits: Traits {
             name_rule: NameRule::Subdomain,

@@ -35,7 +35,7 @@ impl State {
         if !gone || call.def.traits.delete_returns_object {
             return Ok(Answer::Object { code: 200, def: call.def.clone(), object: last });
         }
-        Ok(Answer::Value { code: 200, value: success(call, &live.value) })
+        Ok(Answer::Value { code: 200, value: success(call, &live.value()) })
     }
 
     /// Webhooks see the object that is to go, and no new one (case hook-delete).
@@ -60,7 +60,7 @@ impl State {
         let prefix = crate::list::prefix(&call.def, &call.namespace);
         let found: Vec<Arc<Stored>> = self
             .candidates(&call.def, &call.namespace, &prefix, "", filter)
-            .filter(|s| filter.matches(&s.value))
+            .filter(|s| filter.passes(s))
             .take(if limit == 0 { usize::MAX } else { limit })
             .cloned()
             .collect();
@@ -68,8 +68,8 @@ impl State {
         // All are admitted before the first goes: a write that waits for a webhook has changed nothing.
         for is_admitted in [false, true] {
             for live in &found {
-                meta::name(&live.value).clone_into(&mut call.name);
-                meta::namespace(&live.value).clone_into(&mut call.namespace);
+                meta::name(&live.value()).clone_into(&mut call.name);
+                meta::namespace(&live.value()).clone_into(&mut call.namespace);
                 if is_admitted {
                     self.delete_live(call, options, live);
                 } else {
@@ -85,7 +85,7 @@ impl State {
 
     /// The last state of the object and whether it is gone.
     fn delete_live(&mut self, call: &Call, options: &DeleteOptions, live: &Arc<Stored>) -> (Shown, bool) {
-        let mut next = (*live.value).clone();
+        let mut next = Value::clone(&live.value());
         let grace = grace(call, options, &next);
         let first = !meta::is_deleting(&next);
         propagate(call, options, &mut next);
@@ -107,7 +107,7 @@ impl State {
         if call.options.dry_run {
             return (Shown::Loose(Arc::new(self.view(&call.def, &next))), !held && grace == 0);
         }
-        let marked = if next == *live.value { live.clone() } else { self.commit(call, next) };
+        let marked = if next == *live.value() { live.clone() } else { self.commit(call, next) };
         if !held && grace == 0 {
             // A pod leaves in two steps: MODIFIED with grace 0, then DELETED; the answer is the first.
             self.remove(call, &marked);
@@ -209,7 +209,8 @@ fn preconditions(call: &Call, options: &DeleteOptions, live: &Stored) -> Result<
         }
         Err(s)
     };
-    let uid = meta::uid(&live.value);
+    let value = live.value();
+    let uid = meta::uid(&value);
     if let Some(want) = options.uid.as_deref().filter(|u| *u != uid) {
         return refuse(format!(
             "the UID in the precondition ({want}) does not match the UID in record ({uid}). The object might have been \

@@ -180,7 +180,7 @@ impl State {
         let Some(c) = &def.custom else { return Value::Null };
         let crds = self.registry.get("apiextensions.k8s.io", "v1", "customresourcedefinitions");
         let found = crds.and_then(|d| self.store.get(d.table, &c.crd));
-        found.map_or(Value::Null, |s| s.value["status"]["acceptedNames"].clone())
+        found.map_or(Value::Null, |s| s.pinned()["status"]["acceptedNames"].clone())
     }
 
     fn custom_rows(&self, def: &Definition, rows: &mut Vec<Value>) {

@@ -10,6 +10,7 @@ use crate::request::Params;
 use crate::resource::Definition;
 use crate::selector::{FieldSelector, LabelSelector};
 use crate::status::{Result, Status};
+use crate::stored::Stored;
 
 /// Label and field selector of one request, checked against the kind.
 #[derive(Clone, Debug)]
@@ -37,6 +38,11 @@ impl Filter {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    /// [`Filter::matches`] of a stored object, which is not looked at where there is nothing to look for.
+    pub(crate) fn passes(&self, stored: &Stored) -> bool {
+        self.is_empty() || self.matches(&stored.value())
     }
 
     pub(crate) fn matches(&self, object: &Value) -> bool {

@@ -25,7 +25,7 @@ impl State {
         let Some(ranges) = self.registry.get("", "v1", "limitranges") else { return Ok(()) };
         let prefix = format!("{}/", call.namespace);
         for (_, range) in self.store.range(ranges.table, &prefix, "") {
-            let limits = range.value["spec"]["limits"].as_array().map_or(&[][..], Vec::as_slice);
+            let limits = range.pinned()["spec"]["limits"].as_array().map_or(&[][..], Vec::as_slice);
             if is_pod {
                 fill(object, limits);
             }

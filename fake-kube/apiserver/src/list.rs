@@ -162,6 +162,12 @@ fn encode_token(revision: i64, key: &str, prefix: &str) -> String {
     LENIENT.encode(json!({"v": "meta.k8s.io/v1", "rv": revision, "start": start}).to_string())
 }
 
+/// The key of the last object of a page.
+fn last_key(page: &Page) -> String {
+    let Some(last) = page.items.last().map(Shown::value) else { return String::new() };
+    store::key(crate::meta::namespace(&last), crate::meta::name(&last)).to_string()
+}
+
 impl State {
     /// GET of one object. `stale` is a fault's revision.
     pub(crate) fn get(
@@ -212,17 +218,15 @@ impl State {
             Some(list) => Box::new(list.iter()),
             None => self.candidates(def, namespace, &prefix, &start, &filter),
         };
-        let mut last = String::new();
         for s in all.by_ref() {
-            if !filter.matches(&s.value) {
+            if !filter.passes(s) {
                 continue;
             }
             if limit > 0 && page.items.len() == limit {
-                page.next = Some(encode_token(page.revision as i64, &last, &prefix));
+                page.next = Some(encode_token(page.revision as i64, &last_key(&page), &prefix));
                 page.remaining = filter.is_empty().then(|| 1 + all.count());
                 break;
             }
-            last = store::key(crate::meta::namespace(&s.value), crate::meta::name(&s.value)).to_string();
             page.items.push(Shown::Stored(s.clone()));
         }
         Ok(Answer::List { def: def.clone(), page })

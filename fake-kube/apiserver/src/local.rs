@@ -117,7 +117,7 @@ impl LocalClient {
             call.options.dry_run = options.dry_run;
             let live = s.live(call)?;
             match s.delete(call, &options)? {
-                Answer::Value { .. } => Ok(call.loose(200, (*live.value).clone())),
+                Answer::Value { .. } => Ok(call.loose(200, Value::clone(&live.value()))),
                 other => Ok(other),
             }
         })
@@ -138,7 +138,7 @@ impl LocalClient {
         let pods = Resource::core("pods");
         self.write(&pods, namespace, pod, "binding", body, |s, call, body| {
             s.bind(call, &body)?;
-            s.live(call).map(|live| call.loose(201, (*live.value).clone()))
+            s.live(call).map(|live| call.loose(201, Value::clone(&live.value())))
         })
         .map(|_| ())
     }
@@ -261,9 +261,5 @@ fn shown(def: &Definition, object: &Shown) -> Arc<Value> {
         Shown::Stored(stored) => def.is_settled(stored.revision),
         Shown::Loose(_) => !def.is_custom(),
     };
-    if is_as_stored && def.is_version_of(value) {
-        value.clone()
-    } else {
-        Arc::new(negotiate::value(def, object))
-    }
+    if is_as_stored && def.is_version_of(&value) { value } else { Arc::new(negotiate::value(def, object)) }
 }

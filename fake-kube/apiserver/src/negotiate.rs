@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use crate::answer::{Page, Shown};
 use crate::events;
 use crate::meta;
+use crate::pages::{self, Pages};
 use crate::request::Params;
 use crate::resource::Definition;
 use crate::status::{Result, Status};
-use crate::store;
+use crate::store::{self, Stored};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
@@ -231,15 +232,20 @@ fn sorted(value: &Value) -> Value {
 pub(crate) fn object(def: &Arc<Definition>, shown: &Shown, form: Form, now: Timestamp) -> Bytes {
     match form.shape {
         Shape::Plain if form.encoding == Encoding::Json => {
+            if let Shown::Stored(stored) = shown
+                && pages::is_plain(def, stored)
+            {
+                return stored.line().clone();
+            }
             let mut out = BytesMut::new();
             write_object(&mut out, def, shown, true);
             out.put_u8(b'\n');
             out.freeze()
         }
         Shape::Plain => encode(&value(def, shown), form.encoding),
-        Shape::Metadata => encode(&partial(shown.value()), form.encoding),
+        Shape::Metadata => encode(&partial(&shown.value()), form.encoding),
         Shape::Table(include) => {
-            let list = json!({"resourceVersion": meta::text(shown.value(), "resourceVersion")});
+            let list = json!({"resourceVersion": meta::text(&shown.value(), "resourceVersion")});
             encode(&table(def, std::slice::from_ref(shown), include, list, true, now), form.encoding)
         }
     }
@@ -248,7 +254,7 @@ pub(crate) fn object(def: &Arc<Definition>, shown: &Shown, form: Form, now: Time
 /// An object as its version shows it.
 pub(crate) fn value(def: &Definition, shown: &Shown) -> Value {
     let v = shown.value();
-    let mut out = if events::is_view(def) { events::from_storage(def, v) } else { (**v).clone() };
+    let mut out = if events::is_view(def) { events::from_storage(def, &v) } else { Value::clone(&v) };
     out["apiVersion"] = json!(def.api_version());
     out["kind"] = json!(def.kind);
     if def.is_custom() {
@@ -260,6 +266,10 @@ pub(crate) fn value(def: &Definition, shown: &Shown) -> Value {
 fn write_object(out: &mut BytesMut, def: &Definition, shown: &Shown, head: bool) {
     let owned;
     let members: &[u8] = match shown {
+        Shown::Stored(s) if head && pages::is_plain(def, s) => {
+            let line = s.line();
+            return out.put_slice(&line[..line.len() - 1]);
+        }
         Shown::Stored(s) if def.is_settled(s.revision) => s.members(),
         Shown::Stored(_) => {
             owned = store::members(&value(def, shown));
@@ -272,9 +282,7 @@ fn write_object(out: &mut BytesMut, def: &Definition, shown: &Shown, head: bool)
     };
     out.put_u8(b'{');
     if head {
-        out.put_slice(
-            format!("\"kind\":{},\"apiVersion\":{}", json!(def.kind), json!(def.api_version())).as_bytes(),
-        );
+        out.put_slice(&def.heading().as_bytes()[1..]);
         if !members.is_empty() {
             out.put_u8(b',');
         }
@@ -302,18 +310,39 @@ fn list_meta(def: &Definition, page: &Page, plain: bool) -> Value {
     m
 }
 
+/// How a list in JSON begins, up to its first item.
+fn list_head(def: &Definition, page: &Page) -> String {
+    format!(
+        "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[",
+        json!(def.list_kind),
+        json!(def.api_version()),
+        list_meta(def, page, true)
+    )
+}
+
+/// A page that is better written while it is sent, if this is one.
+pub(crate) fn long_list(def: &Arc<Definition>, page: &Page, form: Form) -> Option<Pages> {
+    if form.shape != Shape::Plain || form.encoding != Encoding::Json || page.items.len() < 2 {
+        return None;
+    }
+    let items: Option<Vec<Arc<Stored>>> = page
+        .items
+        .iter()
+        .map(|item| match item {
+            Shown::Stored(stored) if pages::is_plain(def, stored) => Some(stored.clone()),
+            _ => None,
+        })
+        .collect();
+    let pages = Pages::new(def.clone(), list_head(def, page).into(), items?);
+    (pages.left() > pages::LONG).then_some(pages)
+}
+
 /// A page in the asked form.
 pub(crate) fn list(def: &Arc<Definition>, page: &Page, form: Form, now: Timestamp) -> Bytes {
     match form.shape {
         Shape::Plain if form.encoding == Encoding::Json => {
             let mut out = BytesMut::new();
-            let head = format!(
-                "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[",
-                json!(def.list_kind),
-                json!(def.api_version()),
-                list_meta(def, page, true)
-            );
-            out.put_slice(head.as_bytes());
+            out.put_slice(list_head(def, page).as_bytes());
             for (i, item) in page.items.iter().enumerate() {
                 if i > 0 {
                     out.put_u8(b',');
@@ -342,7 +371,7 @@ pub(crate) fn list(def: &Arc<Definition>, page: &Page, form: Form, now: Timestam
             encode(&all, form.encoding)
         }
         Shape::Metadata => {
-            let items: Vec<Value> = page.items.iter().map(|i| partial(i.value())).collect();
+            let items: Vec<Value> = page.items.iter().map(|i| partial(&i.value())).collect();
             // Go never makes the slice when there is nothing to put into it.
             let items = if items.is_empty() { Value::Null } else { Value::Array(items) };
             let all = json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
@@ -399,19 +428,22 @@ impl WatchRenderer {
     pub(crate) fn event(&mut self, out: &mut BytesMut, kind: &str, shown: &Shown, now: Timestamp) {
         if self.form.encoding == Encoding::Protobuf {
             let object = match self.form.shape {
-                Shape::Metadata => partial(shown.value()),
+                Shape::Metadata => partial(&shown.value()),
                 _ => value(&self.def, shown),
             };
             return self.line(out, kind, &object);
+        }
+        if let Shown::Stored(stored) = shown {
+            out.reserve(stored.line().len() + 64);
         }
         out.put_slice(b"{\"type\":\"");
         out.put_slice(kind.as_bytes());
         out.put_slice(b"\",\"object\":");
         match self.form.shape {
             Shape::Plain => write_object(out, &self.def, shown, true),
-            Shape::Metadata => out.put_slice(partial(shown.value()).to_string().as_bytes()),
+            Shape::Metadata => out.put_slice(partial(&shown.value()).to_string().as_bytes()),
             Shape::Table(include) => {
-                let list = json!({"resourceVersion": meta::text(shown.value(), "resourceVersion")});
+                let list = json!({"resourceVersion": meta::text(&shown.value(), "resourceVersion")});
                 let t = table(&self.def, std::slice::from_ref(shown), include, list, self.first, now);
                 self.first = false;
                 out.put_slice(t.to_string().as_bytes());

@@ -169,7 +169,7 @@ impl State {
         let crds = self.registry.get("apiextensions.k8s.io", "v1", "customresourcedefinitions");
         let crd = |d: &Definition| {
             let (custom, crds) = d.custom.as_ref().zip(crds)?;
-            Some(self.store.get(crds.table, &custom.crd)?.value.clone())
+            Some(self.store.get(crds.table, &custom.crd)?.value())
         };
         self.registry
             .all()

@@ -46,7 +46,7 @@ impl State {
     fn core(&self, plural: &str, namespace: &str, name: &str) -> Result<&Value> {
         let def = self.registry.get("", "v1", plural).ok_or_else(Status::unknown_path)?;
         let found = self.store.get(def.table, &store::key(namespace, name));
-        found.map(|s| &*s.value).ok_or_else(|| Status::not_found(def, name))
+        found.map(|s| s.pinned()).ok_or_else(|| Status::not_found(def, name))
     }
 
     fn behind_service(&self, namespace: &str, id: &str) -> Result<(String, u16)> {

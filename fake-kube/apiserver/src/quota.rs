@@ -16,7 +16,7 @@ impl State {
         let Some(quotas) = self.registry.get("", "v1", "resourcequotas") else { return Ok(()) };
         let prefix = format!("{}/", call.namespace);
         for (_, quota) in self.store.range(quotas.table, &prefix, "") {
-            if let Some(why) = self.refusal(call, object, &quota.value) {
+            if let Some(why) = self.refusal(call, object, quota.pinned()) {
                 return Err(Status::forbidden(&call.def, meta::name(object), &why));
             }
         }
@@ -63,7 +63,7 @@ impl State {
             call.def.is("", "pods") && matches!(v["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
         };
         let prefix = format!("{}/", call.namespace);
-        self.store.range(call.def.table, &prefix, "").filter(|(_, s)| !ended(&s.value)).count()
+        self.store.range(call.def.table, &prefix, "").filter(|(_, s)| !ended(&s.value())).count()
     }
 }
 

@@ -24,6 +24,9 @@ pub(crate) fn recorded() -> &'static Recorded {
     })
 }
 
+/// Built-in kinds that the server does not read for purposes of its own; custom resources are all like that.
+const PACKED: [&str; 3] = ["configmaps", "events", "secrets"];
+
 /// Versions of a group, resources of a version: looked up at every request, with no key put together for it.
 type Versions = BTreeMap<String, BTreeMap<String, Arc<Definition>>>;
 
@@ -89,6 +92,7 @@ impl Registry {
                 schema: OnceLock::new(),
                 traits,
                 custom: None,
+                heading: OnceLock::new(),
                 plural: plural.clone(),
                 kind,
             });
@@ -100,7 +104,12 @@ impl Registry {
     /// The table of a resource, made at first use. Events of both groups are one resource (kube-api.md 2.13).
     pub(crate) fn table(&mut self, store: &mut Store, group: &str, plural: &str) -> TableId {
         let group = if plural == "events" && group == "events.k8s.io" { "" } else { group };
-        *self.tables.entry((group.to_owned(), plural.to_owned())).or_insert_with(|| store.add_table())
+        let is_builtin = self.builtin_groups.iter().any(|(known, _)| known == group);
+        let is_packed = !is_builtin || group.is_empty() && PACKED.contains(&plural);
+        *self
+            .tables
+            .entry((group.to_owned(), plural.to_owned()))
+            .or_insert_with(|| store.add_table(is_packed))
     }
 
     fn define(&mut self, def: Arc<Definition>) {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use fake_kube_schema::{Builtins, Schema};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::names::NameRule;
 use crate::status::qualify;
@@ -58,6 +58,8 @@ pub(crate) struct Definition {
     pub(crate) schema: OnceLock<Schema>,
     pub(crate) traits: Traits,
     pub(crate) custom: Option<CustomVersion>,
+    /// [`Definition::heading`].
+    pub(crate) heading: OnceLock<String>,
 }
 
 /// The part of a Definition only custom resources have.
@@ -119,6 +121,13 @@ impl Definition {
 
     pub(crate) fn qualified_resource(&self) -> String {
         qualify(&self.plural, &self.group)
+    }
+
+    /// How the JSON of an object of this version begins.
+    pub(crate) fn heading(&self) -> &str {
+        self.heading.get_or_init(|| {
+            format!("{{\"kind\":{},\"apiVersion\":{}", json!(self.kind), json!(self.api_version()))
+        })
     }
 
     pub(crate) fn schema(&self) -> &Schema {

@@ -333,6 +333,11 @@ impl FieldSelector {
         Ok(FieldSelector(out))
     }
 
+    /// The one name an object must have.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.0.iter().find(|c| c.equal && c.path == "metadata.name").map(|c| c.value.as_str())
+    }
+
     /// True when each clause holds for the value that `field` reads for its path.
     pub(crate) fn matches(&self, field: impl Fn(&str) -> String) -> bool {
         self.0.iter().all(|c| (field(&c.path) == c.value) == c.equal)

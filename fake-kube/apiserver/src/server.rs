@@ -60,6 +60,9 @@ pub struct Options {
     /// Source of uids, generated names and watch jitter.
     pub seed: u64,
     pub history: HistoryLimits,
+    /// How many objects of kinds that only clients read are kept as trees beside their text; a tree takes ten times as
+    /// much memory. None, the default: all, which is the fastest for readers in this process.
+    pub trees_max: Option<usize>,
     /// Creates the namespaces, and the service `kubernetes`, that every cluster has (kube-api.md 2.15).
     pub bootstrap: bool,
     /// `host:port` shown in `/api`.
@@ -75,6 +78,7 @@ impl Options {
             clock,
             seed: 0,
             history: HistoryLimits::default(),
+            trees_max: None,
             bootstrap: true,
             address: "127.0.0.1:6443".to_owned(),
             rbac: false,
@@ -99,6 +103,7 @@ pub(crate) struct Shared {
     pub(crate) pending: Mutex<Vec<Pending>>,
     pub(crate) address: RwLock<String>,
     pub(crate) rbac: bool,
+    keeps_all_trees: bool,
 }
 
 /// Everything behind the lock.
@@ -138,6 +143,7 @@ impl ApiServer {
 
     pub(crate) fn of(mut state: State, options: Options) -> ApiServer {
         state.rbac = options.rbac;
+        state.store.limit_trees(options.trees_max);
         state.token_key = TokenKey::new(options.seed);
         ApiServer {
             shared: Arc::new(Shared {
@@ -150,6 +156,7 @@ impl ApiServer {
                 pending: Mutex::default(),
                 address: RwLock::new(options.address),
                 rbac: options.rbac,
+                keeps_all_trees: options.trees_max.is_none(),
             }),
         }
     }
@@ -223,6 +230,11 @@ impl ApiServer {
     /// `host:port` shown in `/api` from now on, for a server that is bound after it was made.
     pub fn set_address(&self, address: &str) {
         address.clone_into(&mut self.shared.address.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Whether every object is kept as a tree ([`Options::trees_max`]).
+    pub fn keeps_all_trees(&self) -> bool {
+        self.shared.keeps_all_trees
     }
 
     /// Whether requests are held to roles ([`Options::rbac`]).
@@ -317,8 +329,8 @@ impl State {
             at: e.at,
             kind: e.kind,
             resource: self.registry.storage(e.table)?.resource(),
-            object: e.object.value.clone(),
-            old: e.old.as_ref().map(|o| o.value.clone()),
+            object: e.object.value().clone(),
+            old: e.old.as_ref().map(|o| o.value().clone()),
             actor: e.actor.clone(),
         })
     }

@@ -507,6 +507,12 @@ impl Exchange {
             }
             Handled::Answer(Answer::List { def, page }) => {
                 self.tell(200, "", "");
+                if let Some(pages) = negotiate::long_list(&def, &page, form) {
+                    let mut r = response(200, ApiBody::pages(pages));
+                    let kind = HeaderValue::from_static(form.content_type());
+                    r.headers_mut().insert(header::CONTENT_TYPE, kind);
+                    return r;
+                }
                 respond(200, form.content_type(), negotiate::list(&def, &page, form, now))
             }
             Handled::Watch(plan) => {

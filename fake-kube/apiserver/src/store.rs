@@ -5,14 +5,15 @@
 //! and one that falls behind it is told 410. Snapshots of an old revision are rebuilt by undoing the history backwards.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::Waker;
 
-use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::labels::Labels;
+pub(crate) use crate::stored::{Stored, members};
+use crate::waiting::{Interest, Waiting};
 
 /// Index of a resource's table; versions of one resource share it.
 pub(crate) type TableId = usize;
@@ -36,42 +37,6 @@ impl Default for HistoryLimits {
     fn default() -> HistoryLimits {
         HistoryLimits { events: 50_000, age: SignedDuration::from_mins(5) }
     }
-}
-
-/// One stored version of an object.
-#[derive(Debug)]
-pub struct Stored {
-    pub revision: u64,
-    pub value: Arc<Value>,
-    /// JSON of the object without its apiVersion and kind, made at first use and shared by all readers.
-    body: OnceLock<Bytes>,
-}
-
-impl Stored {
-    fn new(revision: u64, value: Value) -> Stored {
-        Stored { revision, value: Arc::new(value), body: OnceLock::new() }
-    }
-
-    /// The members after apiVersion and kind, serialised: `"metadata":{..},..` without the outer braces.
-    pub(crate) fn members(&self) -> &Bytes {
-        self.body.get_or_init(|| Bytes::from(members(&self.value)))
-    }
-}
-
-/// Serialises an object's members other than apiVersion and kind, without the braces.
-pub(crate) fn members(value: &Value) -> Vec<u8> {
-    let mut out = Vec::with_capacity(512);
-    for (k, v) in value.as_object().into_iter().flatten().filter(|(k, _)| *k != "apiVersion" && *k != "kind")
-    {
-        if !out.is_empty() {
-            out.push(b',');
-        }
-        // Writing JSON values into memory cannot fail.
-        let _ = serde_json::to_writer(&mut out, k);
-        out.push(b':');
-        let _ = serde_json::to_writer(&mut out, v);
-    }
-    out
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,10 +65,13 @@ struct Table {
     objects: BTreeMap<Key, Arc<Stored>>,
     labels: Labels,
     log: VecDeque<Arc<Event>>,
-    /// Waiting watchers: by namespace, under "" those of all namespaces.
-    waiting: BTreeMap<String, BTreeMap<u64, Waker>>,
+    waiting: Waiting,
+    /// Watchers that were woken and have not looked since: all up to this revision does not concern them.
+    resumes: BTreeMap<u64, u64>,
     /// Revision of the last event the history of this table lost.
     dropped: u64,
+    /// Its objects may be kept as text alone.
+    is_packed: bool,
     /// Raised when every watch of the resource must end (schema change, removal).
     epoch: u64,
 }
@@ -119,6 +87,10 @@ pub(crate) struct Store {
     /// Waiting readers of the whole history.
     followers: BTreeMap<u64, Waker>,
     waiters: u64,
+    /// The newest versions of packed tables, which have their trees still.
+    recent: VecDeque<Arc<Stored>>,
+    /// Most of these; None: all trees are kept.
+    trees_max: Option<usize>,
     /// Collected under the lock, woken after it.
     pub(crate) to_wake: Vec<Waker>,
 }
@@ -135,6 +107,8 @@ impl Store {
             log: VecDeque::new(),
             followers: BTreeMap::new(),
             waiters: 0,
+            recent: VecDeque::new(),
+            trees_max: None,
             to_wake: Vec::new(),
         }
     }
@@ -145,8 +119,10 @@ impl Store {
             objects: t.objects.clone(),
             labels: t.labels.clone(),
             log: t.log.clone(),
-            waiting: BTreeMap::new(),
+            waiting: Waiting::default(),
+            resumes: BTreeMap::new(),
             dropped: t.dropped,
+            is_packed: t.is_packed,
             epoch: t.epoch,
         };
         Store {
@@ -160,9 +136,34 @@ impl Store {
         }
     }
 
-    pub(crate) fn add_table(&mut self) -> TableId {
-        self.tables.push(Table::default());
+    /// `is_packed`: nothing but clients reads its objects, so that they may be kept as text.
+    pub(crate) fn add_table(&mut self, is_packed: bool) -> TableId {
+        self.tables.push(Table { is_packed, ..Table::default() });
         self.tables.len() - 1
+    }
+
+    /// From now on no more than this many objects of packed tables are kept as trees.
+    pub(crate) fn limit_trees(&mut self, max: Option<usize>) {
+        self.trees_max = max;
+    }
+
+    fn stored(&mut self, table: TableId, revision: u64, value: Value) -> Arc<Stored> {
+        if self.trees_max.is_none() || !self.tables[table].is_packed {
+            return Arc::new(Stored::new(revision, value));
+        }
+        let stored = Arc::new(Stored::loose(revision, value));
+        self.keep_recent(stored.clone());
+        stored
+    }
+
+    fn keep_recent(&mut self, stored: Arc<Stored>) {
+        self.recent.push_back(stored);
+        while self.recent.len() > self.trees_max.unwrap_or(usize::MAX) {
+            // One that nobody else has is gone with this.
+            if let Some(oldest) = self.recent.pop_front().filter(|oldest| Arc::strong_count(oldest) > 1) {
+                oldest.pack();
+            }
+        }
     }
 
     pub(crate) fn limits(&self) -> HistoryLimits {
@@ -264,25 +265,32 @@ impl Store {
         self.revision += 1;
         let revision = self.revision;
         crate::meta::set(&mut value, "resourceVersion", Value::String(revision.to_string()));
-        let object = Arc::new(Stored::new(revision, value));
+        let object = self.stored(table, revision, value);
         let t = &mut self.tables[table];
         let old =
             if removed { t.objects.remove(&key) } else { t.objects.insert(key.clone(), object.clone()) };
-        t.labels.change(&key, old.as_ref().map(|o| &*o.value), (!removed).then_some(&*object.value));
+        let now = (!removed).then(|| object.value());
+        let before = old.as_ref().map(|o| o.value());
+        t.labels.change(&key, before.as_deref(), now.as_deref());
         let kind = match (&old, removed) {
             (_, true) => ChangeKind::Deleted,
             (Some(_), false) => ChangeKind::Modified,
             (None, false) => ChangeKind::Added,
         };
+        if self.trees_max.is_some()
+            && let Some(old) = &old
+        {
+            // Watchers and followers will look at what it was.
+            old.unpack();
+            self.recent.extend(t.is_packed.then(|| old.clone()));
+        }
         let event = Arc::new(Event { revision, at, table, kind, key, object, old, actor });
         t.log.push_back(event.clone());
         self.log.push_back(event.clone());
-        let namespace = event.key.split_once('/').map_or("", |(ns, _)| ns);
         self.to_wake.extend(std::mem::take(&mut self.followers).into_values());
-        for scope in ["", namespace] {
-            if let Some(wakers) = t.waiting.remove(scope) {
-                self.to_wake.extend(wakers.into_values());
-            }
+        for (id, waker) in t.waiting.concerned(&event.key, [before.as_deref(), now.as_deref()]) {
+            t.resumes.insert(id, revision - 1);
+            self.to_wake.push(waker);
         }
         self.compact(at);
         event
@@ -290,10 +298,10 @@ impl Store {
 
     /// Puts an object back as it was stored under `revision`, without history.
     pub(crate) fn restore(&mut self, table: TableId, key: Key, revision: u64, value: Value) {
-        let object = Arc::new(Stored::new(revision, value));
+        let object = self.stored(table, revision, value);
         let t = &mut self.tables[table];
         let old = t.objects.insert(key.clone(), object.clone());
-        t.labels.change(&key, old.as_ref().map(|o| &*o.value), Some(&*object.value));
+        t.labels.change(&key, old.as_ref().map(|o| o.value()).as_deref(), Some(&object.value()));
     }
 
     /// Goes on after this revision; what was before is compacted.
@@ -343,30 +351,40 @@ impl Store {
 
     /// The first event of a table after `revision`.
     pub(crate) fn after(&self, table: TableId, revision: u64) -> impl Iterator<Item = &Arc<Event>> {
-        let log = &self.tables[table].log;
-        let from = log.partition_point(|e| e.revision <= revision);
-        log.range(from..)
+        after(&self.tables[table].log, revision)
     }
 
     /// Events of all tables after `revision`.
     pub(crate) fn all_after(&self, revision: u64) -> impl Iterator<Item = &Arc<Event>> {
-        let from = self.log.partition_point(|e| e.revision <= revision);
-        self.log.range(from..)
+        after(&self.log, revision)
     }
 
-    /// Wakes `waker` at the next change in the namespace ("" for any). `id` is the waiter's own.
-    pub(crate) fn wait(&mut self, table: TableId, namespace: &str, id: u64, waker: &Waker) {
-        self.tables[table].waiting.entry(namespace.to_owned()).or_default().insert(id, waker.clone());
+    /// Wakes `waker` at the next change of the namespace ("" for any) that is of interest. `id` is the waiter's own.
+    pub(crate) fn wait(
+        &mut self,
+        table: TableId,
+        namespace: &str,
+        interest: &Interest,
+        id: u64,
+        waker: &Waker,
+    ) {
+        self.tables[table].waiting.add(namespace, interest, id, waker);
     }
 
-    pub(crate) fn forget(&mut self, table: TableId, namespace: &str, id: u64) {
-        let waiting = &mut self.tables[table].waiting;
-        if let Some(list) = waiting.get_mut(namespace) {
-            list.remove(&id);
-            if list.is_empty() {
-                waiting.remove(namespace);
-            }
+    /// Ends the waiting. Answers up to where nothing concerns the waiter, whether it was woken or comes by itself: it
+    /// does not go through what others did, and the history may have lost it.
+    pub(crate) fn resume(
+        &mut self,
+        table: TableId,
+        namespace: &str,
+        interest: &Interest,
+        id: u64,
+    ) -> Option<u64> {
+        let t = &mut self.tables[table];
+        if t.waiting.remove(namespace, interest, id) {
+            return Some(t.log.back().map_or(t.dropped, |e| e.revision));
         }
+        t.resumes.remove(&id)
     }
 
     pub(crate) fn follow(&mut self, id: u64, waker: &Waker) {
@@ -391,12 +409,22 @@ impl Store {
     pub(crate) fn end_watches(&mut self, table: TableId) {
         let t = &mut self.tables[table];
         t.epoch += 1;
-        for wakers in std::mem::take(&mut t.waiting).into_values() {
-            self.to_wake.extend(wakers.into_values());
+        let last = t.log.back().map_or(t.dropped, |e| e.revision);
+        for (id, waker) in t.waiting.take_all() {
+            t.resumes.insert(id, last);
+            self.to_wake.push(waker);
         }
     }
 
     pub(crate) fn end_all_watches(&mut self) {
         (0..self.tables.len()).for_each(|table| self.end_watches(table));
     }
+}
+
+/// Most readers are a few events behind; only the others are worth a search.
+fn after(log: &VecDeque<Arc<Event>>, revision: u64) -> impl Iterator<Item = &Arc<Event>> {
+    const NEAR: usize = 8;
+    let new = log.iter().rev().take(NEAR).take_while(|e| e.revision > revision).count();
+    let from = if new < NEAR { log.len() - new } else { log.partition_point(|e| e.revision <= revision) };
+    log.range(from..)
 }

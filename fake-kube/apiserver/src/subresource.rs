@@ -51,8 +51,8 @@ impl State {
     pub(crate) fn scale(&self, call: &Call) -> Result<Answer> {
         let paths = self.scale_paths(call)?;
         let live = self.live(call)?;
-        let scale = scale_of(call, &paths, &live.value)?;
-        if call.def.is_custom() && meta::dotted(&live.value, &paths.spec).is_none() {
+        let scale = scale_of(call, &paths, &live.value())?;
+        if call.def.is_custom() && meta::dotted(&live.value(), &paths.spec).is_none() {
             return Err(no_replicas(&paths));
         }
         Ok(Answer::Value { code: 200, value: scale })
@@ -62,7 +62,7 @@ impl State {
     pub(crate) fn write_scale(&mut self, call: &mut Call, write: ScaleWrite<'_>) -> Result<Answer> {
         let paths = self.scale_paths(call)?;
         let live = self.live(call)?;
-        let current = scale_of(call, &paths, &live.value)?;
+        let current = scale_of(call, &paths, &live.value())?;
         let scale = match write {
             ScaleWrite::Patch(PatchKind::Apply, body) => {
                 let mut out = current.clone();
@@ -87,7 +87,7 @@ impl State {
             check_version(call, version, &live)?;
         }
         let replicas = &scale["spec"]["replicas"];
-        if replicas.is_null() && call.def.is_custom() && meta::dotted(&live.value, &paths.spec).is_none() {
+        if replicas.is_null() && call.def.is_custom() && meta::dotted(&live.value(), &paths.spec).is_none() {
             return Err(Status::bad_request(format!(
                 "the spec replicas field {} cannot be empty",
                 go_quote(&paths.spec)
@@ -105,7 +105,7 @@ impl State {
             let asked = Asked { operation: Operation::Update, object: Some(&scale), old: Some(&current) };
             self.review_only(call, &asked, true)?;
         }
-        let mut new = self.view(&call.def, &live.value);
+        let mut new = self.view(&call.def, &live.value());
         if !meta::set_dotted(&mut new, &paths.spec, json!(replicas.as_i64().unwrap_or(0))) {
             return Err(Status::internal(format!("cannot set {}", paths.spec)));
         }
@@ -126,7 +126,7 @@ impl State {
         managed::track_scale(&old, &mut new, &paths.spec, changed, &call.record(&api_version));
         match self.update(call, live, &old, new, Origin::Patch)? {
             Answer::Object { object, .. } => {
-                Ok(Answer::Value { code: 200, value: scale_of(call, paths, object.value())? })
+                Ok(Answer::Value { code: 200, value: scale_of(call, paths, &object.value())? })
             }
             other => Ok(other),
         }
@@ -139,9 +139,9 @@ impl State {
         if !name.is_empty() && name != call.name {
             return Err(Status::bad_request("name in URL does not match name in Eviction object"));
         }
-        let phase = live.value["status"]["phase"].as_str().unwrap_or("");
-        if !matches!(phase, "Succeeded" | "Failed" | "Pending") && !meta::is_deleting(&live.value) {
-            self.check_budgets(call, &live.value)?;
+        let phase = live.pinned()["status"]["phase"].as_str().unwrap_or("");
+        if !matches!(phase, "Succeeded" | "Failed" | "Pending") && !meta::is_deleting(&live.value()) {
+            self.check_budgets(call, &live.value())?;
         }
         self.review_created(call, body)?;
         let options = DeleteOptions::parse(
@@ -165,7 +165,7 @@ impl State {
         let Some(def) = self.registry.get("policy", "v1", "poddisruptionbudgets") else { return Ok(()) };
         let prefix = format!("{}/", call.namespace);
         for (_, budget) in self.store.range(def.table, &prefix, "") {
-            let b = &budget.value;
+            let b = budget.pinned();
             if !LabelSelector::from_object(&b["spec"]["selector"]).matches(pod) {
                 continue;
             }
@@ -213,14 +213,14 @@ impl State {
             )
             .details(json!({"name": call.name, "kind": "pods/binding"})))
         };
-        if meta::is_deleting(&live.value) {
+        if meta::is_deleting(&live.value()) {
             return refuse(format!("pod {} is being deleted, cannot be assigned to a host", call.name));
         }
-        if let Some(n) = live.value["spec"]["nodeName"].as_str().filter(|n| !n.is_empty()) {
+        if let Some(n) = live.pinned()["spec"]["nodeName"].as_str().filter(|n| !n.is_empty()) {
             return refuse(format!("pod {} is already assigned to node \"{n}\"", call.name));
         }
         self.review_created(call, body)?;
-        let mut next = (*live.value).clone();
+        let mut next = Value::clone(&live.value());
         next["spec"]["nodeName"] = json!(node);
         let now = meta::time(call.now);
         let scheduled = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
@@ -235,7 +235,7 @@ impl State {
             }
         }
         let api_version = call.def.api_version();
-        managed::track_update(call.def.schema(), Some(&live.value), &mut next, &call.record(&api_version));
+        managed::track_update(call.def.schema(), Some(&live.value()), &mut next, &call.record(&api_version));
         if !call.options.dry_run {
             self.commit(call, next);
         }
@@ -265,7 +265,7 @@ impl State {
             "iss": ISSUER, "sub": subject, "jti": self.new_uid(call)});
         let token = self.token_key.sign(&claims);
         let value = json!({"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
-            "metadata": {"name": call.name, "namespace": call.namespace, "uid": meta::uid(&live.value),
+            "metadata": {"name": call.name, "namespace": call.namespace, "uid": meta::uid(&live.value()),
                 "creationTimestamp": meta::time(call.now)},
             "spec": {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": body["spec"]["boundObjectRef"]},
             "status": {"token": token, "expirationTimestamp": meta::time(end)}});
@@ -279,7 +279,7 @@ impl State {
         if !version.is_empty() {
             check_version(call, version, &live)?;
         }
-        let mut next = (*live.value).clone();
+        let mut next = Value::clone(&live.value());
         next["spec"] = body.get("spec").cloned().unwrap_or_else(|| json!({}));
         let list = next["spec"]["finalizers"].as_array().cloned().unwrap_or_default();
         for (i, f) in list.iter().enumerate() {
@@ -298,17 +298,17 @@ impl State {
             self.remove(call, &live);
             return Ok(call.loose(200, next));
         }
-        if next == *live.value {
+        if next == *live.value() {
             return Ok(call.loose(200, next));
         }
         let stored = self.commit(call, next);
-        Ok(call.loose(200, (*stored.value).clone()))
+        Ok(call.loose(200, Value::clone(&stored.value())))
     }
 
     /// Checks a log request and resolves the container; None when the pod runs nowhere (204 without a body).
     pub(crate) fn log_request(&self, call: &Call, params: &Params) -> Result<Option<(Value, LogOptions)>> {
         let live = self.live(call)?;
-        let pod = &live.value;
+        let pod = live.pinned();
         let mut causes = Vec::new();
         let tail = params.int("tailLines")?;
         if let Some(n) = tail.filter(|n| *n < 0) {
@@ -354,7 +354,7 @@ impl State {
             timestamps: params.flag("timestamps"),
             follow: params.flag("follow"),
         };
-        Ok(Some(((**pod).clone(), options)))
+        Ok(Some((pod.clone(), options)))
     }
 }
 

@@ -24,6 +24,7 @@ use crate::server::{ApiServer, State};
 use crate::service::ConnectionCut;
 use crate::status::{Result, Status};
 use crate::store::{ChangeKind, Event};
+use crate::waiting::Interest;
 
 /// How often a bookmark tells a quiet watcher the version.
 const BOOKMARK_EVERY: SignedDuration = SignedDuration::from_secs(60);
@@ -36,6 +37,9 @@ const CHUNK: usize = 64 * 1024;
 pub(crate) struct WatchPlan {
     def: Arc<Definition>,
     namespace: String,
+    /// Of the keys of the namespace.
+    prefix: String,
+    interest: Interest,
     filter: Filter,
     /// Events after this revision.
     from: u64,
@@ -73,6 +77,8 @@ impl State {
         let mut plan = WatchPlan {
             def: def.clone(),
             namespace: namespace.to_owned(),
+            prefix: list::prefix(def, namespace),
+            interest: Interest::of(&filter),
             from: if with_initial || revision == 0 { current } else { revision },
             initial: Vec::new(),
             initial_end: (send_initial.is_some() && with_initial && bookmarks).then_some(current),
@@ -84,12 +90,12 @@ impl State {
             filter,
         };
         if with_initial {
-            let prefix = list::prefix(def, namespace);
+            let prefix = &plan.prefix;
             let found = match stale {
-                Some(n) => self.store.range_at(def.table, &prefix, "", n),
-                None => self.store.range(def.table, &prefix, "").map(|(_, s)| s.clone()).collect(),
+                Some(n) => self.store.range_at(def.table, prefix, "", n),
+                None => self.store.range(def.table, prefix, "").map(|(_, s)| s.clone()).collect(),
             };
-            let matching = found.into_iter().filter(|s| plan.filter.matches(&s.value));
+            let matching = found.into_iter().filter(|s| plan.filter.passes(s));
             plan.initial = matching.map(Shown::Stored).collect();
         } else if plan.from < self.store.oldest_watch(def.table) {
             plan.expired = Some(too_old(plan.from, self.store.oldest_watch(def.table)));
@@ -216,21 +222,25 @@ impl WatchStream {
         if !out.is_empty() {
             return Turn::Chunk(out.freeze());
         }
-        let WatchPlan { namespace, epoch, id, def, .. } = &self.plan;
+        let WatchPlan { namespace, interest, epoch, id, def, .. } = &self.plan;
         let (table, id, epoch) = (def.table, *id, *epoch);
-        let told = self.told;
+        let is_behind = self.held.is_some();
         let disturbance = match &self.fate {
             Fate::Disturbed(d) if !d.is_over(now) => Some(d.clone()),
             _ => None,
         };
-        let (mut events, ended, dropped) = self.server.with(|s| {
+        let (told, mut events, ended, dropped) = self.server.with(|s| {
+            let resumed = s.store.resume(table, namespace, interest, id);
+            // One whose events are held back waits although there is something for it.
+            let told = self.told.max(resumed.filter(|_| !is_behind).unwrap_or(0));
             let events: Vec<Arc<Event>> = s.store.after(table, told).take(1024).cloned().collect();
             let ended = s.store.epoch(table) != epoch;
             if (events.is_empty() || disturbance.is_some()) && !ended {
-                s.store.wait(table, namespace, id, cx.waker());
+                s.store.wait(table, namespace, interest, id, cx.waker());
             }
-            (events, ended, s.store.dropped(table))
+            (told, events, ended, s.store.dropped(table))
         });
+        self.told = told;
         if told < dropped {
             return self.finish(&too_old(told, dropped));
         }
@@ -324,12 +334,11 @@ impl WatchStream {
     /// (kube-api.md 2.4).
     fn transition(&self, changes: &[Arc<Event>]) -> Option<(&'static str, Shown)> {
         let (first, last) = (changes.first()?, changes.last()?);
-        let prefix = list::prefix(&self.plan.def, &self.plan.namespace);
-        if !first.key.starts_with(&*prefix) {
+        if !first.key.starts_with(&self.plan.prefix) {
             return None;
         }
-        let before = |e: &Event| e.old.as_ref().is_some_and(|o| self.plan.filter.matches(&o.value));
-        let after = |e: &Event| e.kind != ChangeKind::Deleted && self.plan.filter.matches(&e.object.value);
+        let before = |e: &Event| e.old.as_ref().is_some_and(|o| self.plan.filter.passes(o));
+        let after = |e: &Event| e.kind != ChangeKind::Deleted && self.plan.filter.passes(&e.object);
         match (before(first), after(last)) {
             (false, false) => None,
             (false, true) => Some(("ADDED", Shown::Stored(last.object.clone()))),
@@ -340,7 +349,7 @@ impl WatchStream {
                     return Some(("DELETED", Shown::Stored(left.object.clone())));
                 }
                 // Stopped matching: the old state under the new version.
-                let mut gone: Value = (*left.old.as_ref()?.value).clone();
+                let mut gone: Value = Value::clone(&left.old.as_ref()?.value());
                 crate::meta::set(&mut gone, "resourceVersion", json!(left.revision.to_string()));
                 Some(("DELETED", Shown::Loose(Arc::new(gone))))
             }
@@ -351,7 +360,7 @@ impl WatchStream {
 impl Drop for WatchStream {
     fn drop(&mut self) {
         let (table, id) = (self.plan.def.table, self.plan.id);
-        let namespace = std::mem::take(&mut self.plan.namespace);
-        self.server.with(|s| s.store.forget(table, &namespace, id));
+        let WatchPlan { namespace, interest, .. } = &self.plan;
+        self.server.with(|s| s.store.resume(table, namespace, interest, id));
     }
 }

@@ -57,8 +57,14 @@ impl Call {
             api_version,
             subresource: &self.subresource,
             now: self.now,
+            same_schema: false,
             reset_fields: self.reset_fields(),
         }
+    }
+
+    /// The same for a write over a live object.
+    fn record_over<'a>(&'a self, api_version: &'a str, live: &Stored) -> managed::Write<'a> {
+        managed::Write { same_schema: self.def.is_settled(live.revision), ..self.record(api_version) }
     }
 
     /// Fields this endpoint does not write (resetFields of the strategies).
@@ -97,8 +103,9 @@ impl State {
 
     /// [`State::view`] of an object as it is stored; nothing is copied where the two are the same.
     pub(crate) fn stored_view(&self, def: &Definition, live: &Stored) -> Arc<Value> {
-        let is_same = def.is_settled(live.revision) && def.is_version_of(&live.value);
-        if is_same { live.value.clone() } else { Arc::new(self.view(def, &live.value)) }
+        let value = live.value();
+        let is_same = def.is_settled(live.revision) && def.is_version_of(&value);
+        if is_same { value } else { Arc::new(self.view(def, &value)) }
     }
 
     /// POST of a decoded object.
@@ -202,7 +209,7 @@ impl State {
         let Some(found) = self.store.get(namespaces.table, &call.namespace) else {
             return Err(Status::not_found(namespaces, &call.namespace));
         };
-        if found.value["status"]["phase"] != "Terminating" {
+        if found.pinned()["status"]["phase"] != "Terminating" {
             return Ok(());
         }
         let n = &call.namespace;
@@ -251,8 +258,9 @@ impl State {
         self.prepare_special(call, &mut object, None)?;
         let mut causes = validate::create(&def, &object);
         call.check_schema(&object, None, &mut causes);
-        let stored_form = events::to_storage(&def, object.clone());
-        causes.extend(rules::of_kind(&def, &call.subresource, &stored_form, None));
+        let converted = events::is_converted(&def).then(|| events::to_storage(&def, object.clone()));
+        let judged = converted.as_ref().unwrap_or(&object);
+        causes.extend(rules::of_kind(&def, &call.subresource, judged, None));
         self.refuse_invalid(call, &object, causes)?;
         call.warn_of(&object, None);
         self.pod_security(call, &object, None)?;
@@ -263,7 +271,7 @@ impl State {
         }
         meta::name(&object).clone_into(&mut call.name);
         if let Some(live) = self.store.get(def.table, &call.key()) {
-            return Err(Status::already_exists(&def, &call.name, meta::is_deleting(&live.value)));
+            return Err(Status::already_exists(&def, &call.name, meta::is_deleting(&live.value())));
         }
         if def.is("", "services") {
             self.services.allocate(call, &mut object, None)?;
@@ -370,7 +378,7 @@ impl State {
             return;
         }
         let Some(def) = self.registry.get("storage.k8s.io", "v1", "storageclasses") else { return };
-        let classes = self.store.range(def.table, "", "").map(|(_, s)| s.value.clone());
+        let classes = self.store.range(def.table, "", "").map(|(_, s)| s.value());
         let is_default = |c: &Arc<Value>| {
             c.pointer("/metadata/annotations").is_some_and(|a| DEFAULT.iter().any(|key| a[*key] == "true"))
         };
@@ -389,8 +397,8 @@ impl State {
         }
         let class = pod["spec"]["priorityClassName"].as_str().unwrap_or("").to_owned();
         let classes = self.registry.get("scheduling.k8s.io", "v1", "priorityclasses");
-        let all = classes
-            .map(|d| self.store.range(d.table, "", "").map(|(_, s)| s.value.clone()).collect::<Vec<_>>());
+        let all =
+            classes.map(|d| self.store.range(d.table, "", "").map(|(_, s)| s.value()).collect::<Vec<_>>());
         let found = all
             .unwrap_or_default()
             .into_iter()
@@ -513,11 +521,11 @@ impl State {
         // ownership is lost where the body cannot be typed: the strategy comes after the field manager (patch.go).
         let tracked = origin != Origin::Apply && call.subresource != "scale";
         if tracked && def.is_custom() {
-            managed::track_update(def.schema(), Some(old), &mut new, &call.record(&api_version));
+            managed::track_update(def.schema(), Some(old), &mut new, &call.record_over(&api_version, live));
         }
         new = confined(&def, &call.subresource, new, old);
         if tracked && !def.is_custom() {
-            managed::track_update(def.schema(), Some(old), &mut new, &call.record(&api_version));
+            managed::track_update(def.schema(), Some(old), &mut new, &call.record_over(&api_version, live));
         }
         if self.has_hooks() {
             new = self.mutate_updated(call, new, old)?;
@@ -534,7 +542,7 @@ impl State {
         call.check_schema(&new, Some(old), &mut causes);
         let converted = events::is_converted(&def).then(|| events::to_storage(&def, new.clone()));
         let judged = converted.as_ref().unwrap_or(&new);
-        causes.extend(rules::of_kind(&def, &call.subresource, judged, Some(&live.value)));
+        causes.extend(rules::of_kind(&def, &call.subresource, judged, Some(&live.value())));
         self.refuse_invalid(call, &new, causes)?;
         if call.subresource.is_empty() {
             call.warn_of(&new, Some(old));
@@ -545,7 +553,7 @@ impl State {
             self.review_only(call, &asked, false)?;
         }
         let new = storage_version(self, &def, converted.unwrap_or(new));
-        if same(&new, &live.value) {
+        if same(&new, &live.value()) {
             return Ok(call.object(200, live.clone()));
         }
         let done = meta::is_deleting(&new)
@@ -575,10 +583,10 @@ impl State {
 
     /// Deletes an object for good.
     pub(crate) fn remove(&mut self, call: &Call, live: &Arc<Stored>) -> Arc<Stored> {
-        let value = (*live.value).clone();
+        let value = Value::clone(&live.value());
         let event = self.store.write(call.def.table, call.key(), value, true, call.now, call.actor.clone());
         if call.def.is("", "services") {
-            self.services.release(&event.object.value);
+            self.services.release(&event.object.value());
         }
         if call.def.is("apiextensions.k8s.io", "customresourcedefinitions") {
             self.pending_crds.push(call.name.clone());

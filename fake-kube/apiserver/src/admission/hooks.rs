@@ -93,15 +93,15 @@ impl State {
             let configurations = self.store.range(def.table, "", "");
             configurations
                 .flat_map(|(_, stored)| {
-                    let webhooks = stored.value["webhooks"].as_array().map_or(&[][..], Vec::as_slice);
-                    let owner = format!("{plural}/{}/{}", meta::name(&stored.value), stored.revision);
+                    let webhooks = stored.pinned()["webhooks"].as_array().map_or(&[][..], Vec::as_slice);
+                    let owner = format!("{plural}/{}/{}", meta::name(stored.pinned()), stored.revision);
                     webhooks.iter().enumerate().map(move |(i, h)| hook(h, format!("{owner}/{i}")))
                 })
                 .collect()
         };
         let objects = |plural: &str| -> Vec<Arc<Value>> {
             let def = self.registry.get(GROUP, "v1", plural);
-            let all = def.map(|d| self.store.range(d.table, "", "").map(|(_, s)| s.value.clone()).collect());
+            let all = def.map(|d| self.store.range(d.table, "", "").map(|(_, s)| s.value()).collect());
             all.unwrap_or_default()
         };
         let policies = Policy::all(

@@ -56,7 +56,7 @@ impl State {
         }
         let namespaces = self.registry.get("", "v1", "namespaces");
         let found = namespaces.and_then(|d| self.store.get(d.table, &call.namespace));
-        found.is_none_or(|ns| selector.matches(&ns.value))
+        found.is_none_or(|ns| selector.matches(ns.pinned()))
     }
 
     fn matching_definition(&self, call: &Call, m: &Matching, asked: &Asked<'_>) -> Option<Arc<Definition>> {

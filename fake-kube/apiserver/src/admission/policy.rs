@@ -171,7 +171,7 @@ impl State {
         let request = super::review::request(call, def, asked, "");
         let namespaces = self.registry.get("", "v1", "namespaces");
         let namespace = namespaces.and_then(|d| self.store.get(d.table, &call.namespace));
-        let namespace = namespace.map_or(Value::Null, |s| (*s.value).clone());
+        let namespace = namespace.map_or(Value::Null, |s| s.pinned().clone());
         let mut out = Vec::new();
         for param in &params {
             let mut values = vec![
@@ -219,13 +219,13 @@ impl State {
         let found: Vec<Value> = match binding.param["name"].as_str().filter(|n| !n.is_empty()) {
             Some(name) => {
                 let one = self.store.get(def.table, &store::key(namespace, name));
-                one.map(|s| self.view(def, &s.value)).into_iter().collect()
+                one.map(|s| self.view(def, &s.value())).into_iter().collect()
             }
             None => {
                 let selector = LabelSelector::from_object(&binding.param["selector"]);
                 let prefix = crate::list::prefix(def, namespace);
                 let all = self.store.range(def.table, &prefix, "").map(|(_, s)| s);
-                all.filter(|s| selector.matches(&s.value)).map(|s| self.view(def, &s.value)).collect()
+                all.filter(|s| selector.matches(&s.value())).map(|s| self.view(def, &s.value())).collect()
             }
         };
         if found.is_empty() && binding.param["parameterNotFoundAction"] != "Allow" {

@@ -67,7 +67,7 @@ impl State {
             let details = json!({"name": name, "group": GROUP, "kind": shown});
             return Err(Status::new(404, "NotFound", text).details(details));
         };
-        let mut roles = vec![&*found.value];
+        let mut roles = vec![found.pinned()];
         let mut rules = Vec::new();
         let mut next = 0;
         // Roles that aggregate others stand for those alone, however they are nested.
@@ -91,7 +91,7 @@ impl State {
     fn selected<'a>(&'a self, selectors: &[Value]) -> Vec<&'a Value> {
         let parsed: Vec<LabelSelector> = selectors.iter().map(LabelSelector::from_object).collect();
         let Some(table) = self.table_of("clusterroles") else { return Vec::new() };
-        let all = self.store.range(table, "", "").map(|(_, s)| &*s.value);
+        let all = self.store.range(table, "", "").map(|(_, s)| s.pinned());
         all.filter(|role| parsed.iter().any(|p| p.matches(role))).collect()
     }
 
@@ -109,7 +109,7 @@ impl State {
             let Some(table) = self.table_of(plural) else { continue };
             let all = self.store.range(table, "", prefix);
             for (_, stored) in all.take_while(|(key, _)| key.starts_with(prefix)) {
-                let binding = &*stored.value;
+                let binding = stored.pinned();
                 let Some(subject) = subject_of(binding, user) else { continue };
                 match self.rules_of_role(&binding["roleRef"], meta::namespace(binding)) {
                     Err(e) => errors.push(e.message),

@@ -66,7 +66,7 @@ impl State {
         let stored = self.store.get(table, &crate::store::key(namespace, account))?;
         let groups = ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
         let mut user = User::new(name, &[&groups[0], &groups[1]]);
-        meta::uid(&stored.value).clone_into(&mut user.uid);
+        meta::uid(&stored.value()).clone_into(&mut user.uid);
         Some((user, claims["aud"].clone()))
     }
 

@@ -156,7 +156,7 @@ impl State {
         let Some(namespace) = namespaces.and_then(|d| self.store.get(d.table, &call.namespace)) else {
             return Ok(());
         };
-        let policies = Policies::of(&namespace.value);
+        let policies = Policies::of(namespace.pinned());
         if enforces {
             let found = policies.enforce.findings(metadata, spec);
             if !found.is_empty() {
@@ -198,12 +198,12 @@ impl State {
         let mut groups: BTreeMap<String, (String, usize)> = BTreeMap::new();
         let total = self.store.range(def.table, &prefix, "").count();
         for (_, pod) in self.store.range(def.table, &prefix, "").take(PODS_MAX) {
-            let found = policy.findings(&pod.value["metadata"], &pod.value["spec"]);
+            let found = policy.findings(&pod.pinned()["metadata"], &pod.pinned()["spec"]);
             if found.is_empty() {
                 continue;
             }
             let reasons: Vec<&str> = found.iter().map(|f| f.reason.as_str()).collect();
-            let name = meta::name(&pod.value).to_owned();
+            let name = meta::name(pod.pinned()).to_owned();
             groups.entry(reasons.join(", ")).or_insert((name, 0)).1 += 1;
         }
         let mut out = Vec::new();
