@@ -177,14 +177,12 @@ impl State {
         let uid = meta::uid(&applied).to_owned();
         let current = live.as_ref().map(|l| self.stored_view(&def, l));
         let force = call.options.force.unwrap_or(false);
-        let mut merged = managed::apply_owned(
-            def.schema(),
-            current.as_deref().cloned(),
-            applied,
-            &call.record(&api_version),
-            force,
-        )
-        .map_err(apply_failed)?;
+        let record = match &live {
+            Some(live) => call.record_over(&api_version, live),
+            None => call.record(&api_version),
+        };
+        let mut merged = managed::apply_owned(def.schema(), current.as_deref(), applied, &record, force)
+            .map_err(apply_failed)?;
         if call.options.validation == FieldValidation::Strict && !strict.is_empty() {
             return Err(Status::bad_request(format!(
                 "error strict decoding YAML: error converting YAML to JSON: {}",

@@ -114,6 +114,9 @@ fn fill(out: &mut Route, more: &[&str]) {
 }
 
 fn decode(segment: &str) -> String {
+    if !segment.bytes().any(|b| matches!(b, b'%' | b'&' | b'=' | b'+')) {
+        return segment.to_owned();
+    }
     // form decoding would turn `+` into a blank, which a path does not do.
     let kept = segment.replace('+', "%2B");
     form_urlencoded::parse(kept.as_bytes()).next().map(|(k, _)| k.into_owned()).unwrap_or_default()

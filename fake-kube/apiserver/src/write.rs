@@ -63,7 +63,7 @@ impl Call {
     }
 
     /// The same for a write over a live object.
-    fn record_over<'a>(&'a self, api_version: &'a str, live: &Stored) -> managed::Write<'a> {
+    pub(crate) fn record_over<'a>(&'a self, api_version: &'a str, live: &Stored) -> managed::Write<'a> {
         managed::Write { same_schema: self.def.is_settled(live.revision), ..self.record(api_version) }
     }
 

@@ -3,6 +3,9 @@
 //! Evidence: reference 3.1, 3.4, cases def-*. Leaves out what needs state or several objects: cluster IPs, node ports,
 //! IP families, limit ranges, priorities, service accounts.
 
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
 use serde_json::{Map, Value, json};
 
 use super::normalize;
@@ -22,7 +25,7 @@ enum When {
 use When::{Always, In, Is, Without};
 
 /// (type below io.k8s.api, member, default as JSON, condition), in order.
-const TABLE: &[(&str, &str, &str, When)] = &[
+static TABLE: &[Row] = &[
     ("core.v1.PodSpec", "restartPolicy", "\"Always\"", Always),
     ("core.v1.PodSpec", "terminationGracePeriodSeconds", "30", Always),
     ("core.v1.PodSpec", "dnsPolicy", "\"ClusterFirst\"", Always),
@@ -139,6 +142,19 @@ const TABLE: &[(&str, &str, &str, When)] = &[
     ("admissionregistration.v1.ServiceReference", "port", "443", Always),
 ];
 
+type Row = (&'static str, &'static str, &'static str, When);
+
+/// The rows of one type: most types have none, and every part of every object asks.
+fn rows_of(name: &str) -> impl Iterator<Item = &'static Row> {
+    static BY_TYPE: OnceLock<BTreeMap<&str, Vec<&Row>>> = OnceLock::new();
+    let by_type = BY_TYPE.get_or_init(|| {
+        let mut out: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+        TABLE.iter().for_each(|row| out.entry(row.0).or_default().push(row));
+        out
+    });
+    by_type.get(name).into_iter().flatten().copied()
+}
+
 /// Defaults every part of an object, top down.
 pub(crate) fn fill(arena: &Arena, object: &mut Value) {
     normalize::forget_unset(arena, object);
@@ -177,7 +193,7 @@ fn walk(arena: &Arena, id: NodeId, value: &mut Value, depth: usize) {
 }
 
 fn by_table(name: &str, map: &mut Map<String, Value>) {
-    for (_, member, default, when) in TABLE.iter().filter(|(on, ..)| *on == name) {
+    for (_, member, default, when) in rows_of(name) {
         let text =
             |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_str).map(str::to_string);
         let applies = match when {

@@ -33,9 +33,9 @@ impl Element {
 
     fn encode(&self) -> String {
         match self {
-            Element::Field(name) => format!("f:{name}"),
-            Element::Key(key) => format!("k:{key}"),
-            Element::Value(value) => format!("v:{value}"),
+            Element::Field(name) => ["f:", name].concat(),
+            Element::Key(key) => ["k:", key].concat(),
+            Element::Value(value) => ["v:", value].concat(),
             Element::Index(index) => format!("i:{index}"),
         }
     }
@@ -266,7 +266,7 @@ impl Set {
     }
 
     fn to_map(&self, member: bool) -> Map<String, Value> {
-        let mut out = Map::new();
+        let mut out = Map::with_capacity(if self.nodes.is_empty() { 0 } else { self.nodes.len() + 1 });
         if member && !self.nodes.is_empty() {
             out.insert(".".into(), Value::Object(Map::new()));
         }

@@ -107,13 +107,13 @@ pub fn apply(
     w: &Write<'_>,
     force: bool,
 ) -> Result<Value, ApplyError> {
-    apply_owned(schema, live.cloned(), applied.clone(), w, force)
+    apply_owned(schema, live, applied.clone(), w, force)
 }
 
-/// [`apply`] for callers that have no further use for the two objects.
+/// [`apply`] for callers that have no further use for what is applied.
 pub fn apply_owned(
     schema: &Schema,
-    live: Option<Value>,
+    live: Option<&Value>,
     mut applied: Value,
     w: &Write<'_>,
     force: bool,
@@ -127,22 +127,25 @@ pub fn apply_owned(
         ApplyError::Internal(format!("failed to create typed patch object ({}): {error}", describe(&applied)))
     })?;
     let created = json!({"apiVersion": applied.get("apiVersion"), "kind": applied.get("kind")});
-    let mut live = live.unwrap_or(created);
-    let managed = entries::take(&mut live);
-    let mut managers = entries::decode(managed)
+    let live = live.unwrap_or(&created);
+    let managed = live.pointer("/metadata/managedFields");
+    let mut managers = entries::decode(managed.cloned())
         .map_err(|e| ApplyError::Internal(format!("failed to decode managed fields: {e}")))?;
-    types.validate(&live, true).map_err(|error| {
-        ApplyError::Internal(format!("failed to create typed live object ({}): {error}", describe(&live)))
-    })?;
+    // Somebody owns fields of it: it was found to fit then, and the schema is the one of then.
+    if !(w.same_schema && !managers.is_empty()) {
+        types.validate(live, true).map_err(|error| {
+            ApplyError::Internal(format!("failed to create typed live object ({}): {error}", describe(live)))
+        })?;
+    }
     if managers.is_empty() {
-        own_existing(types, &live, &mut managers, w);
+        own_existing(types, live, &mut managers, w);
     }
     let kubectl = w.manager == "kubectl";
     let before = kubectl.then(|| managers.clone());
-    let outcome = match (run(types, &live, &applied, managers, w, force), before) {
+    let outcome = match (run(types, live, &applied, managers, w, force), before) {
         // kubectl may take over what it applied client-side before.
-        (Err(conflicts), Some(managers)) => match conflicts_beyond(types, &live, conflicts) {
-            remaining if remaining.is_empty() => run(types, &live, &applied, managers, w, true),
+        (Err(conflicts), Some(managers)) => match conflicts_beyond(types, live, conflicts) {
+            remaining if remaining.is_empty() => run(types, live, &applied, managers, w, true),
             remaining => Err(remaining),
         },
         (outcome, _) => outcome,
@@ -396,7 +399,8 @@ fn run(
 ) -> Result<(Value, Managers), Found> {
     let ignored = reset_set(w);
     let id = ManagerId::new(w.manager, true, w.api_version, w.subresource);
-    let merged = types.merge(live, applied);
+    let mut merged = types.merge(live, applied);
+    entries::take(&mut merged);
     let mut set = types.to_set(applied);
     set.subtract_recursive(&ignored);
     let last = managers.remove(&id);
@@ -432,7 +436,7 @@ fn run(
     if !conflicts.is_empty() {
         return Err(conflicts);
     }
-    let unchanged = *live == pruned;
+    let unchanged = is_same_but_entries(live, &pruned);
     if let Some(own) = managers.get_mut(&id) {
         strip_metadata(own.fields.set());
         // A write that only adds ownership leaves no time (case ssa-before-first-apply).
@@ -442,6 +446,20 @@ fn run(
     }
     managers.retain(|_, owned| !owned.fields.is_empty());
     Ok((pruned, managers))
+}
+
+/// Whether two objects are equal, managedFields aside; `new` has none.
+fn is_same_but_entries(live: &Value, new: &Value) -> bool {
+    let (Some(live), Some(new)) = (live.as_object(), new.as_object()) else { return live == new };
+    live.len() == new.len()
+        && live.iter().all(|(key, member)| match (key.as_str(), member, new.get(key)) {
+            ("metadata", Value::Object(live), Some(Value::Object(new))) => {
+                let own = live.iter().filter(|(key, _)| *key != "managedFields");
+                own.clone().count() == new.len()
+                    && own.into_iter().all(|(key, one)| new.get(key) == Some(one))
+            }
+            (_, member, other) => other == Some(member),
+        })
 }
 
 /// Removes from `merged` what the manager owned before and nobody owns now.

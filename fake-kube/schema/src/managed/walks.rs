@@ -196,11 +196,13 @@ impl Types<'_> {
     /// What changed from `old` to `new`.
     pub(crate) fn compare(self, old: &Value, new: &Value) -> Comparison {
         let mut root = Difference::default();
+        // Two versions of an object differ: that they do is not looked at first.
         self.compare_at(self.root(), Some(old), Some(new), "", &mut root, 0);
         Comparison { added: root.added.below, modified: root.modified.below, removed: root.removed.below }
     }
 
-    /// `name` is that of the field compared, if it is one.
+    /// Compares what differs: equal parts contribute nothing, and the caller leaves them out, so that most of two versions
+    /// of an object is never walked. `name` is that of the field compared, if it is one.
     fn compare_at(
         self,
         ty: Ty,
@@ -210,10 +212,6 @@ impl Types<'_> {
         out: &mut Difference,
         depth: usize,
     ) {
-        // Equal parts contribute nothing, so most of two versions of an object is never walked.
-        if old == new {
-            return;
-        }
         let absent = |v: Option<&Value>| v.is_none_or(Value::is_null);
         let (before, after) = (self.atom(ty, old), self.atom(ty, new));
         let leaf = if depth > DEPTH_MAX {
@@ -324,7 +322,10 @@ impl Types<'_> {
     fn compare_items(self, items: Ty, old: &[&Value], new: &[&Value], out: &mut Difference, depth: usize) {
         match (old, new) {
             ([] | [_], [] | [_]) => {
-                self.compare_at(items, old.first().copied(), new.first().copied(), "", out, depth + 1);
+                let (old, new) = (old.first().copied(), new.first().copied());
+                if old != new {
+                    self.compare_at(items, old, new, "", out, depth + 1);
+                }
             }
             ([], _) => out.added.member = true,
             (_, []) => out.removed.member = true,
