@@ -2,7 +2,7 @@
 CARGO ?= cargo
 REPORT ?= target/drey/report
 
-.PHONY: help run loopback test test-real test-clients fuzz gates bench bless lint fmt
+.PHONY: help run loopback test test-real test-clients fuzz gates bench load bless lint fmt
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,10 @@ gates: ## exact cost counts of passes and actions against benches/baseline.json;
 bench: ## criterion benchmarks and the figures of docs/benchmarks.md
 	$(CARGO) bench --locked -p drey-benches
 	$(CARGO) run --release --locked -p drey-benches --no-default-features --bin figures
+
+load: ## fake-kube and, where make test-real has built one, a real CRD server under load, side by side
+	$(CARGO) build --release --locked -p fake-kube
+	$(CARGO) run --release --locked -p drey-benches --no-default-features --bin load
 
 bless: ## rewrite the golden transcripts; read the diff before you commit it
 	@$(CARGO) run --quiet --locked --bin drey -- run scenarios --bless --report $(REPORT)
