@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::clock::ScaledClock;
 
 /// Clients read text: trees are there for the objects that are being worked on.
-const TREES_MAX: usize = 128;
+const TREES_MAX: usize = 64;
 
 #[derive(clap::Args)]
 pub struct Serve {

@@ -63,6 +63,7 @@ pub mod resource {
                 | SLICES
                 | BUDGETS
                 | STORAGE_CLASSES
+                | PRIORITY_CLASSES
                 | CRDS
         )
     }

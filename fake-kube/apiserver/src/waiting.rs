@@ -136,7 +136,10 @@ impl Waiting {
         let scopes = if namespace.is_empty() { &[""][..] } else { &["", namespace] };
         for namespace in scopes {
             let Some(scope) = self.0.get_mut(*namespace) else { continue };
+            let before = woken.len();
             scope.take(name, states, &mut woken);
+            // In the order they came, whatever they wait for.
+            woken[before..].sort_by_key(|(id, _)| *id);
             if scope.is_empty() {
                 self.0.remove(*namespace);
             }

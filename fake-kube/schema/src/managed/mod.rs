@@ -132,7 +132,7 @@ pub fn apply_owned(
     let mut managers = entries::decode(managed.cloned())
         .map_err(|e| ApplyError::Internal(format!("failed to decode managed fields: {e}")))?;
     // Somebody owns fields of it: it was found to fit then, and the schema is the one of then.
-    if !(w.same_schema && !managers.is_empty()) {
+    if !w.same_schema || managers.is_empty() {
         types.validate(live, true).map_err(|error| {
             ApplyError::Internal(format!("failed to create typed live object ({}): {error}", describe(live)))
         })?;
