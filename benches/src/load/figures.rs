@@ -40,6 +40,9 @@ pub struct Figures {
     pub list: Option<Work>,
 }
 
+/// One of the works measured.
+type WorkOf = fn(&Figures) -> Option<Work>;
+
 /// How much less than the real server ours is to take on these, per CPU second.
 const FACTOR: &str = "20 x";
 
@@ -66,7 +69,7 @@ pub fn side_by_side(ours: &Figures, real: Option<&Figures>) -> String {
     let objects = grouped(ours_objects(ours));
     row(&format!("memory with {objects} objects"), &|f| memory(f.loaded), "100 MB");
     let watched = format!("status merge patch, {} watchers", ours.watchers);
-    let operations: [(&str, fn(&Figures) -> Option<Work>, &str); 4] = [
+    let operations: [(&str, WorkOf, &str); 4] = [
         ("create", |f| f.create, FACTOR),
         ("get", |f| f.get, FACTOR),
         ("status merge patch, no watcher", |f| f.status, ""),
