@@ -9,7 +9,7 @@ use super::{
     webhooks, workload,
 };
 use crate::resource::Definition;
-use crate::validate;
+use crate::{events, validate};
 
 /// A change between two states of an object.
 type Change = fn(&Value, &Value) -> Vec<Cause>;
@@ -64,7 +64,7 @@ pub(crate) fn of_kind(
     match (def.group.as_str(), def.plural.as_str()) {
         ("", "configmaps") => config::config_map(object, old),
         ("", "secrets") => config::secret(object, old),
-        ("" | "events.k8s.io", "events") => validate::event(def, object, old),
+        ("" | "events.k8s.io", "events") => events::validate(def, object, old),
         ("coordination.k8s.io", "leases") => validate::lease(object),
         ("", "namespaces") => validate::namespace(object),
         ("apps", "deployments" | "replicasets") if status => workload::status(def, object),

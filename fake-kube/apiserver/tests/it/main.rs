@@ -2,6 +2,7 @@
 
 mod bounds;
 mod conformance;
+mod events;
 mod faults;
 mod following;
 mod fuzz_seeds;
