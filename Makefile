@@ -2,7 +2,7 @@
 CARGO ?= cargo
 REPORT ?= target/drey/report
 
-.PHONY: help run loopback test test-real test-clients fuzz gates bench load bless lint fmt
+.PHONY: help run loopback test test-real test-clients web fuzz gates bench load bless lint fmt
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ test-real: ## fake-kube and a real CRD server answer the same requests; builds t
 
 test-clients: ## operators of controller-runtime and kopf, and Helm, against fake-kube; builds them, needs Go
 	ci/test-clients
+
+web: ## fetch the packages with Flink's web dashboard, which fake-flink then serves; needs Maven
+	@ci/web
 
 fuzz: ## the fuzz targets over their kept corpus and some thousand inputs made from it, the same ones each time
 	ci/fuzz
