@@ -73,9 +73,13 @@ impl Types<'_> {
     /// Whether the members of the root in which two values differ fit the schema, in both.
     pub(crate) fn fits_where_different(self, old: &Value, new: &Value) -> bool {
         let fits = |one: &Value, other: &Value| {
-            let Value::Object(members) = one else { return self.validate(one, true).is_ok() };
+            let (Atom::Granular(root) | Atom::AtomicMap(root), Value::Object(members)) =
+                (self.atom(self.root(), Some(one)), one)
+            else {
+                return self.validate(one, true).is_ok();
+            };
             members.iter().filter(|(key, member)| other.get(key) != Some(member)).all(|(key, member)| {
-                let Some((ty, _)) = self.member(self.root(), key) else { return false };
+                let Some((ty, _)) = self.member(root, key) else { return false };
                 let mut errors = Vec::new();
                 self.validate_at(ty, member, true, &Trail::ROOT.field(key), &mut errors, 1);
                 errors.is_empty()
