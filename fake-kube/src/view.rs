@@ -16,56 +16,45 @@ use crate::scheduler::{is_over, is_pending};
 
 /// Resources by `plural.group`, as error messages and discovery name them.
 pub mod resource {
-    pub const PODS: &str = "pods";
-    pub const SERVICES: &str = "services";
-    pub const ENDPOINTS: &str = "endpoints";
-    pub const CONFIG_MAPS: &str = "configmaps";
-    pub const SECRETS: &str = "secrets";
-    pub const NODES: &str = "nodes";
-    pub const NAMESPACES: &str = "namespaces";
-    pub const SERVICE_ACCOUNTS: &str = "serviceaccounts";
-    pub const EVENTS: &str = "events";
-    pub const QUOTAS: &str = "resourcequotas";
-    pub const CLAIMS: &str = "persistentvolumeclaims";
-    pub const VOLUMES: &str = "persistentvolumes";
-    pub const DEPLOYMENTS: &str = "deployments.apps";
-    pub const REPLICA_SETS: &str = "replicasets.apps";
-    pub const STATEFUL_SETS: &str = "statefulsets.apps";
-    pub const DAEMON_SETS: &str = "daemonsets.apps";
-    pub const CONTROLLER_REVISIONS: &str = "controllerrevisions.apps";
-    pub const JOBS: &str = "jobs.batch";
-    pub const CRON_JOBS: &str = "cronjobs.batch";
-    pub const SLICES: &str = "endpointslices.discovery.k8s.io";
-    pub const BUDGETS: &str = "poddisruptionbudgets.policy";
-    pub const STORAGE_CLASSES: &str = "storageclasses.storage.k8s.io";
-    pub const PRIORITY_CLASSES: &str = "priorityclasses.scheduling.k8s.io";
-    pub const CRDS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+    macro_rules! looked_into {
+        ($($name:ident = $plural:literal;)*) => {
+            $(pub const $name: &str = $plural;)*
+            const READ: &[&str] = &[$($name),*];
+        };
+    }
 
-    /// Whether controllers look beyond the metadata of objects of this resource.
+    // Controllers look beyond the metadata of these; whatever one looks into is named here.
+    looked_into! {
+        PODS = "pods";
+        SERVICES = "services";
+        ENDPOINTS = "endpoints";
+        CONFIG_MAPS = "configmaps";
+        SECRETS = "secrets";
+        NODES = "nodes";
+        NAMESPACES = "namespaces";
+        SERVICE_ACCOUNTS = "serviceaccounts";
+        QUOTAS = "resourcequotas";
+        CLAIMS = "persistentvolumeclaims";
+        VOLUMES = "persistentvolumes";
+        DEPLOYMENTS = "deployments.apps";
+        REPLICA_SETS = "replicasets.apps";
+        STATEFUL_SETS = "statefulsets.apps";
+        DAEMON_SETS = "daemonsets.apps";
+        CONTROLLER_REVISIONS = "controllerrevisions.apps";
+        JOBS = "jobs.batch";
+        CRON_JOBS = "cronjobs.batch";
+        SLICES = "endpointslices.discovery.k8s.io";
+        BUDGETS = "poddisruptionbudgets.policy";
+        STORAGE_CLASSES = "storageclasses.storage.k8s.io";
+        PRIORITY_CLASSES = "priorityclasses.scheduling.k8s.io";
+        CRDS = "customresourcedefinitions.apiextensions.k8s.io";
+    }
+
+    /// Written by controllers and never looked into.
+    pub const EVENTS: &str = "events";
+
     pub fn is_read(resource: &str) -> bool {
-        matches!(
-            resource,
-            PODS | SERVICES
-                | ENDPOINTS
-                | CONFIG_MAPS
-                | SECRETS
-                | NODES
-                | NAMESPACES
-                | SERVICE_ACCOUNTS
-                | QUOTAS
-                | CLAIMS
-                | VOLUMES
-                | DEPLOYMENTS
-                | REPLICA_SETS
-                | STATEFUL_SETS
-                | CONTROLLER_REVISIONS
-                | JOBS
-                | SLICES
-                | BUDGETS
-                | STORAGE_CLASSES
-                | PRIORITY_CLASSES
-                | CRDS
-        )
+        READ.contains(&resource)
     }
 }
 

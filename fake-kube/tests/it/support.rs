@@ -131,6 +131,19 @@ pub fn story<F, T>(knobs: Knobs, programs: Arc<dyn Programs>, tell: impl FnOnce(
 where
     F: Future<Output = T>,
 {
+    story_with(None, knobs, programs, tell)
+}
+
+/// [`story`] on a server that keeps no more trees than this beside its texts, as `fake-kube serve` does.
+pub fn story_with<F, T>(
+    trees_max: Option<usize>,
+    knobs: Knobs,
+    programs: Arc<dyn Programs>,
+    tell: impl FnOnce(World) -> F,
+) -> T
+where
+    F: Future<Output = T>,
+{
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -140,6 +153,7 @@ where
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
         let mut options = Options::new(clock.clone());
         options.seed = knobs.seed;
+        options.trees_max = trees_max;
         let api = ApiServer::new(options);
         let cluster = Cluster::new(api.clone(), clock, knobs, programs);
         let running = tokio::spawn({

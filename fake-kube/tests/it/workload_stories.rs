@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fake_kube::{Controller, Knobs, NodeSpec, Shell};
 use serde_json::{Value, json};
 
-use crate::support::{World, is_true, story};
+use crate::support::{World, is_true, story, story_with};
 
 fn nodes(names: &[&str]) -> Knobs {
     let node = |name: &&str| NodeSpec {
@@ -94,6 +94,21 @@ fn each_new_controller_can_be_switched_off() {
         w.create("cronjobs", cron(json!({})));
         w.pass(600).await;
         assert_eq!((w.list("pods").len(), w.list("jobs").len()), (0, 0));
+    });
+}
+
+/// A server that keeps texts shows its controllers no more of an object than they look at: enough for these, too.
+#[test]
+fn a_server_of_texts_runs_them_as_well() {
+    story_with(Some(1), nodes(&["a", "b"]), Arc::new(Shell), |w| async move {
+        w.create("daemonsets", set("DaemonSet", json!({})));
+        let is_done =
+            |w: &World| w.get("daemonsets", "s").is_some_and(|s| s["status"]["numberAvailable"] == 2);
+        w.until("ready on both nodes", |w| is_done(w).then_some(())).await;
+        assert_eq!(images(&w), ["i:1", "i:1"]);
+        w.create("cronjobs", cron(json!({})));
+        w.pass(301).await;
+        assert_eq!(w.list("jobs").len(), 1);
     });
 }
 
