@@ -17,9 +17,10 @@ impl Aside {
             return Aside(Vec::new());
         };
         let Some(members) = new.as_object_mut() else { return Aside(Vec::new()) };
+        let stored = live.value();
         let is_unchanged = |key: &str, value: &Value| {
             let is_large = value.is_object() || value.is_array();
-            is_large && key != "metadata" && live.value().get(key) == Some(value)
+            is_large && key != "metadata" && stored.get(key) == Some(value)
         };
         let mut taken = Vec::new();
         for (place, (key, value)) in members.iter_mut().enumerate() {

@@ -489,10 +489,11 @@ impl State {
         };
         let found: Vec<Arc<Stored>> = self.store.range(def.table, "", "").map(|(_, s)| s.clone()).collect();
         for s in found {
+            let object = s.value();
             let mut call = Call {
                 def: def.clone(),
-                namespace: meta::namespace(&s.value()).to_owned(),
-                name: meta::name(&s.value()).to_owned(),
+                namespace: meta::namespace(&object).to_owned(),
+                name: meta::name(&object).to_owned(),
                 subresource: String::new(),
                 options: WriteOptions::default(),
                 actor: Arc::from(ACTOR),

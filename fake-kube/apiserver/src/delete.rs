@@ -68,8 +68,9 @@ impl State {
         // All are admitted before the first goes: a write that waits for a webhook has changed nothing.
         for is_admitted in [false, true] {
             for live in &found {
-                meta::name(&live.value()).clone_into(&mut call.name);
-                meta::namespace(&live.value()).clone_into(&mut call.namespace);
+                let object = live.value();
+                meta::name(&object).clone_into(&mut call.name);
+                meta::namespace(&object).clone_into(&mut call.namespace);
                 if is_admitted {
                     self.delete_live(call, options, live);
                 } else {

@@ -72,7 +72,7 @@ fn rename(value: &mut Value, to: impl Fn(&str) -> Option<&'static str>) {
 
 const NAME_MAX: usize = 128;
 const NOTE_MAX: usize = 1024;
-/// What an update through events.k8s.io leaves as it is.
+/// What an update through events.k8s.io leaves as it is; `reason` is complained about twice, as there.
 const IMMUTABLE: [&str; 13] = [
     "involvedObject",
     "reason",

@@ -433,7 +433,7 @@ impl WatchRenderer {
             };
             return self.line(out, kind, &object);
         }
-        if let Shown::Stored(stored) = shown {
+        if let (Shape::Plain, Shown::Stored(stored)) = (self.form.shape, shown) {
             out.reserve(stored.line().len() + 64);
         }
         out.put_slice(b"{\"type\":\"");

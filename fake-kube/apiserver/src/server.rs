@@ -329,8 +329,8 @@ impl State {
             at: e.at,
             kind: e.kind,
             resource: self.registry.storage(e.table)?.resource(),
-            object: e.object.value().clone(),
-            old: e.old.as_ref().map(|o| o.value().clone()),
+            object: e.object.value(),
+            old: e.old.as_ref().map(|o| o.value()),
             actor: e.actor.clone(),
         })
     }

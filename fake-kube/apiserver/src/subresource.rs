@@ -50,9 +50,9 @@ impl State {
     /// GET of `/scale`.
     pub(crate) fn scale(&self, call: &Call) -> Result<Answer> {
         let paths = self.scale_paths(call)?;
-        let live = self.live(call)?;
-        let scale = scale_of(call, &paths, &live.value())?;
-        if call.def.is_custom() && meta::dotted(&live.value(), &paths.spec).is_none() {
+        let live = self.live(call)?.value();
+        let scale = scale_of(call, &paths, &live)?;
+        if call.def.is_custom() && meta::dotted(&live, &paths.spec).is_none() {
             return Err(no_replicas(&paths));
         }
         Ok(Answer::Value { code: 200, value: scale })
@@ -62,7 +62,8 @@ impl State {
     pub(crate) fn write_scale(&mut self, call: &mut Call, write: ScaleWrite<'_>) -> Result<Answer> {
         let paths = self.scale_paths(call)?;
         let live = self.live(call)?;
-        let current = scale_of(call, &paths, &live.value())?;
+        let object = live.value();
+        let current = scale_of(call, &paths, &object)?;
         let scale = match write {
             ScaleWrite::Patch(PatchKind::Apply, body) => {
                 let mut out = current.clone();
@@ -87,7 +88,7 @@ impl State {
             check_version(call, version, &live)?;
         }
         let replicas = &scale["spec"]["replicas"];
-        if replicas.is_null() && call.def.is_custom() && meta::dotted(&live.value(), &paths.spec).is_none() {
+        if replicas.is_null() && call.def.is_custom() && meta::dotted(&object, &paths.spec).is_none() {
             return Err(Status::bad_request(format!(
                 "the spec replicas field {} cannot be empty",
                 go_quote(&paths.spec)
@@ -105,7 +106,7 @@ impl State {
             let asked = Asked { operation: Operation::Update, object: Some(&scale), old: Some(&current) };
             self.review_only(call, &asked, true)?;
         }
-        let mut new = self.view(&call.def, &live.value());
+        let mut new = self.view(&call.def, &object);
         if !meta::set_dotted(&mut new, &paths.spec, json!(replicas.as_i64().unwrap_or(0))) {
             return Err(Status::internal(format!("cannot set {}", paths.spec)));
         }

@@ -542,7 +542,8 @@ impl State {
         call.check_schema(&new, Some(old), &mut causes);
         let converted = events::is_converted(&def).then(|| events::to_storage(&def, new.clone()));
         let judged = converted.as_ref().unwrap_or(&new);
-        causes.extend(rules::of_kind(&def, &call.subresource, judged, Some(&live.value())));
+        let stored = live.value();
+        causes.extend(rules::of_kind(&def, &call.subresource, judged, Some(&stored)));
         self.refuse_invalid(call, &new, causes)?;
         if call.subresource.is_empty() {
             call.warn_of(&new, Some(old));
@@ -553,7 +554,7 @@ impl State {
             self.review_only(call, &asked, false)?;
         }
         let new = storage_version(self, &def, converted.unwrap_or(new));
-        if same(&new, &live.value()) {
+        if same(&new, &stored) {
             return Ok(call.object(200, live.clone()));
         }
         let done = meta::is_deleting(&new)

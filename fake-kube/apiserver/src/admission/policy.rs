@@ -224,8 +224,8 @@ impl State {
             None => {
                 let selector = LabelSelector::from_object(&binding.param["selector"]);
                 let prefix = crate::list::prefix(def, namespace);
-                let all = self.store.range(def.table, &prefix, "").map(|(_, s)| s);
-                all.filter(|s| selector.matches(&s.value())).map(|s| self.view(def, &s.value())).collect()
+                let all = self.store.range(def.table, &prefix, "").map(|(_, s)| s.value());
+                all.filter(|o| selector.matches(o)).map(|o| self.view(def, &o)).collect()
             }
         };
         if found.is_empty() && binding.param["parameterNotFoundAction"] != "Allow" {
