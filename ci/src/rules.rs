@@ -31,7 +31,8 @@ pub const RULES: &[Rule] = &[
         never: &["kube-client", "kube-runtime"],
     },
     Rule { package: "fake-flink", ours: &[], never: &["kube-client", "kube-runtime"] },
-    Rule { package: "drey-language", ours: &[], never: IO },
+    Rule { package: "drey-yaml", ours: &[], never: IO_AND_DICE },
+    Rule { package: "drey-language", ours: &["drey-yaml"], never: IO },
     Rule { package: "drey-testkit", ours: &["drey-api"], never: IO },
     Rule { package: "drey-ci", ours: &[], never: IO },
 ];

@@ -20,21 +20,17 @@
 
 pub mod cel;
 pub mod changes;
-pub mod diagnostics;
-pub mod duration;
 pub mod events;
 pub mod failure;
-pub mod files;
 pub mod lint;
 pub mod matching;
-pub mod paint;
 pub mod report;
 pub mod reporters;
 pub mod scenario;
-pub mod source;
 pub mod vocabulary;
-pub mod yaml;
-mod yaml_hints;
+
+// How files are read and answered is shared with those who read other files.
+pub use drey_yaml::{diagnostics, duration, files, paint, source, tree as yaml};
 
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use paint::Paint;

@@ -120,7 +120,7 @@ pub fn parse_documents(source: &Arc<Source>) -> Result<Vec<Node>, Diagnostics> {
         match item {
             Ok((event, span)) => builder.take(event, &span),
             Err(error) => {
-                builder.problems.push(crate::yaml_hints::explain(source, &error));
+                builder.problems.push(crate::hints::explain(source, &error));
                 break;
             }
         }
