@@ -1,7 +1,7 @@
 //! Reads what the model needs of an uploaded jar: its Main-Class and which classes it contains. Sizes are bounded.
 
 use std::collections::BTreeSet;
-use std::io::{Cursor, Read as _, Write as _};
+use std::io::{Cursor, Read, Seek, Write as _};
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
@@ -18,7 +18,12 @@ const ENTRIES_MAX: usize = 100_000;
 
 /// `None`: not a readable zip, which Flink reports as `zip END header not found`.
 pub fn read(bytes: &[u8]) -> Option<Jar> {
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).ok()?;
+    read_from(Cursor::new(bytes))
+}
+
+/// As [`read`], of a file.
+pub fn read_from(file: impl Read + Seek) -> Option<Jar> {
+    let mut archive = ZipArchive::new(file).ok()?;
     let names = archive.file_names().flatten().take(ENTRIES_MAX);
     let classes = names.filter_map(|name| Some(name.strip_suffix(".class")?.replace('/', "."))).collect();
     let main_class = match archive.by_name(MANIFEST) {

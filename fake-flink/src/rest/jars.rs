@@ -2,9 +2,9 @@
 
 use super::error::{self, RestError};
 use super::route::Call;
-use super::{Answer, multipart, ok};
+use super::{Answer, ok};
 use crate::conf::Conf;
-use crate::jar::{self, Jar};
+use crate::jar::Jar;
 use crate::model::boot::main_error;
 use crate::model::cluster::{Cluster, Upload};
 use crate::model::job::{ClaimMode, Restore};
@@ -41,9 +41,7 @@ pub(super) fn list(c: &Cluster, call: &Call) -> Answer {
 
 pub(super) fn upload(c: &mut Cluster, call: &Call) -> Answer {
     let bad = |text: &str| error::rest(StatusCode::BAD_REQUEST, text);
-    let form = call.content_type.starts_with("multipart/form-data");
-    let parts =
-        if form { multipart::read(&call.content_type, &call.raw).unwrap_or_default() } else { Vec::new() };
+    let parts = &call.uploads.0;
     if let Some(field) = parts.iter().find(|p| p.filename.is_none()) {
         return Err(RestError::plain(
             StatusCode::BAD_REQUEST,
@@ -62,7 +60,7 @@ pub(super) fn upload(c: &mut Cluster, call: &Call) -> Answer {
     if c.uploads.len() >= JARS_MAX {
         c.uploads.shift_remove_index(0);
     }
-    c.uploads.insert(id.clone(), Upload { name, at: c.now, jar: jar::read(&part.content) });
+    c.uploads.insert(id.clone(), Upload { name, at: c.now, jar: part.jar.clone() });
     ok(json!({"filename": format!("{}/{id}", directory(c)), "status": "success"}))
 }
 

@@ -23,6 +23,7 @@ use crate::model::facts::Phase;
 use bytes::Bytes;
 use error::RestError;
 use http::{Request, Response, StatusCode, header};
+pub use multipart::Uploads;
 use route::{Call, Op, Routed};
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -2,6 +2,7 @@
 
 use super::body::{self, Spec};
 use super::error::{RestError, bad_parameter};
+use super::multipart::Uploads;
 use super::text;
 use crate::ids::parse_hex32;
 use crate::model::api::Mode;
@@ -152,8 +153,8 @@ pub(crate) struct Call {
     params: Vec<(&'static str, String)>,
     query: Vec<(String, String)>,
     pub body: Map<String, Value>,
-    pub raw: Bytes,
-    pub content_type: String,
+    /// The files of a form.
+    pub uploads: Uploads,
     pub host: Option<String>,
 }
 
@@ -226,16 +227,14 @@ pub(crate) fn find(cluster: &Cluster, req: &Request<Bytes>) -> Result<Routed, Re
     let query = text::query(req.uri().query().unwrap_or(""));
     check_query(route.op, &query)?;
     let host = Some(header_text(req, header::HOST).to_owned()).filter(|h| !h.is_empty());
-    let content_type = header_text(req, header::CONTENT_TYPE).to_owned();
-    Ok(Routed::Call(Box::new(Call {
-        op: route.op,
-        params,
-        query,
-        body,
-        raw: req.body().clone(),
-        content_type,
-        host,
-    })))
+    let uploads = if multipart { uploads(req) } else { Uploads::default() };
+    Ok(Routed::Call(Box::new(Call { op: route.op, params, query, body, uploads, host })))
+}
+
+/// Read already where the form was too large to be kept, or in the body.
+fn uploads(req: &Request<Bytes>) -> Uploads {
+    let read = req.extensions().get::<Uploads>().cloned();
+    read.unwrap_or_else(|| Uploads::in_memory(header_text(req, header::CONTENT_TYPE), req.body()))
 }
 
 fn header_text<B>(req: &Request<B>, name: header::HeaderName) -> &str {

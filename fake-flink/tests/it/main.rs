@@ -2,6 +2,7 @@
 
 mod cases;
 mod driver;
+mod forms;
 mod ha;
 mod machine;
 mod normal;
