@@ -27,6 +27,8 @@ mod java;
 mod knobs;
 mod logs;
 pub mod model;
+#[cfg(feature = "net")]
+mod net;
 mod program;
 pub mod rest;
 pub mod serve;

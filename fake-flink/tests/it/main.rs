@@ -6,6 +6,7 @@ mod forms;
 mod ha;
 mod machine;
 mod normal;
+mod objects;
 mod properties;
 mod recordings;
 mod served;

@@ -4,6 +4,7 @@
 mod clusters;
 mod serve;
 mod shape;
+mod storage;
 
 use std::io::Write as _;
 use std::process::ExitCode;

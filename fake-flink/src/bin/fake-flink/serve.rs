@@ -8,13 +8,14 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use fake_flink::serve::control::{Clusters, ControlSocket, Controlled, Named};
 use fake_flink::serve::{Front, Hosted, Limits, listen};
-use fake_flink::{Signal, SnapshotStore, Version};
+use fake_flink::{Signal, Version};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Signalled, SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::clusters::{self, Planned};
 use crate::shape::{self, Dashboards, Shape};
+use crate::storage;
 
 /// Serve JobManagers until they exit or the process is stopped; prints one line `ready http://ADDRESS` when it answers.
 #[derive(clap::Args)]
@@ -34,6 +35,10 @@ pub struct Serve {
     /// Flink configuration, repeatable.
     #[arg(long = "config", value_name = "KEY=VALUE")]
     config: Vec<String>,
+    /// Keep snapshots in this folder, or as objects: s3://BUCKET/PREFIX with AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID,
+    /// AWS_SECRET_ACCESS_KEY and AWS_REGION. Without it they end with the process.
+    #[arg(long, value_name = "DIR|URL")]
+    storage: Option<String>,
     /// Open the control endpoint here, for faults and stubs.
     #[arg(long, value_name = "ADDR:PORT")]
     control: Option<SocketAddr>,
@@ -109,6 +114,7 @@ struct Running {
 }
 
 async fn serve(arguments: &Serve) -> anyhow::Result<i32> {
+    let signals = Signals::hear()?;
     let usual = arguments.shape()?;
     let planned = clusters::plan(arguments.clusters.as_deref(), &arguments.named, &usual)?;
     let control = match arguments.control {
@@ -133,7 +139,7 @@ async fn serve(arguments: &Serve) -> anyhow::Result<i32> {
     });
     let hosted: Vec<Hosted> = running.iter().map(|cluster| cluster.hosted.clone()).collect();
     let everything = all(running, common, is_lone, arguments.limits());
-    until_ended(everything, &hosted).await
+    Ok(until_ended(everything, &hosted, signals).await)
 }
 
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
@@ -150,7 +156,7 @@ async fn start(
     common: Option<&TcpListener>,
 ) -> anyhow::Result<Vec<Running>> {
     let mut dashboards = Dashboards::new(arguments.web_jar.as_deref());
-    let storage = SnapshotStore::new();
+    let storage = storage::open(arguments.storage.as_deref())?;
     let mut running = Vec::new();
     for Planned { name, listen, shape } in planned {
         let listener = match listen {
@@ -253,23 +259,39 @@ async fn run_all(hosted: Vec<Hosted>) -> i32 {
     code
 }
 
-/// SIGTERM and Ctrl-C go to every JobManager; a second one ends the process at once.
-async fn until_ended(everything: impl Future<Output = i32>, hosted: &[Hosted]) -> anyhow::Result<i32> {
+/// Heard from the moment there is one: who reads the ready line may stop the process at once.
+struct Signals {
+    terminate: Signalled,
+    interrupt: Signalled,
+}
+
+impl Signals {
+    fn hear() -> anyhow::Result<Signals> {
+        let hear = |kind| signal(kind).context("hear signals");
+        Ok(Signals { terminate: hear(SignalKind::terminate())?, interrupt: hear(SignalKind::interrupt())? })
+    }
+
+    /// As the JVM's exit code has it: 128 and the number.
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.terminate.recv() => 143,
+            _ = self.interrupt.recv() => 130,
+        }
+    }
+}
+
+/// Signals go to every JobManager; a second one ends the process at once.
+async fn until_ended(everything: impl Future<Output = i32>, hosted: &[Hosted], mut signals: Signals) -> i32 {
     let mut everything = std::pin::pin!(everything);
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let interrupted = tokio::select! {
-        code = &mut everything => return Ok(code),
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => true,
+    let code = tokio::select! {
+        code = &mut everything => return code,
+        code = signals.next() => code,
     };
     for cluster in hosted {
         cluster.signal(Signal::Term);
     }
-    let code = tokio::select! {
-        code = &mut everything => code,
-        _ = terminate.recv() => 143,
-        _ = interrupt.recv() => 130,
-    };
-    // 128 and the number of the signal, as the JVM has it.
-    Ok(if interrupted { 130 } else { code })
+    tokio::select! {
+        _ = everything => code,
+        code = signals.next() => code,
+    }
 }

@@ -2,11 +2,26 @@
 //!
 //! It holds meaning, not bytes: a snapshot knows the job's monotonic `progress`, so a judge outside can tell what a
 //! restore lost. Faults (lose, corrupt, unreachable) are set on it directly. It knows nothing of time.
+//!
+//! In memory it is a pair of maps. On a [`Medium`] (a folder, an S3 server) every read asks the medium, so that what
+//! somebody removed or spoiled there is gone or unreadable here; the maps then only know what was seen.
 
+mod directory;
+mod medium;
+#[cfg(feature = "s3")]
+mod s3;
+
+pub use directory::Directory;
+pub use medium::Medium;
+#[cfg(feature = "s3")]
+pub use s3::{S3, S3Options};
+
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     pub job: String,
     pub id: u64,
@@ -22,11 +37,12 @@ pub struct Snapshot {
 }
 
 /// A file of the HA storage directory that ConfigMaps point to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HaFile {
     /// `completedCheckpoint<hex>`: where the state lies, or the state itself for JobManager storage.
     Checkpoint { path: String, snapshot: Snapshot },
     /// `submittedJobGraph<hex>` / `submittedExecutionPlan<hex>`: what a recovery runs, whatever `main()` says by then.
+    #[serde(skip)]
     Plan(Box<Plan>),
     /// `job-result-store/...json`.
     Result { job: String, state: String },
@@ -75,24 +91,51 @@ struct Entry {
 
 /// Schemes a Flink image with its bundled plugins can read.
 const SCHEMES: &[&str] = &["file", "s3", "s3a", "s3p", "gs", "hdfs", "abfs", "abfss", "wasb", "wasbs", "oss"];
+const METADATA: &str = "/_metadata";
 /// Nobody can create directories here on Linux; the recorded failures use it.
 const READ_ONLY: &str = "file:/proc";
 
 #[derive(Clone, Debug, Default)]
-pub struct SnapshotStore(Arc<Mutex<Inner>>);
+pub struct SnapshotStore {
+    inner: Arc<Mutex<Inner>>,
+    medium: Option<Arc<dyn Medium>>,
+}
 
 impl SnapshotStore {
     pub fn new() -> SnapshotStore {
         SnapshotStore::default()
     }
 
+    /// On a medium, with what lies there already.
+    ///
+    /// # Errors
+    /// The medium cannot be read.
+    pub fn open(medium: Arc<dyn Medium>) -> io::Result<SnapshotStore> {
+        let store = SnapshotStore { inner: Arc::default(), medium: Some(medium.clone()) };
+        for path in medium.all()? {
+            if let Some(folder) = path.strip_suffix(METADATA) {
+                // What cannot be read is known when somebody wants it.
+                let _ = store.read(folder);
+            }
+        }
+        Ok(store)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn write(&self, path: &str, snapshot: Snapshot) -> Result<(), WriteError> {
         self.check_writable(path)?;
-        self.lock().put(normal(path), snapshot);
+        let path = normal(path);
+        if let Some(medium) = &self.medium {
+            let bytes = medium::encode(&snapshot).ok_or(WriteError::Unreachable)?;
+            medium.put(&format!("{path}{METADATA}"), &bytes).map_err(|why| match why.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => WriteError::ReadOnly,
+                _ => WriteError::Unreachable,
+            })?;
+        }
+        self.lock().put(path, snapshot);
         Ok(())
     }
 
@@ -117,10 +160,13 @@ impl SnapshotStore {
             return Err(ReadError::UnknownScheme(scheme.to_owned()));
         }
         let path = normal(path);
-        let inner = self.lock();
-        if inner.is_unreachable(&path) {
+        if self.lock().is_unreachable(&path) {
             return Err(ReadError::Unreachable);
         }
+        if let Some(medium) = &self.medium {
+            return self.read_from(&**medium, &path);
+        }
+        let inner = self.lock();
         match inner.snapshots.get(&path) {
             Some(entry) if entry.corrupt => Err(ReadError::Corrupt),
             Some(entry) => Ok(entry.snapshot.clone()),
@@ -129,9 +175,34 @@ impl SnapshotStore {
         }
     }
 
+    fn read_from(&self, medium: &dyn Medium, path: &str) -> Result<Snapshot, ReadError> {
+        let bytes = medium.get(&format!("{path}{METADATA}")).map_err(|_| ReadError::Unreachable)?;
+        let Some(bytes) = bytes else {
+            self.lock().remove(path);
+            let below = medium.list(path).map_err(|_| ReadError::Unreachable)?;
+            let is_folder = path == READ_ONLY || !below.is_empty();
+            return Err(if is_folder { ReadError::NoMetadata } else { ReadError::Missing });
+        };
+        match medium::decode::<Snapshot>(&bytes) {
+            Some(snapshot) => {
+                self.lock().put(path.to_owned(), snapshot.clone());
+                Ok(snapshot)
+            }
+            None => {
+                self.lock().corrupt(path);
+                Err(ReadError::Corrupt)
+            }
+        }
+    }
+
     /// Removes a snapshot; false when there was none.
     pub fn delete(&self, path: &str) -> bool {
-        self.lock().remove(&normal(path))
+        let path = normal(path);
+        // A medium that is away keeps it: the next read will tell.
+        if let Some(medium) = &self.medium {
+            let _ = medium.remove(&format!("{path}{METADATA}"));
+        }
+        self.lock().remove(&path)
     }
 
     /// Fault: the files of a snapshot are gone.
@@ -141,7 +212,16 @@ impl SnapshotStore {
 
     /// Fault: the metadata can no longer be read.
     pub fn corrupt(&self, path: &str) -> bool {
-        self.lock().snapshots.get_mut(&normal(path)).map(|e| e.corrupt = true).is_some()
+        let path = normal(path);
+        if let Some(medium) = &self.medium {
+            let file = format!("{path}{METADATA}");
+            let bytes = medium.get(&file).ok().flatten().unwrap_or_default();
+            // Half a file is what a full disk leaves.
+            if bytes.is_empty() || medium.put(&file, &bytes[..bytes.len() / 2]).is_err() {
+                return false;
+            }
+        }
+        self.lock().corrupt(&path)
     }
 
     /// Fault: everything below `prefix` cannot be read or written until it is made reachable again.
@@ -177,18 +257,35 @@ impl SnapshotStore {
         self.lock().readable(path).cloned()
     }
 
+    /// A medium that is away loses it, as a JobManager whose HA storage fails loses what it cannot write.
     pub fn put_file(&self, path: &str, file: HaFile) {
-        self.lock().files.insert(normal(path), file);
+        let path = normal(path);
+        if let (Some(medium), Some(bytes)) = (&self.medium, medium::encode(&file)) {
+            let _ = medium.put(&path, &bytes);
+        }
+        self.lock().files.insert(path, file);
     }
 
     pub fn file(&self, path: &str) -> Option<HaFile> {
-        let inner = self.lock();
         let path = normal(path);
-        if inner.is_unreachable(&path) { None } else { inner.files.get(&path).cloned() }
+        if self.lock().is_unreachable(&path) {
+            return None;
+        }
+        match &self.medium {
+            Some(medium) => match medium.get(&path).ok()? {
+                Some(bytes) => medium::decode(&bytes),
+                None => None,
+            },
+            None => self.lock().files.get(&path).cloned(),
+        }
     }
 
     pub fn remove_file(&self, path: &str) {
-        self.lock().files.remove(&normal(path));
+        let path = normal(path);
+        if let Some(medium) = &self.medium {
+            let _ = medium.remove(&path);
+        }
+        self.lock().files.remove(&path);
     }
 
     pub fn files(&self) -> Vec<String> {
@@ -201,6 +298,10 @@ impl Inner {
         self.remove(&path);
         self.by_job.entry(snapshot.job.clone()).or_default().insert(path.clone());
         self.snapshots.insert(path, Entry { snapshot, corrupt: false });
+    }
+
+    fn corrupt(&mut self, path: &str) -> bool {
+        self.snapshots.get_mut(path).map(|entry| entry.corrupt = true).is_some()
     }
 
     fn remove(&mut self, path: &str) -> bool {
@@ -304,5 +405,56 @@ mod tests {
         other.set_reachable("s3://b", true);
         assert!(other.corrupt("s3://b/one"));
         assert_eq!(store.read("s3://b/one"), Err(ReadError::Corrupt));
+    }
+
+    #[derive(Debug)]
+    struct Away;
+
+    impl Medium for Away {
+        fn put(&self, _: &str, _: &[u8]) -> io::Result<()> {
+            Err(io::ErrorKind::TimedOut.into())
+        }
+        fn get(&self, _: &str) -> io::Result<Option<Vec<u8>>> {
+            Err(io::ErrorKind::TimedOut.into())
+        }
+        fn remove(&self, _: &str) -> io::Result<()> {
+            Err(io::ErrorKind::TimedOut.into())
+        }
+        fn list(&self, _: &str) -> io::Result<Vec<String>> {
+            Err(io::ErrorKind::TimedOut.into())
+        }
+        fn all(&self) -> io::Result<Vec<String>> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn a_medium_that_is_away_is_unreachable() {
+        let store = SnapshotStore::open(Arc::new(Away)).unwrap();
+        assert_eq!(store.write("s3://b/one", snapshot()), Err(WriteError::Unreachable));
+        assert_eq!(store.read("s3://b/one"), Err(ReadError::Unreachable));
+    }
+
+    #[test]
+    fn a_folder_outlives_the_process_and_shows_what_was_done_to_it() {
+        let root = tempfile::tempdir().unwrap();
+        let open = || SnapshotStore::open(Arc::new(Directory::open(root.path()).unwrap())).unwrap();
+        let first = open();
+        for path in ["/sp/whole", "s3://b/gone", "/sp/half", "/sp/spoiled", "/sp/empty"] {
+            first.write(path, snapshot()).unwrap();
+        }
+        let file = |path: &str| root.path().join(path).join("_metadata");
+        std::fs::remove_file(file("s3/b/gone")).unwrap();
+        std::fs::write(file("file/sp/half"), &std::fs::read(file("file/sp/half")).unwrap()[..20]).unwrap();
+        std::fs::rename(file("file/sp/empty"), root.path().join("file/sp/empty/other")).unwrap();
+        assert!(first.corrupt("/sp/spoiled"));
+        for store in [first, open()] {
+            assert_eq!(store.read("/sp/whole").map(|s| s.progress), Ok(7));
+            assert_eq!(store.read("s3://b/gone"), Err(ReadError::Missing));
+            assert_eq!(store.read("/sp/half"), Err(ReadError::Corrupt));
+            assert_eq!(store.read("/sp/spoiled"), Err(ReadError::Corrupt));
+            assert_eq!(store.read("/sp/empty"), Err(ReadError::NoMetadata));
+            assert_eq!(store.snapshots().into_keys().collect::<Vec<_>>(), ["file:/sp/whole"]);
+        }
     }
 }

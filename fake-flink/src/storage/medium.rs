@@ -1,0 +1,54 @@
+//! Where snapshots are kept beyond memory, as files under Flink's own paths; and what is in such a file.
+//!
+//! A path is the one spelling of [`super::normal`] (`file:/sp/one`, `s3://bucket/sp/one`); a savepoint is a folder with
+//! `_metadata`. The content is our own: a line that says so, then JSON. Real `_metadata` is not read or written.
+
+use std::fmt;
+use std::io;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Reads and writes wait for the medium; each has a bound of its own on how long.
+pub trait Medium: fmt::Debug + Send + Sync {
+    /// Whole or not at all.
+    fn put(&self, path: &str, bytes: &[u8]) -> io::Result<()>;
+    /// None: there is no such file.
+    fn get(&self, path: &str) -> io::Result<Option<Vec<u8>>>;
+    fn remove(&self, path: &str) -> io::Result<()>;
+    /// Paths of files below a folder, at most [`LIST_MAX`].
+    fn list(&self, folder: &str) -> io::Result<Vec<String>>;
+    /// Paths of all files that an opened storage should know of.
+    fn all(&self) -> io::Result<Vec<String>>;
+}
+
+pub const LIST_MAX: usize = 100_000;
+/// A file of ours is small; what is larger is somebody else's.
+pub const FILE_MAX: u64 = 4 << 20;
+
+const MARK: &[u8] = b"fake-flink 1\n";
+
+/// None: not to be written down.
+pub fn encode(what: &impl Serialize) -> Option<Vec<u8>> {
+    let mut bytes = MARK.to_vec();
+    bytes.extend(serde_json::to_vec(what).ok()?);
+    Some(bytes)
+}
+
+/// None: truncated, or never ours.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    serde_json::from_slice(bytes.strip_prefix(MARK)?).ok()
+}
+
+/// Scheme and the segments of a path.
+pub fn split(path: &str) -> Option<(&str, Vec<&str>)> {
+    let (scheme, rest) = path.split_once(':')?;
+    let segments: Vec<&str> = rest.split('/').filter(|segment| !segment.is_empty()).collect();
+    (!segments.is_empty()).then_some((scheme, segments))
+}
+
+/// The path of these segments again.
+pub fn join(scheme: &str, segments: &[String]) -> String {
+    let slashes = if scheme == "file" { "/" } else { "//" };
+    format!("{scheme}:{slashes}{}", segments.join("/"))
+}
