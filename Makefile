@@ -2,7 +2,7 @@
 CARGO ?= cargo
 REPORT ?= target/drey/report
 
-.PHONY: help run loopback test test-real test-clients web fuzz gates bench load bless lint fmt
+.PHONY: help run loopback test test-real test-clients test-clusters web fuzz gates bench load bless lint fmt
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ test-real: ## fake-kube and a real CRD server answer the same requests; builds t
 
 test-clients: ## operators of controller-runtime and kopf, and Helm, against fake-kube; builds them, needs Go
 	ci/test-clients
+
+test-clusters: ## drey cluster against the real kind, which is built, on a docker daemon of our own; needs Go
+	ci/test-clusters
 
 web: ## fetch the packages with Flink's web dashboard, which fake-flink then serves; needs Maven
 	@ci/web

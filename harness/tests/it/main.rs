@@ -1,6 +1,7 @@
 //! Integration tests of the harness.
 
 mod cluster;
+mod clusters;
 mod loopback;
 mod memory;
 mod play;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod arguments;
+mod cluster;
 mod explain;
 mod fault;
 mod lint;
@@ -34,6 +35,7 @@ struct Command {
 enum Word {
     Run(run::Arguments),
     Play(play::Arguments),
+    Cluster(cluster::Arguments),
     Fault(fault::Arguments),
     List(list::Arguments),
     Lint(lint::Arguments),
@@ -52,6 +54,7 @@ Examples:
   drey run --filter 'tag:upgrade !loopback'    by tag, name or text
   drey play                                    a cluster on a port, for kubectl
   drey fault add --verb patch --status 409     break its API server while it runs
+  drey cluster up                              a real one: k3d, kind, Colima, or yours
   drey list                                    what there is
   drey explain scenarios/upgrade/x.yaml        why the reconciler did what it did, pass by pass
   drey replay scenarios/upgrade/x.yaml --seed 7   one run again, told in full
@@ -63,6 +66,7 @@ Exit codes: 0 all passed; 1 something failed; 2 nothing ran, because of the comm
 fn main() -> ExitCode {
     let result = match Command::parse().word {
         Word::Run(arguments) => run::run(&arguments),
+        Word::Cluster(arguments) => cluster::run(&arguments),
         Word::Play(arguments) => play::run(&arguments),
         Word::Fault(arguments) => fault::run(&arguments),
         Word::List(arguments) => list::run(&arguments),

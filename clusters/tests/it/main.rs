@@ -1,0 +1,11 @@
+//! `drey cluster` against stand-ins on PATH that play recorded answers, and against real tools where they are at hand.
+
+mod colima;
+mod files;
+mod flags;
+mod k3d;
+mod kind;
+mod lifecycle;
+mod processes;
+mod real;
+mod stage;
