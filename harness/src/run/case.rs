@@ -1,6 +1,7 @@
 //! One case of a scenario, from an empty world to a verdict.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use super::invariants::Invariants;
 use super::monitors::Monitors;
 use super::passes::{PassRecord, Passes};
 use super::records::Records;
+use super::rights::{Right, Rights};
 use super::sight::Changes;
 use super::steps;
 use crate::determinism;
@@ -65,6 +67,8 @@ pub struct Played {
     pub start: Option<Timestamp>,
     /// Deciding writes of the operator, the points where it can be crashed.
     pub writes: u32,
+    /// What the operator asked of the API.
+    pub rights: BTreeSet<Right>,
 }
 
 /// Runs a case on a thread of its own. In virtual time the same seed gives the same report.
@@ -111,6 +115,7 @@ impl Played {
             done: 0,
             start: None,
             writes: 0,
+            rights: BTreeSet::new(),
         }
     }
 }
@@ -147,6 +152,7 @@ async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
         done: context.done.get(),
         start: began.filter(|_| context.world.mode == Mode::Cluster),
         writes: context.world.faults.writes(),
+        rights: context.rights.all(),
     };
     if context.world.mode == Mode::Cluster {
         context.world.close().await;
@@ -180,6 +186,8 @@ pub(super) async fn prepare(
     monitors.watch(&world);
     let records = Records::default();
     records.watch(&world);
+    let rights = Rights::default();
+    rights.watch(&world);
     let changes = Changes::default();
     changes.watch(&world);
     let changed = Arc::new(Notify::new());
@@ -200,6 +208,7 @@ pub(super) async fn prepare(
         params: case.params_json(),
         place: run.place.clone(),
         records,
+        rights,
         skipped: RefCell::default(),
         done: Cell::new(0),
         beside: RefCell::default(),

@@ -11,6 +11,7 @@ mod monitors;
 mod open;
 pub mod passes;
 mod records;
+pub mod rights;
 mod sight;
 mod steps;
 pub mod vocabulary;

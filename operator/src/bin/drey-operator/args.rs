@@ -117,6 +117,31 @@ mod tests {
         Args::command().debug_assert();
     }
 
+    /// What the chart makes of its values (`deploy/golden`) must be a command line and a configuration of ours.
+    #[test]
+    fn the_chart_starts_this_program() {
+        for name in ["default", "full"] {
+            let file = format!("{}/../deploy/golden/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(&file).unwrap();
+            let flags = text.lines().filter_map(|line| line.trim().strip_prefix("- --"));
+            let args: Vec<String> = flags.map(|flag| format!("--{flag}")).collect();
+            assert!(args.len() >= 3, "{file}: {args:?}");
+            let args = std::iter::once("drey-operator".to_owned()).chain(args);
+            Args::try_parse_from(args).unwrap_or_else(|error| panic!("{file}: {error}"));
+
+            let (_, config) = text.split_once("  config.yaml: |\n").unwrap();
+            let lines = config.lines().take_while(|line| line.starts_with("    "));
+            let config: String = lines.map(|line| format!("{}\n", &line[4..])).collect();
+            let config = drey_blueprint::config::OperatorConfig::from_yaml(&config);
+            let config = config.unwrap_or_else(|error| panic!("{file}: {error}"));
+            let config = config.unwrap_or_else(|problems| panic!("{file}: {problems:?}"));
+            assert_eq!(config.warnings().len(), 0, "{file}: {:?}", config.warnings());
+            let namespaces: Vec<String> = config.watched_namespaces(None).into_iter().collect();
+            let expected: &[&str] = if name == "full" { &["team-a", "team-b"] } else { &[] };
+            assert_eq!(namespaces, expected, "{file}");
+        }
+    }
+
     #[test]
     fn values() {
         assert_eq!("off".parse(), Ok(Listen::Off));
