@@ -41,13 +41,6 @@ impl Ids {
     }
 }
 
-/// A stable 32-hex id for a name: vertex ids depend on nothing but operator uids, in Flink as here.
-pub fn stable_hex32(name: &str) -> String {
-    let low = fnv(name.as_bytes());
-    let high = fnv(format!("{name}#").as_bytes());
-    format!("{low:016x}{high:016x}")
-}
-
 /// The first 32 digits of a hex id in lower case, as the REST layer reads ids: longer ones are cut, shorter refused.
 pub fn parse_hex32(text: &str) -> Option<String> {
     let digits = text.get(..32)?;

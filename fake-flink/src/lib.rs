@@ -29,7 +29,7 @@ mod logs;
 pub mod model;
 #[cfg(feature = "net")]
 mod net;
-mod program;
+pub mod program;
 pub mod rest;
 pub mod serve;
 pub mod storage;
@@ -45,7 +45,7 @@ pub use model::cluster::Cluster;
 pub use model::facts::{Facts, JobFacts, Phase, SnapshotFact};
 pub use model::ha::{ConfigMap, HaState};
 pub use model::state::{JobState, TaskState};
-pub use program::{Behaviour, Job as ProgramJob, Program, ProgramTable, VertexSpec};
+pub use program::{Behaviour, Job as ProgramJob, Program, ProgramTable, Ship, VertexSpec};
 pub use rest::Pace;
 pub use storage::{ReadError, Snapshot, SnapshotStore};
 pub use throwable::Throwable;

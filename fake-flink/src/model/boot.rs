@@ -1,9 +1,10 @@
-//! The life of the process: start, leadership, `main()` of an application, the end.
+//! The life of the process: start, leadership, recovery of jobs, the end. `main()` is in `application.rs`.
 //!
 //! Order of events and log lines as recorded (reference, sections 5 and 6). Exit codes are those the operating system
 //! sees: 1443 becomes 163.
 
 use super::api::{Effect, JobFact, Mode, ResourceManager};
+use super::application::Application;
 use super::cluster::{Cluster, JobTimer, Timer};
 use super::facts::Phase;
 use super::job::{ClaimMode, Restore};
@@ -11,10 +12,7 @@ use super::state::JobState;
 use super::submission::Submission;
 use crate::conf::Conf;
 use crate::logs::Level;
-use crate::program::Behaviour;
 use crate::storage::Plan;
-use crate::throwable::{Throwable, class};
-use std::collections::BTreeMap;
 
 const ENTRYPOINT: &str = "ClusterEntrypoint";
 /// `ClusterEntrypoint.RUNTIME_FAILURE_RETURN_CODE`.
@@ -105,87 +103,6 @@ impl Cluster {
         }
     }
 
-    pub(super) fn main_method(&mut self) {
-        if self.phase != Phase::Leading {
-            return;
-        }
-        let Mode::Application { main_class, args, .. } = &self.mode else { return };
-        let (class_name, args) = (main_class.clone(), args.clone());
-        let behaviour = self.programs.find(class_name.as_deref()).with_args(&args);
-        let program = match behaviour {
-            Behaviour::Throws(cause) => return self.main_failed(main_error(cause)),
-            Behaviour::NoJob => {
-                let none = "The application contains no execute() calls.";
-                return self.main_failed(Throwable::new(APPLICATION_EXECUTION, none));
-            }
-            Behaviour::NotMain => {
-                let none = "The given program class does not have a main(String[]) method.";
-                return self.main_failed(Throwable::new(class::PROGRAM_INVOCATION, none));
-            }
-            Behaviour::Job(program) => program,
-        };
-        let conf = self.conf.overlaid(&BTreeMap::new());
-        if let Err(cause) = self.check_in_main(&conf) {
-            return self.main_failed(main_error(cause));
-        }
-        let id = self.application_job_id();
-        if self.ha_result_of(&id).is_some() {
-            // Public knowledge: the submission is refused as globally terminated, the bootstrap tolerates it.
-            self.log_at(Level::Warn, "Dispatcher", format!("Ignoring job submission ({id}) because the job already reached a globally-terminal state (i.e. FAILED, CANCELED, FINISHED) in a previous execution."));
-            return self.application_over(JobState::Finished);
-        }
-        if self.jobs.contains_key(&id) {
-            return self
-                .log("ApplicationDispatcherBootstrap", format!("Job {id} was recovered successfully."));
-        }
-        let mut program = program;
-        if let Some(name) = conf.get("pipeline.name").filter(|_| class_name.is_none()) {
-            program.name = name.to_owned();
-        }
-        let restore = restore_of(&conf);
-        self.log("EmbeddedExecutor", format!("Submitting Job with JobId={id}."));
-        let parallelism = default_parallelism(&conf);
-        self.accept(Submission { id: id.clone(), program, parallelism, conf, restore });
-        self.log("EmbeddedExecutor", format!("Job {id} is submitted."));
-        let wait = self.draw(self.knobs.job_init);
-        self.job_after(&id, wait, JobTimer::Initialize);
-    }
-
-    /// The configured id, or with HA the one derived from the cluster id, or a random one.
-    fn application_job_id(&mut self) -> String {
-        let configured = self.conf.get("$internal.pipeline.job-id").and_then(crate::ids::parse_hex32);
-        match configured {
-            Some(id) => id,
-            None if self.ha.enabled => {
-                // Java's String.hashCode, sign-extended: public knowledge of ApplicationDispatcherBootstrap.
-                let hash = self
-                    .ha
-                    .cluster_id()
-                    .encode_utf16()
-                    .fold(0i32, |h, c| h.wrapping_mul(31).wrapping_add(i32::from(c)));
-                format!("{:016x}{:016x}", i64::from(hash), 0)
-            }
-            None => self.ids.hex32(),
-        }
-    }
-
-    /// `main()` threw: a FAILED `(application driver)` job where that is asked for, else the process ends.
-    fn main_failed(&mut self, cause: Throwable) {
-        let fixed = self.conf.get("$internal.pipeline.job-id").is_some();
-        self.log_at(
-            Level::Warn,
-            "ApplicationDispatcherBootstrap",
-            format!("Application failed unexpectedly: \n{}", cause.trace()),
-        );
-        if fixed && self.conf.bool("execution.submit-failed-job-on-application-error", false) {
-            let id = self.application_job_id();
-            self.submit_driver_failure(&id, cause);
-            self.application_over(JobState::Failed);
-        } else {
-            self.fatal("Application failed unexpectedly.");
-        }
-    }
-
     pub(super) fn initialize_on_time(&mut self, job: &str) {
         if let Err(cause) = self.initialize(job) {
             if self.mode == Mode::Session {
@@ -204,19 +121,6 @@ impl Cluster {
             format!("Fatal error occurred in the cluster entrypoint.\n{message}"),
         );
         self.exit(FATAL);
-    }
-
-    /// The application's job is over, or it never had one.
-    pub(super) fn application_over(&mut self, state: JobState) {
-        let (text, status, code) = match state {
-            JobState::Finished => ("Application completed SUCCESSFULLY", "SUCCEEDED", 0),
-            JobState::Canceled => ("Application CANCELED:", "CANCELED", 0),
-            _ => ("Application FAILED:", "FAILED", 1443 & 0xff),
-        };
-        self.log("ApplicationDispatcherBootstrap", text);
-        if self.conf.bool("execution.shutdown-on-application-finish", true) {
-            self.shut_down(status, code);
-        }
     }
 
     /// `DELETE /cluster` and the end of an application.
@@ -290,6 +194,7 @@ impl Cluster {
         self.log("DefaultDispatcherRunner", format!("DefaultDispatcherRunner was revoked the leadership ({why}). Stopping the DispatcherLeaderProcess."));
         self.suspend_jobs();
         self.jobs.clear();
+        self.application = Application::default();
         self.drop_job_timers();
         for tm in self.tms.values_mut() {
             tm.allocated.clear();
@@ -315,7 +220,7 @@ impl Cluster {
 }
 
 /// Where the configuration says to start from.
-fn restore_of(conf: &Conf) -> Restore {
+pub(super) fn restore_of(conf: &Conf) -> Restore {
     Restore {
         path: conf.get("execution.state-recovery.path").map(str::to_owned),
         allow_non_restored: conf.bool("execution.state-recovery.ignore-unclaimed-state", false),
@@ -325,15 +230,6 @@ fn restore_of(conf: &Conf) -> Restore {
             _ => ClaimMode::NoClaim,
         },
     }
-}
-
-const APPLICATION_EXECUTION: &str =
-    "org.apache.flink.client.deployment.application.ApplicationExecutionException";
-
-pub(crate) fn main_error(cause: Throwable) -> Throwable {
-    let text = cause.message.clone().unwrap_or_else(|| cause.class.clone());
-    Throwable::new(class::PROGRAM_INVOCATION, format!("The main method caused an error: {text}"))
-        .caused_by(cause)
 }
 
 pub(crate) fn default_parallelism(conf: &crate::Conf) -> u32 {

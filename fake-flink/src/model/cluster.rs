@@ -4,6 +4,7 @@
 //! so a caller that steps seldom sees the same history as one that steps often.
 
 use super::api::{Effect, Event, JobFact, Mode, ResourceManager, Signal, StartOptions};
+use super::application::Application;
 use super::commands::Faults;
 use super::facts::{Facts, Phase};
 use super::ha::HaState;
@@ -95,6 +96,7 @@ pub struct Cluster {
     pub(super) results_until: Option<i64>,
     pub(crate) ha: HaLog,
     pub(crate) jobs: IndexMap<String, Job>,
+    pub(super) application: Application,
     pub(crate) tms: IndexMap<String, TaskManager>,
     /// Asked for and not up yet.
     pub(crate) requested_tms: Vec<String>,
@@ -137,6 +139,7 @@ impl Cluster {
             phase: Phase::Starting,
             results_until: None,
             jobs: IndexMap::new(),
+            application: Application::default(),
             tms: IndexMap::new(),
             requested_tms: Vec::new(),
             tm_index: 0,

@@ -2,6 +2,7 @@
 //! `lifecycle.rs`.
 
 use super::checkpoints::Coordinator;
+use super::flow::Flow;
 use super::restart::RestartStrategy;
 use super::state::{JobState, TaskState};
 use crate::conf::Conf;
@@ -35,6 +36,15 @@ impl Subtask {
     /// When it was deployed, or -1.
     pub fn start(&self) -> i64 {
         self.stamps[TaskState::Deploying.index()]
+    }
+
+    /// How long state was loaded.
+    pub fn initialization_ms(&self) -> i64 {
+        let stamp = |state: TaskState| self.stamps[state.index()];
+        match (stamp(TaskState::Initializing), stamp(TaskState::Running)) {
+            (from, until) if from >= 0 && until >= from => until - from,
+            _ => 0,
+        }
     }
 
     pub fn end(&self) -> i64 {
@@ -103,6 +113,7 @@ pub struct Job {
     pub progress_base: u64,
     /// All tasks run since.
     pub running_since: Option<i64>,
+    pub flow: Flow,
     pub restore: Restore,
     /// Path of a savepoint taken over under CLAIM.
     pub adaptive: bool,
@@ -157,7 +168,7 @@ impl Job {
             let parallelism = spec.parallelism.unwrap_or(self.parallelism).max(1);
             let own = spec.max_parallelism.or(u32::try_from(max).ok().filter(|m| *m > 0));
             Vertex {
-                id: spec.id(),
+                id: spec.id().to_owned(),
                 spec: spec.clone(),
                 parallelism,
                 max_parallelism: own.unwrap_or_else(|| default_max_parallelism(parallelism)),
@@ -200,13 +211,58 @@ impl Job {
                 .all(|v| v.count(TaskState::Running) + v.count(TaskState::Finished) == v.subtasks.len())
     }
 
+    /// How far the job is: records its sources read. Without a described workload it grows at the program's rate.
     pub fn progress(&self, now: i64) -> u64 {
+        if self.program.has_workload() {
+            return if self.running_since.is_some() {
+                self.flow_at(now).progress()
+            } else {
+                self.progress_base
+            };
+        }
         let ran = self.running_since.map_or(0, |since| (now - since).max(0) as u64);
         self.progress_base.saturating_add(ran.saturating_mul(self.rate_per_second()) / 1000)
     }
 
     pub fn rate_per_second(&self) -> u64 {
         self.program.rate.saturating_mul(u64::from(self.parallelism)).max(1)
+    }
+
+    /// All tasks run from now on.
+    pub fn run(&mut self, now: i64) {
+        self.running_since = Some(now);
+        self.flow.begin(&self.vertices, self.progress_base, now);
+    }
+
+    /// No task runs any more; what was reached stays.
+    pub fn halt(&mut self, now: i64) {
+        self.settle(now);
+        self.progress_base = self.progress(now);
+        self.running_since = None;
+    }
+
+    /// Brings the flow up to now, so that later looks have a short way.
+    pub fn settle(&mut self, now: i64) {
+        if self.running_since.is_some() {
+            self.flow.advance(&self.vertices, self.program.rate as f64, now);
+        }
+    }
+
+    /// The flow as it stands now.
+    pub fn flow_at(&self, now: i64) -> Flow {
+        let mut flow = self.flow.clone();
+        if self.running_since.is_some() {
+            flow.advance(&self.vertices, self.program.rate as f64, now);
+        }
+        flow
+    }
+
+    /// When the sources will have read this many records each subtask, counted from `from`.
+    pub fn reads(&self, each: u64, from: u64) -> Option<i64> {
+        let sources = self.vertices.iter().filter(|v| v.spec.is_source());
+        let subtasks: u64 = sources.map(|v| u64::from(v.parallelism)).sum();
+        let wanted = from.saturating_add(each.saturating_mul(subtasks));
+        self.flow.reaches(&self.vertices, self.program.rate as f64, wanted)
     }
 
     pub fn each_subtask(&mut self, mut f: impl FnMut(&mut Subtask)) {

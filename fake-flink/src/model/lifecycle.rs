@@ -2,7 +2,7 @@
 
 use super::api::JobFact;
 use super::cluster::{Cluster, JobTimer};
-use super::job::Failure;
+use super::job::{Failure, Job};
 use super::state::{JobState, TaskState};
 use crate::throwable::{Throwable, class};
 
@@ -91,20 +91,16 @@ impl Cluster {
         let now = self.now;
         let Some(entry) = self.jobs.get_mut(job).filter(|j| j.state == JobState::Running) else { return };
         entry.each_subtask(|s| s.go(TaskState::Running, now));
-        entry.running_since = Some(now);
-        let (rate, done, p) =
-            (entry.rate_per_second(), entry.progress_base, u64::from(entry.parallelism.max(1)));
-        let fail_at = entry.program.fail_at.map(|n| n.saturating_mul(1000) / entry.program.rate.max(1));
-        // Records are counted per source subtask.
-        let ends = entry.program.records.map(|n| (n * p).saturating_sub(done).saturating_mul(1000) / rate);
+        entry.run(now);
+        let (fails, ends) = (fails_after(entry, now), ends_after(entry, now));
         let planned = entry.fail_every_attempt.is_some();
         if planned {
             self.job_after(job, 1, JobTimer::ProgramFails);
-        } else if let Some(ms) = fail_at {
-            self.job_after(job, (ms as i64).max(1), JobTimer::ProgramFails);
+        } else if let Some(ms) = fails {
+            self.job_after(job, ms.max(1), JobTimer::ProgramFails);
         }
         if let Some(ms) = ends {
-            self.job_after(job, ms as i64, JobTimer::ProgramEnds);
+            self.job_after(job, ms, JobTimer::ProgramEnds);
         }
     }
 
@@ -139,8 +135,7 @@ impl Cluster {
     /// Sources ended: tasks finish, then the job.
     pub(super) fn finish_tasks(&mut self, job: &str, now: i64) {
         let Some(entry) = self.jobs.get_mut(job) else { return };
-        entry.progress_base = entry.progress(now);
-        entry.running_since = None;
+        entry.halt(now);
         entry.each_subtask(|s| s.go(TaskState::Finished, now));
         let wait = self.draw(self.knobs.finish);
         self.job_after(job, wait, JobTimer::Finished);
@@ -174,9 +169,7 @@ impl Cluster {
                 s.go(TaskState::Canceled, now);
             }
         });
-        let lost_from = entry.progress(now);
-        entry.running_since = None;
-        entry.progress_base = lost_from;
+        entry.halt(now);
         entry.generation += 1;
         let tasks: usize = entry.vertices.iter().map(|v| v.subtasks.len()).sum();
         // The adaptive scheduler records failures without their task.
@@ -254,8 +247,7 @@ impl Cluster {
             return;
         }
         entry.generation += 1;
-        entry.progress_base = entry.progress(now);
-        entry.running_since = None;
+        entry.halt(now);
         entry.each_subtask(|s| {
             if !s.state.is_terminal() {
                 s.go(TaskState::Canceling, now);
@@ -301,11 +293,7 @@ impl Cluster {
         self.clean_snapshots(job, state);
         self.ha_job_cleaned(job, state);
         self.free_slots_of(job);
-        let application = matches!(self.mode, super::api::Mode::Application { .. });
-        let driver = self.jobs.get(job).is_some_and(|j| j.driver_only);
-        if application && !driver {
-            self.application_over(state);
-        }
+        self.application_job_over(job, state);
     }
 
     /// New parallelism bounds under the adaptive scheduler.
@@ -313,8 +301,7 @@ impl Cluster {
         let now = self.now;
         let Some(entry) = self.jobs.get_mut(job).filter(|j| j.state == JobState::Running) else { return };
         entry.generation += 1;
-        entry.progress_base = entry.progress(now);
-        entry.running_since = None;
+        entry.halt(now);
         self.abort_snapshots(job, "Checkpoint Coordinator is suspending.");
         self.go(job, JobState::Restarting);
         self.free_slots_of(job);
@@ -334,7 +321,26 @@ impl Cluster {
     }
 }
 
-fn remember(job: &mut super::job::Job, failure: Failure) {
+/// Milliseconds until the program fails by itself: at a record of each source subtask, counted per attempt.
+fn fails_after(job: &Job, now: i64) -> Option<i64> {
+    let each = job.program.fail_at?;
+    if job.program.has_workload() {
+        return job.reads(each, job.progress_base).map(|at| at - now);
+    }
+    Some((each.saturating_mul(1000) / job.program.rate.max(1)) as i64)
+}
+
+/// Milliseconds until the sources have read all there is; records are counted per source subtask.
+fn ends_after(job: &Job, now: i64) -> Option<i64> {
+    let each = job.program.records?;
+    if job.program.has_workload() {
+        return job.reads(each, 0).map(|at| at - now);
+    }
+    let all = each.saturating_mul(u64::from(job.parallelism.max(1)));
+    Some((all.saturating_sub(job.progress_base).saturating_mul(1000) / job.rate_per_second()) as i64)
+}
+
+fn remember(job: &mut Job, failure: Failure) {
     job.history.push_front(failure);
     let max = job.conf.int("web.exception-history-size", HISTORY as i64).clamp(1, 1000) as usize;
     job.history.truncate(max);

@@ -1,12 +1,14 @@
 //! The JobManager as a state machine: what it is told, what it wants done, and everything in between.
 
 pub mod api;
-pub(crate) mod boot;
+pub(crate) mod application;
+mod boot;
 mod checkpointing;
 pub mod checkpoints;
 pub mod cluster;
 mod commands;
 pub mod facts;
+pub mod flow;
 pub mod ha;
 mod halog;
 pub mod job;

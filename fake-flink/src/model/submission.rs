@@ -3,6 +3,7 @@
 use super::api::JobFact;
 use super::checkpoints::{CheckpointConfig, Coordinator, Restored, Retained};
 use super::cluster::{Cluster, JobTimer};
+use super::flow::Flow;
 use super::job::{ClaimMode, Job, Restore};
 use super::restart::RestartStrategy;
 use super::state::JobState;
@@ -51,6 +52,7 @@ impl Cluster {
             slots: Vec::new(),
             progress_base: 0,
             running_since: None,
+            flow: Flow::new(self.started),
             restore,
             adaptive: conf.get("jobmanager.scheduler").is_some_and(|s| s.eq_ignore_ascii_case("adaptive"))
                 && !program.batch,

@@ -6,6 +6,7 @@ use crate::conf::Conf;
 use crate::model::cluster::Cluster;
 use crate::model::job::Job;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub(crate) struct Caches {
     graph_ttl: i64,
@@ -18,8 +19,8 @@ pub(crate) struct Caches {
 
 #[derive(Default)]
 struct Metrics {
-    visible: Option<MetricStore>,
-    fetching: Option<MetricStore>,
+    visible: Arc<MetricStore>,
+    fetching: Option<Arc<MetricStore>>,
     fetched_at: Option<i64>,
 }
 
@@ -59,17 +60,18 @@ impl Cluster {
 
     /// Metrics as fetched last; asking starts the next fetch when the last one is old, and its result is seen by the
     /// next caller.
-    pub(crate) fn fetched_metrics(&mut self) -> MetricStore {
+    pub(crate) fn fetched_metrics(&mut self) -> Arc<MetricStore> {
         let now = self.now;
         let Caches { metrics, metrics_interval, .. } = &mut self.caches;
         if let Some(fetched) = metrics.fetching.take() {
-            metrics.visible = Some(fetched);
+            metrics.visible = fetched;
         }
-        let shown = metrics.visible.clone().unwrap_or_default();
+        let shown = metrics.visible.clone();
         let due = metrics.fetched_at.is_none_or(|at| now - at >= *metrics_interval);
         if due {
+            self.jobs.values_mut().for_each(|job| job.settle(now));
             let store = super::metrics::collect(self);
-            self.caches.metrics.fetching = Some(store);
+            self.caches.metrics.fetching = Some(Arc::new(store));
             self.caches.metrics.fetched_at = Some(now);
         }
         shown

@@ -5,7 +5,7 @@ use super::route::Call;
 use super::{Answer, ok};
 use crate::conf::Conf;
 use crate::jar::Jar;
-use crate::model::boot::main_error;
+use crate::model::application::{ONE_EXECUTE, main_error};
 use crate::model::cluster::{Cluster, Upload};
 use crate::model::job::{ClaimMode, Restore};
 use crate::model::submission::Submission;
@@ -175,6 +175,7 @@ fn contains(jar: &Jar, class_name: &str) -> bool {
     jar.classes.contains(class_name)
 }
 
+const NO_JOBS: &str = "No jobs included in application.";
 const BAD_PARALLELISM: &str =
     "Parallelism must be at least one, or ExecutionConfig.PARALLELISM_DEFAULT (use system default).";
 
@@ -183,6 +184,10 @@ pub(super) fn plan(c: &mut Cluster, call: &Call) -> Answer {
     let behaviour = behaviour(c, call, &r)?;
     let job = match behaviour {
         Behaviour::Job(job) => job,
+        // The plan is that of the first `execute()`.
+        Behaviour::Jobs { jobs, .. } => {
+            jobs.into_iter().next().ok_or_else(|| error::rest(StatusCode::BAD_REQUEST, NO_JOBS))?
+        }
         Behaviour::Throws(cause) => return Err(RestError::Server(main_error(cause))),
         Behaviour::NoJob | Behaviour::NotMain => {
             let file = format!("{}/{}", directory(c), call.param("jarid"));
@@ -207,11 +212,12 @@ pub(super) fn plan(c: &mut Cluster, call: &Call) -> Answer {
 pub(super) fn run(c: &mut Cluster, call: &Call) -> Answer {
     let r = request(c, call)?;
     let behaviour = behaviour(c, call, &r)?;
-    let program = match behaviour {
-        Behaviour::Job(job) => job,
+    let (program, executes_again) = match behaviour {
+        Behaviour::Job(job) => (job, false),
+        Behaviour::Jobs { mut jobs, .. } if !jobs.is_empty() => (jobs.remove(0), !jobs.is_empty()),
         Behaviour::Throws(cause) => return Err(not_executed(main_error(cause))),
-        Behaviour::NoJob | Behaviour::NotMain => {
-            return Err(error::rest(StatusCode::BAD_REQUEST, "No jobs included in application."));
+        Behaviour::Jobs { .. } | Behaviour::NoJob | Behaviour::NotMain => {
+            return Err(error::rest(StatusCode::BAD_REQUEST, NO_JOBS));
         }
     };
     let refused = |cause: Throwable| Err(not_executed(main_error(cause)));
@@ -239,6 +245,11 @@ pub(super) fn run(c: &mut Cluster, call: &Call) -> Answer {
     let parallelism = parallelism.min(1 << 20) as u32;
     c.accept(Submission { id: id.clone(), program, parallelism, conf: r.conf, restore });
     match c.initialize(&id) {
+        // The first job runs, the second `execute()` throws, and the caller learns only of that.
+        Ok(()) if executes_again => {
+            let again = Throwable::new(class::FLINK_RUNTIME, ONE_EXECUTE);
+            Err(not_executed(main_error(again)))
+        }
         Ok(()) => ok(json!({"jobid": id})),
         Err(cause) => {
             c.initialization_failed(&id, &cause);

@@ -165,9 +165,11 @@ pub(super) fn plan_of(
             "description": spec.description, "optimizer_properties": {}
         });
         if !spec.inputs.is_empty() {
-            let inputs = spec.inputs.iter().enumerate().filter_map(|(num, (from, ship))| {
-                let (upstream, _) = vertices.get(*from)?;
-                Some(json!({"num": num, "id": upstream.id(), "ship_strategy": ship, "exchange": "pipelined_bounded"}))
+            let inputs = spec.inputs.iter().enumerate().filter_map(|(num, input)| {
+                let (upstream, _) = vertices.get(input.from)?;
+                Some(json!({
+                    "num": num, "id": upstream.id(), "ship_strategy": input.ship.name(), "exchange": input.exchange()
+                }))
             });
             node["inputs"] = inputs.collect();
         }
@@ -181,8 +183,8 @@ fn visit(at: usize, vertices: &[(&crate::program::VertexSpec, u32)], order: &mut
         return;
     }
     order.push(at);
-    for (from, _) in &vertices[at].0.inputs {
-        visit(*from, vertices, order);
+    for input in &vertices[at].0.inputs {
+        visit(input.from, vertices, order);
     }
 }
 

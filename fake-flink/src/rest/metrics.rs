@@ -1,4 +1,5 @@
 //! Metrics: the values the model knows under their real names, fetched with delay, listed, picked and aggregated.
+//! Those of subtasks are in `task_metrics.rs`.
 
 use super::cache::MetricStore;
 use super::route::Call;
@@ -23,7 +24,7 @@ pub(super) fn collect(c: &Cluster) -> MetricStore {
     for job in c.jobs.values().filter(|j| !j.driver_only && j.coordinator.is_some()) {
         store.insert(job.id.clone(), job_values(c, job));
         if job.running_since.is_some() {
-            task_values(c, job, &mut store);
+            super::task_metrics::collect(c, job, &mut store);
         }
     }
     store
@@ -154,58 +155,6 @@ fn job_values(c: &Cluster, job: &Job) -> Values {
         put("lastCheckpointExternalPath", path.unwrap_or_else(|| "n/a".into()));
     }
     out
-}
-
-/// Per subtask: what it read and wrote so far, from the job's progress.
-fn task_values(c: &Cluster, job: &Job, store: &mut MetricStore) {
-    let ran = job.running_since.map_or(0, |s| c.now - s);
-    for (at, vertex) in job.vertices.iter().enumerate() {
-        let records = (ran * job.program.rate as i64 / 1000).max(0);
-        let reads = if vertex.spec.inputs.is_empty() { 0 } else { records };
-        let writes = if at + 1 == job.vertices.len() { 0 } else { records };
-        for index in 0..vertex.subtasks.len() {
-            let mut out = Values::new();
-            let mut put = |name: String, value: i64| {
-                out.insert(name, value.to_string());
-            };
-            for (name, value) in [
-                ("numRecordsIn", reads),
-                ("numRecordsOut", writes),
-                ("numBytesIn", reads * 21),
-                ("numBytesOut", writes * 21),
-            ] {
-                put(name.into(), value);
-                put(format!("{name}PerSecond"), if value > 0 { job.program.rate as i64 } else { 0 });
-            }
-            let busy = ran / 10;
-            for (name, value) in [
-                ("accumulateBusyTimeMs", busy),
-                ("accumulateIdleTimeMs", ran - busy),
-                ("accumulateBackPressuredTimeMs", 0),
-                ("busyTimeMsPerSecond", 100),
-                ("idleTimeMsPerSecond", 900),
-                ("backPressuredTimeMsPerSecond", 0),
-                ("softBackPressuredTimeMsPerSecond", 0),
-                ("hardBackPressuredTimeMsPerSecond", 0),
-                ("mailboxMailsPerSecond", 0),
-                ("numFiredTimers", 0),
-                ("debloatedBufferSize", 32_768),
-            ] {
-                put(name.into(), value);
-            }
-            for operator in vertex.spec.name.split(" -> ") {
-                let operator = operator.replace([':', ' ', '.'], "_");
-                for (name, value) in [("numRecordsIn", records), ("numRecordsOut", records)] {
-                    put(format!("{operator}.{name}"), value);
-                }
-            }
-            out.insert("isBackPressured".into(), "false".into());
-            if !vertex.spec.inputs.is_empty() {
-                out.insert("currentInputWatermark".into(), i64::MIN.to_string());
-            }
-            store.insert(format!("{}/{}/{index}", job.id, vertex.id), out);
-        }
-    }
 }
 
 /// Without `get` the names, with it name and value of those that exist.

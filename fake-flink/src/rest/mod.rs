@@ -13,6 +13,7 @@ mod multipart;
 mod operations;
 mod requirements;
 mod route;
+mod task_metrics;
 mod taskmanagers;
 mod text;
 mod vertices;

@@ -280,12 +280,35 @@ pub(super) fn backpressure(c: &mut Cluster, call: &Call) -> Answer {
         .find(|v| v.id == id)
         .filter(|v| metrics.contains_key(&format!("{}/{}/0", job.id, v.id)));
     let Some(v) = known else { return ok(json!({"status": "deprecated"})) };
-    let subtasks: Vec<Value> = (0..v.subtasks.len()).map(|index| json!({
-        "subtask": index, "backpressureLevel": "ok", "ratio": 0.0, "idleRatio": 0.9, "busyRatio": 0.1, "backpressure-level": "ok"
-    })).collect();
-    ok(
-        json!({"status": "ok", "backpressureLevel": "ok", "end-timestamp": c.now, "subtasks": subtasks, "backpressure-level": "ok"}),
-    )
+    let ratio = |index: usize, name: &str| {
+        let values = metrics.get(&format!("{}/{}/{index}", job.id, v.id));
+        values.and_then(|m| m.get(name)?.parse::<f64>().ok()).unwrap_or(0.0) / 1000.0
+    };
+    let pressed = |index: usize| ratio(index, "backPressuredTimeMsPerSecond");
+    let subtasks: Vec<Value> = (0..v.subtasks.len())
+        .map(|index| {
+            let level = pressure_level(pressed(index));
+            json!({
+                "subtask": index, "backpressureLevel": level, "ratio": pressed(index),
+                "idleRatio": ratio(index, "idleTimeMsPerSecond"), "busyRatio": ratio(index, "busyTimeMsPerSecond"),
+                "backpressure-level": level
+            })
+        })
+        .collect();
+    let level = pressure_level((0..v.subtasks.len()).map(pressed).fold(0.0, f64::max));
+    ok(json!({
+        "status": "ok", "backpressureLevel": level, "end-timestamp": c.now, "subtasks": subtasks,
+        "backpressure-level": level
+    }))
+}
+
+/// `JobVertexBackPressureHandler.getBackPressureLevel`.
+fn pressure_level(ratio: f64) -> &'static str {
+    match ratio {
+        r if r <= 0.10 => "ok",
+        r if r <= 0.5 => "low",
+        _ => "high",
+    }
 }
 
 pub(super) fn flamegraph(c: &Cluster, _call: &Call) -> Answer {

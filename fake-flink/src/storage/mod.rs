@@ -37,7 +37,7 @@ pub struct Snapshot {
 }
 
 /// A file of the HA storage directory that ConfigMaps point to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum HaFile {
     /// `completedCheckpoint<hex>`: where the state lies, or the state itself for JobManager storage.
     Checkpoint { path: String, snapshot: Snapshot },
@@ -49,7 +49,7 @@ pub enum HaFile {
 }
 
 /// A stored job: its program under its arguments and the configuration it was submitted with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     pub job: String,
     pub program: crate::program::Job,

@@ -10,3 +10,4 @@ mod objects;
 mod properties;
 mod recordings;
 mod served;
+mod workload;

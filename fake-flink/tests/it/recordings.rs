@@ -9,7 +9,7 @@ use super::driver::{Driver, start_time};
 use super::ha::{application, checkpoints, with_ha};
 use fake_flink::model::api::SavepointFault;
 use fake_flink::{
-    Behaviour, Command, Event, Program, ProgramJob, ResourceManager, Signal, Snapshot, SnapshotStore,
+    Behaviour, Command, Event, Program, ProgramJob, ResourceManager, Ship, Signal, Snapshot, SnapshotStore,
     StartOptions, Throwable, Version, VertexSpec, jar,
 };
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ fn probe(args: &[&str]) -> Program {
         return Program { behaviour: Behaviour::NoJob };
     }
     let source = VertexSpec::new("Source: seq-source -> throttle", "seq-source");
-    let stateful = VertexSpec::new("stateful -> drop -> Sink: out", "stateful").fed_by(0, "HASH");
+    let stateful = VertexSpec::new("stateful -> drop -> Sink: out", "stateful").fed_by(0, Ship::Hash);
     let job = ProgramJob {
         name: "probe".into(),
         vertices: vec![source, stateful],
@@ -81,7 +81,7 @@ fn fake_flink_stream() -> ProgramJob {
 }
 
 fn ids() -> [(&'static str, String); 2] {
-    let of = |uid| VertexSpec::new("", uid).id();
+    let of = |uid| VertexSpec::new("", uid).id().to_owned();
     [
         ("5e695f00738be66c275f8a96a14aa10e", of("seq-source")),
         ("2bf2326fd66dcbd2442fd50df173e152", of("stateful")),
