@@ -20,6 +20,19 @@ const RENAMED: &[(&str, &str)] = &[
     ("execution.savepoint-restore-mode", "execution.state-recovery.claim-mode"),
     ("high-availability", "high-availability.type"),
     ("execution.checkpointing.unaligned", "execution.checkpointing.unaligned.enabled"),
+    ("state.backend.incremental", "execution.checkpointing.incremental"),
+    (
+        "jobmanager.adaptive-scheduler.resource-wait-timeout",
+        "jobmanager.adaptive-scheduler.submission.resource-wait-timeout",
+    ),
+    (
+        "jobmanager.adaptive-scheduler.resource-stabilization-timeout",
+        "jobmanager.adaptive-scheduler.submission.resource-stabilization-timeout",
+    ),
+    (
+        "jobmanager.adaptive-scheduler.scaling-interval.min",
+        "jobmanager.adaptive-scheduler.executing.cooldown-after-rescaling",
+    ),
 ];
 
 impl Conf {
@@ -67,6 +80,12 @@ impl Conf {
 
     pub fn float(&self, key: &str, default: f64) -> f64 {
         self.get(key).and_then(|v| v.parse().ok()).unwrap_or(default)
+    }
+
+    /// Flink's maps, `a:1,b:2`.
+    pub fn map(&self, key: &str) -> BTreeMap<&str, &str> {
+        let pairs = self.get(key).unwrap_or_default().split(',');
+        pairs.filter_map(|pair| pair.split_once(':')).map(|(k, v)| (k.trim(), v.trim())).collect()
     }
 
     /// Milliseconds; a value that does not parse counts as absent (the options checked at job start use

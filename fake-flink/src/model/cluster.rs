@@ -57,7 +57,9 @@ pub(crate) enum JobTimer {
     Finished,
     ProgramFails,
     ProgramEnds,
-    Rescale,
+    ConsiderRescale,
+    ResourceWait,
+    ResourcesStable,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -264,7 +266,9 @@ impl Cluster {
             JobTimer::Finished => self.finished(job),
             JobTimer::ProgramFails => self.program_fails(job),
             JobTimer::ProgramEnds => self.program_ends(job),
-            JobTimer::Rescale => self.rescale(job),
+            JobTimer::ConsiderRescale => self.consider_rescale(job),
+            JobTimer::ResourceWait => self.resource_wait_over(job),
+            JobTimer::ResourcesStable => self.resources_stable(job),
         }
     }
 

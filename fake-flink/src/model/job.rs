@@ -115,7 +115,6 @@ pub struct Job {
     pub running_since: Option<i64>,
     pub flow: Flow,
     pub restore: Restore,
-    /// Path of a savepoint taken over under CLAIM.
     pub adaptive: bool,
     pub fail_every_attempt: Option<FailPlan>,
     pub accumulators: u64,
@@ -124,7 +123,14 @@ pub struct Job {
     /// For the uptime metrics: milliseconds spent per state before the current one.
     pub spent: [i64; 11],
     pub last_change: i64,
+    /// Lower and upper bound of each vertex, for the adaptive scheduler.
     pub requirements: Vec<(u32, u32)>,
+    /// Parallelism of each vertex as submitted.
+    pub declared: Vec<u32>,
+    /// When the slots there are will have been enough for long enough.
+    pub resources_stable_at: Option<i64>,
+    /// The next execution starts with the slots the job has.
+    pub is_rescaling: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -164,8 +170,10 @@ impl Job {
 
     pub fn build_graph(&mut self, now: i64) {
         let max = self.conf.int("pipeline.max-parallelism", -1);
+        let overrides = self.conf.map("pipeline.jobvertex-parallelism-overrides");
         let vertices = self.program.vertices.iter().map(|spec| {
-            let parallelism = spec.parallelism.unwrap_or(self.parallelism).max(1);
+            let overridden = overrides.get(spec.id()).and_then(|p| p.parse().ok());
+            let parallelism = overridden.or(spec.parallelism).unwrap_or(self.parallelism).max(1);
             let own = spec.max_parallelism.or(u32::try_from(max).ok().filter(|m| *m > 0));
             Vertex {
                 id: spec.id().to_owned(),
@@ -176,7 +184,10 @@ impl Job {
             }
         });
         self.vertices = vertices.collect();
-        self.requirements = self.vertices.iter().map(|v| (1, v.parallelism)).collect();
+        self.declared = self.vertices.iter().map(|v| v.parallelism).collect();
+        let reactive = super::adaptive::is_reactive(&self.conf);
+        let upper = |v: &Vertex| if reactive { v.max_parallelism } else { v.parallelism };
+        self.requirements = self.vertices.iter().map(|v| (1, upper(v))).collect();
     }
 
     pub fn start_time(&self) -> i64 {
@@ -197,9 +208,22 @@ impl Job {
         tasks.chain(self.stamps).max().unwrap_or(0)
     }
 
-    /// Slots one slot sharing group needs.
+    /// Slots one slot sharing group wants: under the adaptive scheduler fewer may do.
     pub fn slots_needed(&self) -> usize {
-        self.vertices.iter().map(|v| v.parallelism as usize).max().unwrap_or(0)
+        let wanted: Box<dyn Iterator<Item = u32>> = match self.adaptive {
+            true => Box::new(self.requirements.iter().map(|(_, upper)| *upper)),
+            false => Box::new(self.vertices.iter().map(|v| v.parallelism)),
+        };
+        wanted.max().unwrap_or(0) as usize
+    }
+
+    /// Gives each vertex this parallelism; new subtasks continue the count of attempts.
+    pub fn resize(&mut self, parallelism: &[u32], now: i64) {
+        for (vertex, p) in self.vertices.iter_mut().zip(parallelism) {
+            let attempt = vertex.subtasks.first().map_or(0, |s| s.attempt);
+            vertex.parallelism = *p;
+            vertex.subtasks.resize_with(*p as usize, || Subtask { attempt, ..Subtask::new(now) });
+        }
     }
 
     pub fn all_running(&self) -> bool {

@@ -4,6 +4,7 @@ use super::api::JobFact;
 use super::cluster::{Cluster, JobTimer};
 use super::job::{Failure, Job};
 use super::state::{JobState, TaskState};
+use super::taskmanagers::slot_request_timeout;
 use crate::throwable::{Throwable, class};
 
 /// `web.exception-history-size`.
@@ -16,10 +17,7 @@ impl Cluster {
         let adaptive = entry.adaptive;
         entry.running_since = None;
         if adaptive {
-            // The adaptive scheduler waits for slots in CREATED and has no tasks until it runs.
-            if entry.state == JobState::Restarting {
-                self.go(job, JobState::Created);
-            }
+            self.await_resources(job);
         } else {
             entry.each_subtask(|s| s.go(TaskState::Scheduled, now));
             if !self.go(job, JobState::Running) {
@@ -30,7 +28,7 @@ impl Cluster {
         self.allocate();
         let waits = self.jobs.get(job).is_some_and(|j| j.slots.len() < j.slots_needed());
         if waits && !adaptive {
-            let timeout = self.conf.millis("slot.request.timeout", 300_000);
+            let timeout = slot_request_timeout(&self.conf);
             self.job_after(job, timeout, JobTimer::SlotTimeout);
         }
     }
@@ -192,9 +190,11 @@ impl Cluster {
             }
             None => {
                 let text = format!("Recovery is suppressed by {strategy}");
-                let suppressed = Throwable::new(class::JOB, text).caused_by(cause);
+                let suppressed = Throwable::new(class::JOB, text).caused_by(cause.clone());
                 let concurrent = if failure.task.is_some() { vec![failure] } else { Vec::new() };
-                remember(entry, Failure { cause: suppressed.clone(), at: now, task: None, concurrent });
+                // The adaptive scheduler remembers the failure itself (seen on 1.20.3 and 2.2.1).
+                let shown = if adaptive { cause } else { suppressed.clone() };
+                remember(entry, Failure { cause: shown, at: now, task: None, concurrent });
                 entry.failure = Some(suppressed);
                 self.abort_snapshots(job, "Checkpoint Coordinator is suspending.");
                 self.go(job, JobState::Failing);
@@ -294,30 +294,6 @@ impl Cluster {
         self.ha_job_cleaned(job, state);
         self.free_slots_of(job);
         self.application_job_over(job, state);
-    }
-
-    /// New parallelism bounds under the adaptive scheduler.
-    pub(super) fn rescale(&mut self, job: &str) {
-        let now = self.now;
-        let Some(entry) = self.jobs.get_mut(job).filter(|j| j.state == JobState::Running) else { return };
-        entry.generation += 1;
-        entry.halt(now);
-        self.abort_snapshots(job, "Checkpoint Coordinator is suspending.");
-        self.go(job, JobState::Restarting);
-        self.free_slots_of(job);
-        if let Some(entry) = self.jobs.get_mut(job) {
-            entry.slots.clear();
-            entry.rescales += 1;
-            let wanted = entry.requirements.clone();
-            for (vertex, (_, upper)) in entry.vertices.iter_mut().zip(wanted) {
-                vertex.parallelism = upper;
-                let mut subtask = vertex.subtasks.first().cloned().expect("a vertex has a subtask");
-                subtask.attempt += 1;
-                vertex.subtasks = vec![subtask; upper as usize];
-            }
-            entry.parallelism = entry.vertices.iter().map(|v| v.parallelism).max().unwrap_or(1);
-        }
-        self.job_after(job, 70, JobTimer::Restart);
     }
 }
 

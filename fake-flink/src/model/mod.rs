@@ -1,5 +1,6 @@
 //! The JobManager as a state machine: what it is told, what it wants done, and everything in between.
 
+mod adaptive;
 pub mod api;
 pub(crate) mod application;
 mod boot;

@@ -2,6 +2,7 @@
 
 use super::api::{Effect, ResourceManager, TaskManagers};
 use super::cluster::{Cluster, Timer};
+use super::job::Job;
 use super::state::{JobState, TaskState};
 use crate::throwable::Throwable;
 
@@ -91,13 +92,16 @@ impl Cluster {
         self.allocate();
     }
 
-    /// Gives free slots to jobs that wait, oldest first, and asks for what is missing.
+    /// Gives free slots to jobs that want them, oldest first, and asks for what is missing.
     pub(super) fn allocate(&mut self) {
-        let waiting: Vec<String> =
-            self.jobs.values().filter(|j| waits_for_slots(j)).map(|j| j.id.clone()).collect();
+        let wanting: Vec<String> =
+            self.jobs.values().filter(|j| wants_slots(j)).map(|j| j.id.clone()).collect();
         let mut missing = 0;
-        for job in waiting {
-            let needed = self.jobs[&job].slots_needed();
+        for job in wanting {
+            // Slots that one job returned may have started another one meanwhile.
+            let Some(needed) = self.jobs.get(&job).filter(|j| wants_slots(j)).map(Job::slots_needed) else {
+                continue;
+            };
             while self.jobs[&job].slots.len() < needed {
                 let Some((id, tm)) = self.tms.iter_mut().find(|(_, tm)| tm.free() > 0) else { break };
                 tm.allocated.push(job.clone());
@@ -106,15 +110,36 @@ impl Cluster {
                     entry.slots.push(id);
                 }
             }
-            let has = self.jobs[&job].slots.len();
-            if has >= needed && needed > 0 {
+            let entry = &self.jobs[&job];
+            let (has, is_adaptive) = (entry.slots.len(), entry.adaptive);
+            missing += needed.saturating_sub(has);
+            if is_adaptive {
+                self.resources_changed(&job);
+            } else if has >= needed && needed > 0 {
                 self.deploy(&job);
-            } else {
-                missing += needed - has;
             }
         }
         if self.resources == ResourceManager::Native {
             self.request_task_managers(missing);
+        }
+    }
+
+    /// A job gives back the slots it has beyond `keep`.
+    pub(super) fn return_slots(&mut self, job: &str, keep: usize) {
+        let Some(entry) = self.jobs.get_mut(job) else { return };
+        let surplus = entry.slots.split_off(keep.min(entry.slots.len()));
+        for id in &surplus {
+            let Some(tm) = self.tms.get_mut(id) else { continue };
+            if let Some(at) = tm.allocated.iter().position(|owner| owner == job) {
+                tm.allocated.remove(at);
+            }
+            if tm.allocated.is_empty() {
+                tm.idle_since = self.now;
+            }
+        }
+        if !surplus.is_empty() {
+            self.allocate();
+            self.watch_idle();
         }
     }
 
@@ -144,15 +169,16 @@ impl Cluster {
 
     pub(super) fn slot_timeout(&mut self, job: &str) {
         let Some(entry) = self.jobs.get(job) else { return };
-        if !waits_for_slots(entry) || entry.adaptive {
+        if !wants_slots(entry) || entry.adaptive {
             return;
         }
+        let timeout = slot_request_timeout(&self.conf);
         // Public knowledge of the default scheduler; not recorded.
         let cause = Throwable::new(
             "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException",
             "Slot request bulk is not fulfillable! Could not allocate the required slot within slot request timeout",
         )
-        .caused_by(Throwable::new("java.util.concurrent.TimeoutException", "Timeout has occurred: 300000 ms"));
+        .caused_by(Throwable::new("java.util.concurrent.TimeoutException", format!("Timeout has occurred: {timeout} ms")));
         self.fail(job, cause, Some((0, 0)));
     }
 
@@ -202,12 +228,18 @@ impl Cluster {
     }
 }
 
-/// Scheduled (or, adaptive, created) and not all slots there. A job between restarts keeps its slots and asks later.
-fn waits_for_slots(job: &super::job::Job) -> bool {
+/// Scheduled and not all slots there; under the adaptive scheduler also created, or running on fewer than it wants. A
+/// job between restarts keeps its slots and asks later.
+fn wants_slots(job: &Job) -> bool {
     let first = job.vertices.first().and_then(|v| v.subtasks.first()).map(|s| s.state);
     match job.state {
+        JobState::Running if job.adaptive => job.slots.len() < job.slots_needed(),
         JobState::Running => first == Some(TaskState::Scheduled),
         JobState::Created => job.adaptive && matches!(first, Some(TaskState::Created | TaskState::Scheduled)),
         _ => false,
     }
+}
+
+pub(super) fn slot_request_timeout(conf: &crate::conf::Conf) -> i64 {
+    conf.millis("slot.request.timeout", 300_000)
 }

@@ -116,12 +116,14 @@ fn job_values(c: &Cluster, job: &Job) -> Values {
         put(name, job.time_in(state, now).to_string());
     }
     put("deployingTime", "0".into());
-    put("numRestarts", job.restarts.to_string());
+    // A rescale counts as a restart (seen on 1.20.3 and 2.2.1).
+    let restarts = job.restarts + job.rescales;
+    put("numRestarts", restarts.to_string());
     if c.version.is_2() {
         put("numRescales", job.rescales.to_string());
         put("allSubTasksRunningOrFinishedTime", job.running_since.map_or(0, |s| now - s).to_string());
     } else {
-        put("fullRestarts", job.restarts.to_string());
+        put("fullRestarts", restarts.to_string());
     }
     let running = job.state == JobState::Running;
     put("uptime", if running { now - job.stamps[JobState::Running as usize] } else { -1 }.to_string());

@@ -3,7 +3,7 @@
 use super::error::{self, RestError};
 use super::route::Call;
 use super::{Answer, ok};
-use crate::model::cluster::{Cluster, JobTimer};
+use crate::model::cluster::Cluster;
 use crate::model::job::Job;
 use crate::throwable::{Throwable, class, job_not_found};
 use http::StatusCode;
@@ -56,15 +56,7 @@ pub(super) fn put(c: &mut Cluster, call: &Call) -> Answer {
     });
     let wanted: Vec<(u32, u32)> = wanted.collect();
     let id = job.id.clone();
-    let changed = job.requirements != wanted;
-    let cooldown = c.conf.millis("jobmanager.adaptive-scheduler.executing.cooldown-after-rescaling", 30_000);
-    let wait = job.running_since.map_or(cooldown, |since| (since + cooldown - c.now).max(0));
-    if let Some(job) = c.jobs.get_mut(&id) {
-        job.requirements = wanted;
-    }
-    if changed {
-        c.job_after(&id, wait, JobTimer::Rescale);
-    }
+    c.require(&id, wanted);
     ok(json!({}))
 }
 

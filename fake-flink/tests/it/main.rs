@@ -1,5 +1,6 @@
 //! The crate's integration tests, in one binary.
 
+mod adaptive;
 mod cases;
 mod driver;
 mod forms;
