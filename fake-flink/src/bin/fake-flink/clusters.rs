@@ -158,6 +158,8 @@ mod tests {
     fn usual() -> Shape {
         let flink = "1.20".parse().unwrap();
         Shape {
+            programs: Default::default(),
+            main_class: None,
             flink,
             session: true,
             config: BTreeMap::new(),

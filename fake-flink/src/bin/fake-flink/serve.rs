@@ -32,6 +32,9 @@ pub struct Serve {
     /// A session cluster with one TaskManager; without it an application runs.
     #[arg(long)]
     session: bool,
+    /// Programs besides the known ones, YAML or JSON (docs/fake-flink-jobs.md); an application runs the first of them.
+    #[arg(long, value_name = "FILE")]
+    job: Option<PathBuf>,
     /// Flink configuration, repeatable.
     #[arg(long = "config", value_name = "KEY=VALUE")]
     config: Vec<String>,
@@ -79,7 +82,10 @@ impl Serve {
             "use --time-scale {}: a number from 0.001 to 10000",
             self.time_scale
         );
+        let (programs, main_class) = shape::programs(self.job.as_deref())?;
         Ok(Shape {
+            programs,
+            main_class,
             flink: self.flink,
             session: self.session,
             config: shape::config(&self.config)?,

@@ -8,10 +8,15 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use fake_flink::dashboard::Dashboard;
 use fake_flink::serve::ServeOptions;
-use fake_flink::{Delay, ModelKnobs, ResourceManager, SnapshotStore, StartOptions, Version};
+use fake_flink::{
+    Delay, Mode, ModelKnobs, ProgramTable, ResourceManager, SnapshotStore, StartOptions, Version,
+};
 
 #[derive(Clone, Debug)]
 pub struct Shape {
+    pub programs: ProgramTable,
+    /// What an application runs; without it the default program.
+    pub main_class: Option<String>,
     pub flink: Version,
     pub session: bool,
     pub config: BTreeMap<String, String>,
@@ -40,8 +45,10 @@ impl Shape {
         let mut start = if self.session {
             StartOptions { resources: ResourceManager::Standalone, ..StartOptions::session(self.flink, now) }
         } else {
-            StartOptions::application(self.flink, now)
+            let mode = Mode::Application { main_class: self.main_class.clone(), args: Vec::new(), jar: None };
+            StartOptions { mode, ..StartOptions::application(self.flink, now) }
         };
+        start.programs = self.programs.clone();
         if self.session {
             start.config.extend(SESSION.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         }
@@ -86,6 +93,16 @@ pub fn config(entries: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
         config.insert(key.trim().to_owned(), value.trim().to_owned());
     }
     Ok(config)
+}
+
+/// The known programs and those of a file, and the entry class of the first of these.
+pub fn programs(file: Option<&Path>) -> anyhow::Result<(ProgramTable, Option<String>)> {
+    let mut table = ProgramTable::default();
+    let Some(path) = file else { return Ok((table, None)) };
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| format!("read jobs from {name}"))?;
+    let classes = fake_flink::program::read(&mut table, &name, &text)?;
+    Ok((table, classes.into_iter().next().flatten()))
 }
 
 /// The dashboards of the versions in use: each is opened once, its clusters share it.
