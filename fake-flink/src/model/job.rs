@@ -20,7 +20,7 @@ pub struct Subtask {
 }
 
 impl Subtask {
-    fn new(now: i64) -> Subtask {
+    pub(super) fn new(now: i64) -> Subtask {
         let mut stamps = [-1; 10];
         stamps[TaskState::Created.index()] = now;
         Subtask { state: TaskState::Created, attempt: 0, stamps, tm: None, failure: None }
@@ -30,6 +30,13 @@ impl Subtask {
         if self.state != state {
             self.state = state;
             self.stamps[state.index()] = now;
+        }
+    }
+
+    /// The next state on the way to RUNNING, for a task that is at `from`.
+    pub fn follow(&mut self, from: TaskState, to: TaskState, now: i64) {
+        if self.state == from {
+            self.go(to, now);
         }
     }
 

@@ -3,8 +3,8 @@
 use super::api::JobFact;
 use super::cluster::{Cluster, JobTimer};
 use super::job::{Failure, Job};
+use super::regions::is_down;
 use super::state::{JobState, TaskState};
-use super::taskmanagers::slot_request_timeout;
 use crate::throwable::{Throwable, class};
 
 /// `web.exception-history-size`.
@@ -19,7 +19,7 @@ impl Cluster {
         if adaptive {
             self.await_resources(job);
         } else {
-            entry.each_subtask(|s| s.go(TaskState::Scheduled, now));
+            entry.each_subtask(|s| s.follow(TaskState::Created, TaskState::Scheduled, now));
             if !self.go(job, JobState::Running) {
                 return;
             }
@@ -28,8 +28,8 @@ impl Cluster {
         self.allocate();
         let waits = self.jobs.get(job).is_some_and(|j| j.slots.len() < j.slots_needed());
         if waits && !adaptive {
-            let timeout = slot_request_timeout(&self.conf);
-            self.job_after(job, timeout, JobTimer::SlotTimeout);
+            let patience = self.slot_patience();
+            self.job_after(job, patience, JobTimer::SlotTimeout);
         }
     }
 
@@ -47,8 +47,10 @@ impl Cluster {
         let slots = entry.slots.clone();
         for vertex in &mut entry.vertices {
             for (index, subtask) in vertex.subtasks.iter_mut().enumerate() {
-                subtask.go(TaskState::Deploying, now);
-                subtask.tm = slots.get(index % slots.len().max(1)).cloned();
+                if matches!(subtask.state, TaskState::Created | TaskState::Scheduled) {
+                    subtask.go(TaskState::Deploying, now);
+                    subtask.tm = slots.get(index % slots.len().max(1)).cloned();
+                }
             }
         }
         let wait = self.draw(self.knobs.deploy);
@@ -58,7 +60,7 @@ impl Cluster {
     pub(super) fn tasks_deployed(&mut self, job: &str) {
         let now = self.now;
         let Some(entry) = self.jobs.get_mut(job).filter(|j| j.state == JobState::Running) else { return };
-        entry.each_subtask(|s| s.go(TaskState::Initializing, now));
+        entry.each_subtask(|s| s.follow(TaskState::Deploying, TaskState::Initializing, now));
         if let Some(cause) = self.unreadable_state(job) {
             let vertex = self.jobs[job].program.failing_vertex;
             return self.fail(job, cause, Some((vertex, 0)));
@@ -88,7 +90,7 @@ impl Cluster {
     pub(super) fn tasks_running(&mut self, job: &str) {
         let now = self.now;
         let Some(entry) = self.jobs.get_mut(job).filter(|j| j.state == JobState::Running) else { return };
-        entry.each_subtask(|s| s.go(TaskState::Running, now));
+        entry.each_subtask(|s| s.follow(TaskState::Initializing, TaskState::Running, now));
         entry.run(now);
         let (fails, ends) = (fails_after(entry, now), ends_after(entry, now));
         let planned = entry.fail_every_attempt.is_some();
@@ -154,6 +156,7 @@ impl Cluster {
             return;
         }
         let adaptive = entry.adaptive;
+        let affected = entry.affected_by(task);
         let located = task.and_then(|(v, s)| {
             let vertex = entry.vertices.get_mut(v)?;
             let name = vertex.task_name(s);
@@ -162,14 +165,14 @@ impl Cluster {
             subtask.failure = (!adaptive).then(|| (cause.clone(), now));
             Some((format!("{name} - execution #{}", subtask.attempt), subtask.tm.clone()))
         });
-        entry.each_subtask(|s| {
+        entry.each_affected(&affected, |s| {
             if !s.state.is_terminal() {
                 s.go(TaskState::Canceled, now);
             }
         });
         entry.halt(now);
         entry.generation += 1;
-        let tasks: usize = entry.vertices.iter().map(|v| v.subtasks.len()).sum();
+        let tasks = affected.iter().flatten().filter(|hit| **hit).count();
         // The adaptive scheduler records failures without their task.
         let task = located.filter(|_| !entry.adaptive);
         let failure = Failure { cause: cause.clone(), at: now, task, concurrent: Vec::new() };
@@ -195,6 +198,11 @@ impl Cluster {
                 // The adaptive scheduler remembers the failure itself (seen on 1.20.3 and 2.2.1).
                 let shown = if adaptive { cause } else { suppressed.clone() };
                 remember(entry, Failure { cause: shown, at: now, task: None, concurrent });
+                entry.each_subtask(|s| {
+                    if !s.state.is_terminal() {
+                        s.go(TaskState::Canceled, now);
+                    }
+                });
                 entry.failure = Some(suppressed);
                 self.abort_snapshots(job, "Checkpoint Coordinator is suspending.");
                 self.go(job, JobState::Failing);
@@ -215,7 +223,11 @@ impl Cluster {
         let now = self.now;
         let Some(entry) = self.jobs.get_mut(job).filter(|j| j.state == JobState::Restarting) else { return };
         let reached = entry.progress_base;
+        let whole = entry.adaptive;
         entry.each_subtask(|s| {
+            if !whole && !is_down(s.state) {
+                return;
+            }
             s.attempt += 1;
             s.failure = None;
             s.tm = None;

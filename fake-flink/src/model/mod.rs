@@ -15,6 +15,7 @@ mod halog;
 pub mod job;
 mod lifecycle;
 pub mod ops;
+mod regions;
 pub mod restart;
 pub mod state;
 pub(crate) mod submission;

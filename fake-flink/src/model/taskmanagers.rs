@@ -4,7 +4,7 @@ use super::api::{Effect, ResourceManager, TaskManagers};
 use super::cluster::{Cluster, Timer};
 use super::job::Job;
 use super::state::{JobState, TaskState};
-use crate::throwable::Throwable;
+use crate::throwable::{Throwable, class};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TaskManager {
@@ -23,6 +23,9 @@ impl TaskManager {
     }
 }
 
+const NO_RESOURCE: &str = "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException";
+/// Until a standalone ResourceManager has looked: `slotmanager.requirement-check.delay`.
+const NOTHING_THERE_MS: i64 = 50;
 /// A TaskManager with more slots than this is a mistake in the caller's configuration.
 const SLOTS_MAX: u32 = 100_000;
 
@@ -167,18 +170,34 @@ impl Cluster {
         }));
     }
 
+    /// How long the default scheduler waits for slots from now on. A standalone ResourceManager gives a fresh cluster
+    /// that long to get its TaskManagers, and later says at once that there is nothing (seen on 1.20.3 and 2.2.1).
+    pub(super) fn slot_patience(&self) -> i64 {
+        let timeout = slot_request_timeout(&self.conf);
+        if self.resources == ResourceManager::Native {
+            return timeout;
+        }
+        let start_up = self.conf.millis("resourcemanager.standalone.start-up-time", -1);
+        let start_up = if start_up < 0 { timeout } else { start_up };
+        (self.started + start_up - self.now).clamp(NOTHING_THERE_MS, timeout.max(NOTHING_THERE_MS))
+    }
+
     pub(super) fn slot_timeout(&mut self, job: &str) {
         let Some(entry) = self.jobs.get(job) else { return };
         if !wants_slots(entry) || entry.adaptive {
             return;
         }
-        let timeout = slot_request_timeout(&self.conf);
-        // Public knowledge of the default scheduler; not recorded.
-        let cause = Throwable::new(
-            "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException",
-            "Slot request bulk is not fulfillable! Could not allocate the required slot within slot request timeout",
-        )
-        .caused_by(Throwable::new("java.util.concurrent.TimeoutException", format!("Timeout has occurred: {timeout} ms")));
+        let none = |text: &str| Throwable::new(NO_RESOURCE, text);
+        let cause = if self.resources == ResourceManager::Standalone {
+            none("Could not acquire the minimum required resources.")
+        } else {
+            // Public knowledge of `PhysicalSlotRequestBulkCheckerImpl`; not seen.
+            let timeout = slot_request_timeout(&self.conf);
+            none("Slot request bulk is not fulfillable! Could not allocate the required slot within slot request timeout").caused_by(
+                Throwable::new("java.util.concurrent.TimeoutException", format!("Timeout has occurred: {timeout} ms")),
+            )
+        };
+        let cause = Throwable::wrap(class::COMPLETION, Throwable::wrap(class::COMPLETION, cause));
         self.fail(job, cause, Some((0, 0)));
     }
 
@@ -231,15 +250,15 @@ impl Cluster {
 /// Scheduled and not all slots there; under the adaptive scheduler also created, or running on fewer than it wants. A
 /// job between restarts keeps its slots and asks later.
 fn wants_slots(job: &Job) -> bool {
-    let first = job.vertices.first().and_then(|v| v.subtasks.first()).map(|s| s.state);
+    let any = |state: TaskState| job.vertices.iter().any(|v| v.count(state) > 0);
     match job.state {
         JobState::Running if job.adaptive => job.slots.len() < job.slots_needed(),
-        JobState::Running => first == Some(TaskState::Scheduled),
-        JobState::Created => job.adaptive && matches!(first, Some(TaskState::Created | TaskState::Scheduled)),
+        JobState::Running => any(TaskState::Scheduled),
+        JobState::Created => job.adaptive && (any(TaskState::Created) || any(TaskState::Scheduled)),
         _ => false,
     }
 }
 
-pub(super) fn slot_request_timeout(conf: &crate::conf::Conf) -> i64 {
+fn slot_request_timeout(conf: &crate::conf::Conf) -> i64 {
     conf.millis("slot.request.timeout", 300_000)
 }

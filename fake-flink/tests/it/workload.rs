@@ -132,3 +132,72 @@ fn jobs_that_end_end_when_their_records_are_read() {
     let job = &d.facts().jobs[0];
     assert_eq!((job.state, job.progress), (JobState::Finished, 10_000));
 }
+
+#[test]
+fn only_the_failed_region_starts_again() {
+    let text = r#"
+name: Apart
+failing-vertex: left sink
+vertices:
+  - { name: "Source: left" }
+  - { name: left sink, inputs: [{ from: "Source: left", ship: HASH }] }
+  - { name: "Source: right -> Sink: right" }
+"#;
+    let mut d = started(options(Version::V1_20, text));
+    let cause = fake_flink::Throwable::new("java.lang.RuntimeException", "x");
+    d.event(fake_flink::Event::Command(fake_flink::Command::FailJob { job: None, cause, times: Some(1) }));
+    assert!(d.logged("4 tasks will be restarted to recover the failed task left sink (1/2) - execution #0."));
+    d.pass(Duration::from_secs(10));
+    assert!(d.facts().jobs[0].processing);
+    let vertices = d.get(&format!("/jobs/{JOB}"))["vertices"].clone();
+    let mut attempts = |at: usize| {
+        let id = vertices[at]["id"].as_str().unwrap().to_owned();
+        d.get(&format!("/jobs/{JOB}/vertices/{id}"))["subtasks"][0]["attempt"].clone()
+    };
+    assert_eq!([attempts(0), attempts(1), attempts(2)], [json!(1), json!(1), json!(0)]);
+}
+
+#[test]
+fn a_standalone_cluster_says_at_once_that_slots_are_missing_once_it_is_up() {
+    let options =
+        StartOptions { resources: fake_flink::ResourceManager::Standalone, ..options(Version::V2_2, ORDERS) };
+    let mut d = Driver::start(options.config("slot.request.timeout", "60s"), start_time());
+    d.pass(Duration::from_secs(55));
+    assert_eq!(d.facts().jobs[0].state, JobState::Running);
+    d.pass(Duration::from_secs(10));
+    assert_eq!(d.facts().jobs[0].state, JobState::Failed);
+    let history = d.get(&format!("/jobs/{JOB}/exceptions"))["exceptionHistory"]["entries"].clone();
+    assert_eq!(history[1]["exceptionName"], "java.util.concurrent.CompletionException");
+    assert!(
+        history[1]["stacktrace"]
+            .as_str()
+            .unwrap()
+            .contains("NoResourceAvailableException: Could not acquire the minimum required resources.")
+    );
+}
+
+#[test]
+fn an_application_executes_several_jobs_one_after_another() {
+    let text = "name: first\nrecords: 100\nvertices: [{name: 'Source: a'}]\n";
+    let jobs = format!(
+        "jobs:\n  - {{name: first, records: 100, vertices: [{{name: 'Source: a'}}]}}\n  - {{name: second, vertices: [{{name: 'Source: b'}}]}}\n"
+    );
+    let plain = |text: &str| {
+        let mut o = options(Version::V1_20, text);
+        o.config.remove("$internal.pipeline.job-id");
+        o
+    };
+    let mut d = Driver::start(plain(text), start_time());
+    d.pass(Duration::from_secs(20));
+    assert!(d.logged("Application completed SUCCESSFULLY"));
+    let mut d = Driver::start(plain(&jobs), start_time());
+    d.pass(Duration::from_secs(20));
+    let states: Vec<(String, JobState)> = d.facts().jobs.iter().map(|j| (j.name.clone(), j.state)).collect();
+    assert_eq!(states, [("first".to_owned(), JobState::Finished), ("second".to_owned(), JobState::Running)]);
+    assert!(!d.logged("Application completed"));
+    // A fixed job id allows one job only.
+    let mut d = Driver::start(options(Version::V1_20, &jobs), start_time());
+    d.pass(Duration::from_secs(20));
+    assert_eq!(d.exit, Some(2));
+    assert!(d.logged("Cannot have more than one execute() or executeAsync() call in a single environment."));
+}
