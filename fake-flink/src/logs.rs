@@ -32,7 +32,11 @@ fn logger(name: &str) -> &str {
         "KubernetesLeaderElectionHaServices" => {
             "org.apache.flink.kubernetes.highavailability.KubernetesLeaderElectionHaServices"
         }
-        "ResourceManager" => "org.apache.flink.runtime.resourcemanager.active.ActiveResourceManager",
+        "ActiveResourceManager" => "org.apache.flink.runtime.resourcemanager.active.ActiveResourceManager",
+        "StandaloneResourceManager" => "org.apache.flink.runtime.resourcemanager.StandaloneResourceManager",
+        "JobMasterServiceLeadershipRunner" => {
+            "org.apache.flink.runtime.jobmaster.JobMasterServiceLeadershipRunner"
+        }
         other => other,
     }
 }

@@ -1,7 +1,7 @@
 //! Checkpoints and savepoints as they happen: triggered, rejected, completed, expired, subsumed, cleaned up.
 //!
-//! Rules are of reference sections 2, 3 (checkpoints) and 7. At most one checkpoint and one savepoint of a job are in
-//! progress; further savepoints wait in line.
+//! Rules are of reference sections 2, 3 (checkpoints) and 7. As many checkpoints as configured and one savepoint of a
+//! job are in progress; what else is asked for waits in line.
 
 use super::api::{JobFact, SavepointFault};
 use super::checkpoints::{Entry, Kind, Outcome, Pending, Retained, Waiting};
@@ -12,6 +12,8 @@ use crate::logs::Level;
 use crate::storage::{HaFile, Snapshot, WriteError, normal};
 use crate::throwable::{Throwable, checkpoint_exception, class, unknown_scheme};
 
+/// `CheckpointRequestDecider.DEFAULT_MAX_QUEUED_REQUESTS`.
+const QUEUED_MAX: usize = 1_000;
 /// `CheckpointFailureReason` texts.
 const EXPIRED: &str = "Checkpoint expired before completing.";
 const DECLINED: &str = "Checkpoint was declined.";
@@ -37,13 +39,12 @@ impl Cluster {
         let Some(entry) = self.jobs.get(job) else { return };
         let Some(c) = entry.coordinator.as_ref() else { return };
         let Some(interval) = c.config.interval else { return };
-        let busy = c.pending.iter().any(|p| p.kind == Kind::Checkpoint);
         let pause_left = c.last_completed_at.map_or(0, |at| at + c.config.min_pause - self.now);
         if pause_left > 0 {
             return self.job_after(job, pause_left, JobTimer::CheckpointTick);
         }
-        if !busy && !c.is_stopping() {
-            let _rejected = self.trigger(job, Kind::Checkpoint, None, None, None, false);
+        if !c.is_stopping() {
+            let _rejected = self.checkpoint_or_queue(job, None);
         }
         // Fixed rate; a checkpoint longer than the interval only delays the next one.
         self.job_after(job, interval.max(1), JobTimer::CheckpointTick);
@@ -52,7 +53,33 @@ impl Cluster {
     /// A checkpoint somebody asked for.
     pub(crate) fn manual_checkpoint(&mut self, job: &str, key: OpKey) {
         self.log("JobMaster", format!("Triggering a manual checkpoint for job {job}."));
-        if let Err(cause) = self.trigger(job, Kind::Checkpoint, None, None, Some(key.clone()), false) {
+        if let Err(cause) = self.checkpoint_or_queue(job, Some(key.clone())) {
+            self.ops.finish(&key, OpResult::Failure(cause), self.now);
+        }
+    }
+
+    /// `CheckpointRequestDecider`: what comes while others are in progress waits for them; of the periodic ones one.
+    fn checkpoint_or_queue(&mut self, job: &str, op: Option<OpKey>) -> Result<(), Throwable> {
+        if let Some(c) = self.jobs.get_mut(job).and_then(|j| j.coordinator.as_mut()).filter(|c| c.is_busy()) {
+            if (op.is_some() || !c.queued.contains(&None)) && c.queued.len() < QUEUED_MAX {
+                c.queued.push_back(op);
+            }
+            return Ok(());
+        }
+        self.trigger(job, Kind::Checkpoint, None, None, op, false)
+    }
+
+    /// Something in progress ended: whoever waited for it begins.
+    fn next_queued(&mut self, job: &str) {
+        let Some(c) = self.jobs.get_mut(job).and_then(|j| j.coordinator.as_mut()) else { return };
+        let paused = c.last_completed_at.is_some_and(|at| self.now < at + c.config.min_pause);
+        if c.is_busy() || c.is_stopping() || paused {
+            return;
+        }
+        let Some(op) = c.queued.pop_front() else { return };
+        if let Err(cause) = self.trigger(job, Kind::Checkpoint, None, None, op.clone(), false)
+            && let Some(key) = op
+        {
             self.ops.finish(&key, OpResult::Failure(cause), self.now);
         }
     }
@@ -131,7 +158,8 @@ impl Cluster {
         let progress = entry.progress(now);
         let subtasks: Vec<(String, u32)> =
             entry.vertices.iter().map(|v| (v.id.clone(), v.parallelism)).collect();
-        let bytes = bytes_each * subtasks.iter().map(|(_, n)| u64::from(*n)).sum::<u64>();
+        let bytes = entry.state_bytes(bytes_each, progress);
+        let written = entry.written_bytes(bytes_each, progress, kind);
         let c = entry
             .coordinator
             .as_mut()
@@ -146,6 +174,7 @@ impl Cluster {
             triggered: now,
             subtasks,
             bytes,
+            written,
             unaligned,
             outcome: Outcome::InProgress,
         });
@@ -264,6 +293,7 @@ impl Cluster {
             }
         }
         self.next_savepoint(job);
+        self.next_queued(job);
     }
 
     pub(super) fn snapshot_expired(&mut self, job: &str, id: u64) {
@@ -273,6 +303,7 @@ impl Cluster {
         self.log("CheckpointCoordinator", format!("Checkpoint {id} of job {job} expired before completing."));
         self.snapshot_failed(job, pending, EXPIRED);
         self.next_savepoint(job);
+        self.next_queued(job);
     }
 
     fn complete(&mut self, job: &str, pending: Pending) {
@@ -421,10 +452,12 @@ impl Cluster {
         let Some(c) = self.jobs.get_mut(job).and_then(|j| j.coordinator.as_mut()) else { return };
         let pending = std::mem::take(&mut c.pending);
         let waiting = std::mem::take(&mut c.waiting);
+        let queued = std::mem::take(&mut c.queued);
         for p in &pending {
             c.settle(p.id, Outcome::Failed { at: now, message: reason.to_owned() });
         }
-        let ops = pending.into_iter().map(|p| p.op).chain(waiting.into_iter().map(|w| w.op)).flatten();
+        let ops = pending.into_iter().map(|p| p.op).chain(waiting.into_iter().map(|w| w.op));
+        let ops = ops.chain(queued).flatten();
         for key in ops.collect::<Vec<_>>() {
             self.ops.finish(&key, OpResult::Failure(checkpoint_exception(reason)), now);
         }

@@ -21,6 +21,8 @@ pub struct CheckpointConfig {
     pub aligned_timeout: i64,
     pub after_tasks_finish: bool,
     pub num_retained: usize,
+    /// A backend that can write only what changed, and is told to.
+    pub incremental: bool,
     pub backend: &'static str,
     pub changelog: bool,
 }
@@ -40,7 +42,7 @@ impl CheckpointConfig {
                 .is_some_and(|m| m.eq_ignore_ascii_case("at_least_once")),
             timeout: conf.millis("execution.checkpointing.timeout", 600_000),
             min_pause: conf.millis("execution.checkpointing.min-pause", 0),
-            max_concurrent: conf.int("execution.checkpointing.max-concurrent-checkpoints", 1),
+            max_concurrent: conf.int("execution.checkpointing.max-concurrent-checkpoints", 1).max(1),
             retain_on_cancel: retention.eq_ignore_ascii_case("RETAIN_ON_CANCELLATION"),
             retain_on_failure: retention.eq_ignore_ascii_case("RETAIN_ON_CANCELLATION")
                 || retention.eq_ignore_ascii_case("DELETE_ON_CANCELLATION"),
@@ -51,6 +53,8 @@ impl CheckpointConfig {
             aligned_timeout: conf.millis("execution.checkpointing.aligned-checkpoint-timeout", 0),
             after_tasks_finish: conf.bool("execution.checkpointing.checkpoints-after-tasks-finish", true),
             num_retained: conf.int("execution.checkpointing.num-retained", 1).clamp(1, 10_000) as usize,
+            incremental: conf.bool("execution.checkpointing.incremental", false)
+                && matches!(backend.as_str(), "rocksdb" | "forst"),
             backend: match backend.as_str() {
                 "rocksdb" => "EmbeddedRocksDBStateBackend",
                 "forst" => "ForStStateBackend",
@@ -79,7 +83,10 @@ pub struct Entry {
     pub format: Option<String>,
     pub triggered: i64,
     pub subtasks: Vec<(String, u32)>,
+    /// Of the whole state.
     pub bytes: u64,
+    /// Of it what this snapshot wrote: all, unless it is an incremental checkpoint.
+    pub written: u64,
     pub unaligned: bool,
     pub outcome: Outcome,
 }
@@ -168,6 +175,8 @@ pub struct Coordinator {
     pub next_id: u64,
     pub pending: Vec<Pending>,
     pub waiting: VecDeque<Waiting>,
+    /// Checkpoints that wait for one in progress to end: those somebody asked for, and at most one periodic (`None`).
+    pub queued: VecDeque<Option<super::ops::OpKey>>,
     /// Newest last.
     pub retained: VecDeque<Retained>,
     /// Newest first.
@@ -179,6 +188,7 @@ pub struct Coordinator {
     pub counts: Counts,
     pub durations: Summary,
     pub sizes: Summary,
+    pub written: Summary,
     pub consecutive_failures: i64,
     pub last_completed_at: Option<i64>,
     pub history_max: usize,
@@ -213,12 +223,20 @@ impl Coordinator {
         self.pending.iter().any(|p| p.cancel_job || matches!(p.kind, Kind::Stop { .. }))
     }
 
+    /// As many checkpoints are in progress as may be; a minimum pause allows only one.
+    pub fn is_busy(&self) -> bool {
+        let limit = if self.config.min_pause > 0 { 1 } else { self.config.max_concurrent };
+        let open = self.pending.iter().filter(|p| p.kind == Kind::Checkpoint).count();
+        open as i64 >= limit
+    }
+
     pub fn new(config: CheckpointConfig, history_max: usize) -> Coordinator {
         Coordinator {
             config,
             next_id: 1,
             pending: Vec::new(),
             waiting: VecDeque::new(),
+            queued: VecDeque::new(),
             retained: VecDeque::new(),
             history: VecDeque::new(),
             latest_completed: None,
@@ -228,6 +246,7 @@ impl Coordinator {
             counts: Counts::default(),
             durations: Summary::default(),
             sizes: Summary::default(),
+            written: Summary::default(),
             consecutive_failures: 0,
             last_completed_at: None,
             history_max,
@@ -264,6 +283,7 @@ impl Coordinator {
             (Outcome::Completed { .. }, savepoint) => {
                 self.durations.add(entry.duration().unwrap_or(0).max(0) as u64);
                 self.sizes.add(entry.bytes);
+                self.written.add(entry.written);
                 self.counts.completed += 1;
                 if savepoint {
                     self.latest_savepoint = Some(entry);

@@ -16,6 +16,8 @@ pub(crate) struct HaLog {
     pub enabled: bool,
     cluster_id: String,
     directory: String,
+    /// The job result store's folder unless configured: beside the cluster's own (reference, section 8).
+    results: String,
     state: HaState,
     lock: Option<Lock>,
     pub session: String,
@@ -33,6 +35,7 @@ impl HaLog {
         HaLog {
             enabled,
             cluster_id,
+            results: format!("{storage}/job-result-store/{sub}"),
             directory: format!("{storage}/{sub}"),
             state,
             lock: None,
@@ -295,7 +298,7 @@ impl Cluster {
 
     fn result_path(&self, job: &str) -> String {
         let configured = self.conf.get("job-result-store.storage-path").map(normal);
-        let directory = configured.unwrap_or_else(|| format!("{}/job-result-store", self.ha.directory));
+        let directory = configured.unwrap_or_else(|| self.ha.results.clone());
         format!("{directory}/{job}.json")
     }
 

@@ -17,13 +17,22 @@ pub struct Subtask {
     pub stamps: [i64; 10],
     pub tm: Option<String>,
     pub failure: Option<(Throwable, i64)>,
+    /// The state the log has told.
+    pub told: TaskState,
 }
 
 impl Subtask {
     pub(super) fn new(now: i64) -> Subtask {
         let mut stamps = [-1; 10];
         stamps[TaskState::Created.index()] = now;
-        Subtask { state: TaskState::Created, attempt: 0, stamps, tm: None, failure: None }
+        Subtask {
+            state: TaskState::Created,
+            attempt: 0,
+            stamps,
+            tm: None,
+            failure: None,
+            told: TaskState::Created,
+        }
     }
 
     pub fn go(&mut self, state: TaskState, now: i64) {
@@ -294,6 +303,34 @@ impl Job {
         let subtasks: u64 = sources.map(|v| u64::from(v.parallelism)).sum();
         let wanted = from.saturating_add(each.saturating_mul(subtasks));
         self.flow.reaches(&self.vertices, self.program.rate as f64, wanted)
+    }
+
+    /// Bytes of state after this much progress: as described, else so many per subtask.
+    pub fn state_bytes(&self, each: u64, progress: u64) -> u64 {
+        let of = |v: &Vertex| match v.spec.work.state {
+            Some(state) => state.after(progress),
+            None => each * u64::from(v.parallelism),
+        };
+        self.vertices.iter().map(of).fold(0, u64::saturating_add)
+    }
+
+    /// What of it a snapshot writes. An incremental checkpoint leaves out what the one before it holds; state of which
+    /// nothing is said changes as a whole.
+    pub fn written_bytes(&self, each: u64, progress: u64, kind: super::checkpoints::Kind) -> u64 {
+        let all = self.state_bytes(each, progress);
+        let Some(c) = self.coordinator.as_ref().filter(|c| c.config.incremental) else { return all };
+        let Some(last) = c.retained.back().filter(|last| !last.is_savepoint) else { return all };
+        if kind != super::checkpoints::Kind::Checkpoint
+            || self.vertices.iter().all(|v| v.spec.work.state.is_none())
+        {
+            return all;
+        }
+        let before = last.snapshot.progress.min(progress);
+        let changed = |v: &Vertex| match v.spec.work.state {
+            Some(state) => state.per_record.saturating_mul(progress - before).min(state.after(progress)),
+            None => each * u64::from(v.parallelism),
+        };
+        self.vertices.iter().map(changed).fold(0, u64::saturating_add)
     }
 
     pub fn each_subtask(&mut self, mut f: impl FnMut(&mut Subtask)) {

@@ -25,6 +25,7 @@ impl Cluster {
             }
             self.start_checkpointing(job);
         }
+        self.log_tasks(job);
         self.allocate();
         let waits = self.jobs.get(job).is_some_and(|j| j.slots.len() < j.slots_needed());
         if waits && !adaptive {
@@ -53,6 +54,7 @@ impl Cluster {
                 }
             }
         }
+        self.log_tasks(job);
         let wait = self.draw(self.knobs.deploy);
         self.job_after(job, wait, JobTimer::Deployed);
     }
@@ -65,6 +67,7 @@ impl Cluster {
             let vertex = self.jobs[job].program.failing_vertex;
             return self.fail(job, cause, Some((vertex, 0)));
         }
+        self.log_tasks(job);
         let wait = self.draw(self.knobs.restore_state);
         self.job_after(job, wait, JobTimer::TasksRunning);
     }
@@ -94,6 +97,7 @@ impl Cluster {
         entry.run(now);
         let (fails, ends) = (fails_after(entry, now), ends_after(entry, now));
         let planned = entry.fail_every_attempt.is_some();
+        self.log_tasks(job);
         if planned {
             self.job_after(job, 1, JobTimer::ProgramFails);
         } else if let Some(ms) = fails {
@@ -137,6 +141,7 @@ impl Cluster {
         let Some(entry) = self.jobs.get_mut(job) else { return };
         entry.halt(now);
         entry.each_subtask(|s| s.go(TaskState::Finished, now));
+        self.log_tasks(job);
         let wait = self.draw(self.knobs.finish);
         self.job_after(job, wait, JobTimer::Finished);
     }
@@ -183,6 +188,7 @@ impl Cluster {
             Some(delay) => {
                 remember(entry, failure);
                 entry.restarts += 1;
+                self.log_tasks(job);
                 self.log(
                     "JobMaster",
                     format!("{tasks} tasks will be restarted to recover the failed task {failing}."),
@@ -204,6 +210,7 @@ impl Cluster {
                     }
                 });
                 entry.failure = Some(suppressed);
+                self.log_tasks(job);
                 self.abort_snapshots(job, "Checkpoint Coordinator is suspending.");
                 self.go(job, JobState::Failing);
                 let wait = self.draw(self.knobs.cancel);
@@ -234,6 +241,7 @@ impl Cluster {
             s.stamps = [-1; 10];
             s.state = TaskState::Scheduled;
             s.go(TaskState::Created, now);
+            s.told = TaskState::Created;
         });
         entry.progress_base = 0;
         let retained = entry.coordinator.as_ref().and_then(|c| c.latest_restorable()).cloned();
@@ -267,6 +275,7 @@ impl Cluster {
         });
         self.abort_snapshots(job, "Checkpoint Coordinator is suspending.");
         self.go(job, JobState::Cancelling);
+        self.log_tasks(job);
         let wait = self.draw(self.knobs.cancel);
         self.job_after(job, wait, JobTimer::Canceled);
     }
@@ -280,6 +289,7 @@ impl Cluster {
                 }
             });
         }
+        self.log_tasks(job);
         if self.go(job, JobState::Canceled) {
             self.over(job);
         }

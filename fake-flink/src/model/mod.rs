@@ -19,5 +19,6 @@ mod regions;
 pub mod restart;
 pub mod state;
 pub(crate) mod submission;
+mod tasklog;
 mod taskmanagers;
 pub(crate) mod taskmanagers_view;

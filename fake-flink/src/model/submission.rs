@@ -339,9 +339,11 @@ pub(crate) fn read_error(path: &str, why: ReadError) -> Throwable {
             Throwable::new(class::FILE_NOT_FOUND, text)
         }
         ReadError::Corrupt => {
-            let text = format!("Unexpected magic number 0 in checkpoint metadata '{path}'.");
+            // Seen on 1.20.3 and 2.2.1.
+            let text = "Unexpected magic number. This can have multiple reasons: (1) You are trying to load a Flink 1.0 savepoint, which is not supported by this version of Flink. (2) The file you were pointing to is not a savepoint at all. (3) The savepoint file has been corrupted.";
             Throwable::new(class::IO, text)
         }
+        ReadError::Truncated => Throwable::bare("java.io.EOFException"),
         ReadError::Unreachable => {
             let text = format!("Cannot access file system for checkpoint/savepoint path '{path}'.");
             Throwable::new(class::IO, text)

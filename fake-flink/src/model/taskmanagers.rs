@@ -30,6 +30,13 @@ const NOTHING_THERE_MS: i64 = 50;
 const SLOTS_MAX: u32 = 100_000;
 
 impl Cluster {
+    fn resource_manager(&self) -> &'static str {
+        match self.resources {
+            ResourceManager::Native => "ActiveResourceManager",
+            ResourceManager::Standalone => "StandaloneResourceManager",
+        }
+    }
+
     pub(super) fn task_manager_up(&mut self, id: String, slots: u32) {
         if !self.phase.listens() {
             // It keeps trying to register; the shell announces it again when it wants to.
@@ -50,9 +57,12 @@ impl Cluster {
         let data_port = 30_000 + (self.unit() * 20_000.0) as u16;
         let rpc_port = 6122;
         let slots = slots.min(SLOTS_MAX);
+        let host = id.split(':').next().unwrap_or(&id).to_owned();
         self.log(
-            "ResourceManager",
-            format!("Registering TaskManager with ResourceID {id} at ResourceManager"),
+            self.resource_manager(),
+            format!(
+                "Registering TaskManager with ResourceID {id} (pekko.tcp://flink@{host}:{rpc_port}/user/rpc/taskmanager_0) at ResourceManager"
+            ),
         );
         self.tms.insert(
             id,
@@ -75,7 +85,10 @@ impl Cluster {
             self.allocate();
             return;
         }
-        self.log("ResourceManager", format!("Closing TaskExecutor connection {id} because: Pod terminated."));
+        self.log(
+            self.resource_manager(),
+            format!("Closing TaskExecutor connection {id} because: Pod terminated."),
+        );
         let hit: Vec<String> =
             self.jobs.values().filter(|j| j.slots.iter().any(|s| s == id)).map(|j| j.id.clone()).collect();
         for job in hit {
@@ -159,7 +172,7 @@ impl Cluster {
         let names: Vec<String> =
             (first..=self.tm_index).map(|i| format!("{cluster}-taskmanager-{attempt}-{i}")).collect();
         for name in &names {
-            self.log("ResourceManager", format!("Requesting new worker with resource spec WorkerResourceSpec {{numSlots={each}}}, current pending count: {}: {name}.", self.requested_tms.len()));
+            self.log(self.resource_manager(), format!("Requesting new worker with resource spec WorkerResourceSpec {{numSlots={each}}}, current pending count: {}: {name}.", self.requested_tms.len()));
         }
         self.requested_tms.extend(names.iter().cloned());
         self.emit(Effect::NeedTaskManagers(TaskManagers {
@@ -235,7 +248,7 @@ impl Cluster {
         let idle = self.tms.get(id).is_some_and(|tm| tm.allocated.is_empty() && tm.idle_since == since);
         if idle {
             self.tms.shift_remove(id);
-            self.log("ResourceManager", format!("Stopping worker {id}."));
+            self.log(self.resource_manager(), format!("Stopping worker {id}."));
             self.emit(Effect::ReleaseTaskManager { id: id.to_owned() });
         }
     }

@@ -24,7 +24,7 @@ fn coordinator(job: &Job) -> Result<&Coordinator, RestError> {
 pub(super) fn statistics(c: &mut Cluster, call: &Call) -> Answer {
     let job = job(c, call)?;
     let k = coordinator(&job)?;
-    let sizes = summary(&k.sizes);
+    let (sizes, written) = (summary(&k.sizes), summary(&k.written));
     let zeros = summary(&zeros(k.sizes.count));
     let latest = |e: &Option<Entry>| e.as_ref().map(|e| entry_json(e, c.now, false));
     let history: Vec<Value> = {
@@ -44,7 +44,7 @@ pub(super) fn statistics(c: &mut Cluster, call: &Call) -> Answer {
             "completed": k.counts.completed, "failed": k.counts.failed
         },
         "summary": {
-            "checkpointed_size": sizes, "state_size": sizes, "end_to_end_duration": summary(&k.durations),
+            "checkpointed_size": written, "state_size": sizes, "end_to_end_duration": summary(&k.durations),
             "alignment_buffered": alignment, "processed_data": zeros, "persisted_data": zeros
         },
         "latest": {
@@ -86,6 +86,7 @@ fn entry_json(e: &Entry, now: i64, with_tasks: bool) -> Value {
         Outcome::Completed { at, .. } => ("completed", "COMPLETED", subtasks, *at, e.bytes, at - e.triggered),
         Outcome::Failed { at, .. } => ("failed", "FAILED", 0, -1, 0, at - e.triggered),
     };
+    let written = if acknowledged > 0 { e.written } else { 0 };
     let kind = match e.kind {
         Kind::Checkpoint if e.unaligned => "UNALIGNED_CHECKPOINT",
         Kind::Checkpoint => "CHECKPOINT",
@@ -100,7 +101,7 @@ fn entry_json(e: &Entry, now: i64, with_tasks: bool) -> Value {
     }
     let mut out = json!({
         "className": class, "id": e.id, "status": status, "is_savepoint": e.is_savepoint(), "savepointFormat": e.format,
-        "trigger_timestamp": e.triggered, "latest_ack_timestamp": last_ack, "checkpointed_size": bytes, "state_size": bytes,
+        "trigger_timestamp": e.triggered, "latest_ack_timestamp": last_ack, "checkpointed_size": written, "state_size": bytes,
         "end_to_end_duration": duration.max(0), "alignment_buffered": 0, "processed_data": 0, "persisted_data": 0,
         "num_subtasks": subtasks, "num_acknowledged_subtasks": acknowledged, "checkpoint_type": kind, "tasks": tasks
     });
@@ -124,9 +125,9 @@ fn task_json(e: &Entry, subtasks: u32) -> Value {
         Outcome::Completed { at, .. } => ("COMPLETED", subtasks, *at),
         Outcome::Failed { .. } => ("FAILED", 0, -1),
     };
-    let share = if ack > 0 { e.bytes / e.subtasks.len().max(1) as u64 } else { 0 };
+    let share = |bytes: u64| if ack > 0 { bytes / e.subtasks.len().max(1) as u64 } else { 0 };
     json!({
-        "id": e.id, "status": status, "latest_ack_timestamp": at, "checkpointed_size": share, "state_size": share,
+        "id": e.id, "status": status, "latest_ack_timestamp": at, "checkpointed_size": share(e.written), "state_size": share(e.bytes),
         "end_to_end_duration": if at < 0 { -1 } else { at - e.triggered }, "alignment_buffered": 0, "processed_data": 0,
         "persisted_data": 0, "num_subtasks": subtasks, "num_acknowledged_subtasks": ack
     })
@@ -185,7 +186,8 @@ pub(super) fn subtasks(c: &mut Cluster, call: &Call) -> Answer {
     };
     let mut out = task_json(e, *n);
     let done = matches!(e.outcome, Outcome::Completed { .. });
-    let size = out["state_size"].as_u64().unwrap_or(0) / u64::from((*n).max(1));
+    let of_each = |name: &str| out[name].as_u64().unwrap_or(0) / u64::from((*n).max(1));
+    let (size, written) = (of_each("state_size"), of_each("checkpointed_size"));
     let took = e.duration().unwrap_or(0).max(0) as u64;
     // Per subtask only minimum, maximum and average exist: percentiles stay NaN (recorded).
     let flat = |value: u64| {
@@ -198,7 +200,7 @@ pub(super) fn subtasks(c: &mut Cluster, call: &Call) -> Answer {
     let mut buffered = flat(0);
     PERCENTILES.iter().for_each(|p| buffered[p.0] = 0.0.into());
     out["summary"] = json!({
-        "checkpointed_size": flat(size), "state_size": flat(size), "end_to_end_duration": flat(took),
+        "checkpointed_size": flat(written), "state_size": flat(size), "end_to_end_duration": flat(took),
         "checkpoint_duration": {"sync": flat(0), "async": flat(0)},
         "alignment": {"buffered": buffered, "processed": flat(0), "persisted": flat(0), "duration": flat(0)},
         "start_delay": flat(0)
@@ -208,7 +210,7 @@ pub(super) fn subtasks(c: &mut Cluster, call: &Call) -> Answer {
             if done {
                 json!({
                     "className": "completed", "index": index, "ack_timestamp": out["latest_ack_timestamp"],
-                    "end_to_end_duration": took, "checkpointed_size": size, "state_size": size,
+                    "end_to_end_duration": took, "checkpointed_size": written, "state_size": size,
                     "checkpoint": {"sync": 0, "async": 0},
                     "alignment": {"buffered": 0, "processed": 0, "persisted": 0, "duration": 0},
                     "start_delay": 0, "unaligned_checkpoint": false, "aborted": false, "status": "completed"

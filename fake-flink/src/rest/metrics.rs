@@ -138,9 +138,8 @@ fn job_values(c: &Cluster, job: &Job) -> Values {
         let number = |f: fn(&crate::model::checkpoints::Entry) -> i64| newest.map_or(-1, f).to_string();
         put("lastCompletedCheckpointId", number(|e| e.id as i64));
         put("lastCheckpointDuration", number(|e| e.duration().unwrap_or(-1)));
-        for name in ["lastCheckpointSize", "lastCheckpointFullSize"] {
-            put(name, number(|e| e.bytes as i64));
-        }
+        put("lastCheckpointSize", number(|e| e.written as i64));
+        put("lastCheckpointFullSize", number(|e| e.bytes as i64));
         for name in ["lastCheckpointProcessedData", "lastCheckpointPersistedData"] {
             put(name, number(|_| 0));
         }

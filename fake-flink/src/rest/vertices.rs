@@ -178,7 +178,8 @@ pub(super) fn attempt_accumulators(c: &mut Cluster, call: &Call) -> Answer {
     let v = vertex(&job, call)?;
     let (index, s) = subtask_of(v, call)?;
     check_attempt(s, call)?;
-    let id = format!("{}_{}_{index}_{}", job.slot_group, v.id, s.attempt);
+    let at = job.vertices.iter().position(|other| other.id == v.id).unwrap_or(0);
+    let id = job.attempt_id(at, index);
     ok(json!({"subtask": index, "attempt": s.attempt, "id": id, "user-accumulators": counted(&job, v)}))
 }
 

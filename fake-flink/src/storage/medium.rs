@@ -40,6 +40,14 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     serde_json::from_slice(bytes.strip_prefix(MARK)?).ok()
 }
 
+/// What we wrote, and not all of it.
+pub fn is_cut(bytes: &[u8]) -> bool {
+    match bytes.strip_prefix(MARK) {
+        Some(text) => serde_json::from_slice::<serde_json::Value>(text).is_err_and(|why| why.is_eof()),
+        None => MARK.starts_with(bytes),
+    }
+}
+
 /// Scheme and the segments of a path.
 pub fn split(path: &str) -> Option<(&str, Vec<&str>)> {
     let (scheme, rest) = path.split_once(':')?;

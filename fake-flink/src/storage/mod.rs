@@ -63,6 +63,8 @@ pub enum ReadError {
     /// The directory is there, `_metadata` is not.
     NoMetadata,
     Corrupt,
+    /// The metadata ends too early.
+    Truncated,
     Unreachable,
     UnknownScheme(String),
 }
@@ -190,7 +192,7 @@ impl SnapshotStore {
             }
             None => {
                 self.lock().corrupt(path);
-                Err(ReadError::Corrupt)
+                Err(if medium::is_cut(&bytes) { ReadError::Truncated } else { ReadError::Corrupt })
             }
         }
     }
@@ -451,8 +453,8 @@ mod tests {
         for store in [first, open()] {
             assert_eq!(store.read("/sp/whole").map(|s| s.progress), Ok(7));
             assert_eq!(store.read("s3://b/gone"), Err(ReadError::Missing));
-            assert_eq!(store.read("/sp/half"), Err(ReadError::Corrupt));
-            assert_eq!(store.read("/sp/spoiled"), Err(ReadError::Corrupt));
+            assert_eq!(store.read("/sp/half"), Err(ReadError::Truncated));
+            assert_eq!(store.read("/sp/spoiled"), Err(ReadError::Truncated));
             assert_eq!(store.read("/sp/empty"), Err(ReadError::NoMetadata));
             assert_eq!(store.snapshots().into_keys().collect::<Vec<_>>(), ["file:/sp/whole"]);
         }

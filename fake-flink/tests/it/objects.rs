@@ -47,7 +47,7 @@ fn check(endpoint: &str) {
     let later = SnapshotStore::open(medium).unwrap();
     assert_eq!(later.snapshots().into_keys().collect::<Vec<_>>(), ["file:/sp/with space"]);
     assert_eq!(later.read("s3://state/own/one").map(|s| s.progress), Ok(7));
-    assert_eq!(later.read("/sp/spoiled"), Err(ReadError::Corrupt));
+    assert_eq!(later.read("/sp/spoiled"), Err(ReadError::Truncated));
     assert_eq!(later.read("/sp/gone"), Err(ReadError::Missing));
     assert_eq!(later.read("/sp"), Err(ReadError::NoMetadata));
     assert!(later.write("s3://nobody/x", snapshot()).is_err(), "no such bucket");

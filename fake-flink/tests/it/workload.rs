@@ -201,3 +201,43 @@ fn an_application_executes_several_jobs_one_after_another() {
     assert_eq!(d.exit, Some(2));
     assert!(d.logged("Cannot have more than one execute() or executeAsync() call in a single environment."));
 }
+
+#[test]
+fn incremental_checkpoints_write_what_changed() {
+    let text = "name: Grow\nvertices:\n  - {name: 'Source: a', parallelism: 1, source: {rate: 100}, state: {bytes: 1000, bytes-per-record: 10, bytes-max: 100000}}\n";
+    let mut d = started(
+        options(Version::V2_2, text)
+            .config("state.backend.type", "rocksdb")
+            .config("execution.checkpointing.incremental", "true")
+            .config("execution.checkpointing.interval", "10s"),
+    );
+    let sizes = |d: &mut Driver| {
+        let last = d.get(&format!("/jobs/{JOB}/checkpoints"))["latest"]["completed"].clone();
+        (last["checkpointed_size"].as_u64().unwrap(), last["state_size"].as_u64().unwrap())
+    };
+    let (written, whole) = sizes(&mut d);
+    assert!((9_000..11_000).contains(&written) && whole > 15_000, "{written} of {whole}");
+    d.pass(Duration::from_secs(300));
+    assert_eq!(sizes(&mut d).1, 100_000);
+}
+
+#[test]
+fn a_checkpoint_asked_for_waits_for_the_one_in_progress() {
+    let mut o = options(Version::V1_20, ORDERS).config("execution.checkpointing.interval", "20s");
+    o.model.checkpoint = fake_flink::Delay::Fixed(Duration::from_secs(15));
+    let mut d = started(o);
+    let counts = |d: &mut Driver| d.get(&format!("/jobs/{JOB}/checkpoints"))["counts"].clone();
+    while counts(&mut d)["in_progress"] != json!(1) {
+        d.pass(Duration::from_millis(500));
+    }
+    let before = counts(&mut d)["total"].as_u64().unwrap();
+    d.post(&format!("/jobs/{JOB}/checkpoints"), json!({}));
+    d.pass(Duration::from_secs(4));
+    // It does not begin beside the other one, but when that has ended.
+    assert_eq!((counts(&mut d)["total"].as_u64(), &counts(&mut d)["in_progress"]), (Some(before), &json!(1)));
+    d.pass(Duration::from_secs(15));
+    assert_eq!(
+        (counts(&mut d)["total"].as_u64(), &counts(&mut d)["in_progress"]),
+        (Some(before + 1), &json!(1))
+    );
+}
