@@ -179,9 +179,11 @@ fn a_standalone_cluster_says_at_once_that_slots_are_missing_once_it_is_up() {
 #[test]
 fn an_application_executes_several_jobs_one_after_another() {
     let text = "name: first\nrecords: 100\nvertices: [{name: 'Source: a'}]\n";
-    let jobs = format!(
-        "jobs:\n  - {{name: first, records: 100, vertices: [{{name: 'Source: a'}}]}}\n  - {{name: second, vertices: [{{name: 'Source: b'}}]}}\n"
-    );
+    let jobs = r"
+jobs:
+  - { name: first, records: 100, vertices: [{ name: 'Source: a' }] }
+  - { name: second, vertices: [{ name: 'Source: b' }] }
+";
     let plain = |text: &str| {
         let mut o = options(Version::V1_20, text);
         o.config.remove("$internal.pipeline.job-id");
@@ -190,13 +192,13 @@ fn an_application_executes_several_jobs_one_after_another() {
     let mut d = Driver::start(plain(text), start_time());
     d.pass(Duration::from_secs(20));
     assert!(d.logged("Application completed SUCCESSFULLY"));
-    let mut d = Driver::start(plain(&jobs), start_time());
+    let mut d = Driver::start(plain(jobs), start_time());
     d.pass(Duration::from_secs(20));
     let states: Vec<(String, JobState)> = d.facts().jobs.iter().map(|j| (j.name.clone(), j.state)).collect();
     assert_eq!(states, [("first".to_owned(), JobState::Finished), ("second".to_owned(), JobState::Running)]);
     assert!(!d.logged("Application completed"));
     // A fixed job id allows one job only.
-    let mut d = Driver::start(options(Version::V1_20, &jobs), start_time());
+    let mut d = Driver::start(options(Version::V1_20, jobs), start_time());
     d.pass(Duration::from_secs(20));
     assert_eq!(d.exit, Some(2));
     assert!(d.logged("Cannot have more than one execute() or executeAsync() call in a single environment."));
