@@ -128,7 +128,7 @@ fn of_provider(
         Provider::Kind => in_docker(Maker::Kind, &sight.engine, sight, why),
         Provider::K3d => in_docker(Maker::K3d, &sight.engine, sight, why),
         Provider::Colima => in_vm(file, record, sight, allowed, why),
-        Provider::Kubeconfig => given(file, sight, allowed, why),
+        Provider::Kubeconfig => given(file, record, sight, allowed, why),
         Provider::Auto => auto(file, sight, allowed),
     }
 }
@@ -176,7 +176,7 @@ fn auto(file: &ClusterFile, sight: &Sight, allowed: Option<&str>) -> Result<Choi
     }
     if let Ok(context) = &sight.context {
         let why = format!("there is neither docker with k3d or kind nor Colima, but context `{context}`");
-        return given(file, sight, allowed, why);
+        return given(file, None, sight, allowed, why);
     }
     Err(nothing_there(sight))
 }
@@ -265,8 +265,22 @@ fn in_vm(
     }
 }
 
-fn given(file: &ClusterFile, sight: &Sight, allowed: Option<&str>, why: String) -> Result<Choice, Problem> {
+fn given(
+    file: &ClusterFile,
+    record: Option<&Record>,
+    sight: &Sight,
+    allowed: Option<&str>,
+    why: String,
+) -> Result<Choice, Problem> {
     let context = sight.context.clone()?;
+    if let Some(Origin::Kubeconfig { context: used }) = record.map(|record| &record.origin)
+        && *used != context
+    {
+        let why = format!("`{}` is what drey calls the cluster of context `{used}`", file.name);
+        let next =
+            format!("choose another --name, or give `{used}` back: `drey cluster down --name {}`", file.name);
+        return Err(Problem::new(Trouble::NameTaken, format!("use context `{context}`"), why, next));
+    }
     permitted(&context, allowed)?;
     Ok(Choice::Use { target: Target::Given { context, kubeconfig: file.kubeconfig.clone() }, why })
 }

@@ -32,6 +32,8 @@ const HINTS: &[Hint] = &[
             "is the docker daemon running",
             "failed to get docker info",
             "docker daemon is not running",
+            "socket not found",
+            "client error (connect)",
         ],
         trouble: Trouble::EngineDown,
         why: "no container engine answers",

@@ -192,3 +192,49 @@ pub fn gateway(text: &str) -> Option<Ipv4Addr> {
     let configs = networks[0]["IPAM"]["Config"].as_array()?;
     configs.iter().filter_map(|config| config["Gateway"].as_str()).find_map(|address| address.parse().ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use drey_yaml::Source;
+    use drey_yaml::tree::parse_documents;
+    use serde_json::json;
+
+    fn documents(text: &str) -> Vec<Value> {
+        let documents = parse_documents(&Source::new("manifest", text)).expect("YAML");
+        documents.iter().map(|document| document.to_json()).collect()
+    }
+
+    #[test]
+    fn this_machine_has_a_name_in_the_cluster() {
+        let file = ClusterFile::default();
+        let named = documents(&host_service(&file, &HostAddress::Name("host.k3d.internal")));
+        assert_eq!(named[0]["spec"], json!({"type": "ExternalName", "externalName": "host.k3d.internal"}));
+        let by_address = documents(&host_service(&file, &HostAddress::Gateway(Ipv4Addr::new(172, 18, 0, 1))));
+        assert_eq!(by_address[0]["spec"], json!({"clusterIP": "None"}));
+        assert_eq!(by_address[1]["endpoints"][0]["addresses"], json!(["172.18.0.1"]));
+        assert_eq!(by_address[1]["metadata"]["labels"]["kubernetes.io/service-name"], "host");
+    }
+
+    /// As recorded: an IPv6 network without a gateway beside the IPv4 one.
+    #[test]
+    fn the_gateway_of_kinds_network() {
+        let text = include_str!("../tests/recordings/docker/network-kind-inspect.json");
+        assert_eq!(gateway(text), Some(Ipv4Addr::new(172, 18, 0, 1)));
+        assert_eq!(gateway("[]"), None);
+    }
+
+    #[test]
+    fn manifests_are_filled_and_carry_our_label() {
+        let file = ClusterFile { name: "x".to_owned(), ..ClusterFile::default() };
+        let ingress = Ingress { port: 1, image: "traefik:v3".to_owned() };
+        let store = S3 { bucket: "b-1".to_owned(), image: "minio:1".to_owned() };
+        for text in [namespace(&file), super::ingress(&file, &ingress, true), s3(&file, &store)] {
+            assert!(!text.contains("__"), "{text}");
+            for object in documents(&text) {
+                assert_eq!(object["metadata"]["labels"][LABEL], "x", "{object}");
+            }
+        }
+        assert_eq!(documents(&crds()).len(), CRDS.len());
+    }
+}

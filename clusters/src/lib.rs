@@ -8,6 +8,8 @@ pub mod call;
 pub mod choose;
 mod clusters;
 pub mod colima;
+#[cfg(feature = "testcontainers")]
+pub mod containers;
 pub mod engine;
 pub mod explain;
 pub mod file;

@@ -78,7 +78,9 @@ impl Clusters<'_> {
         let doing = format!("run `{call}`");
         let outcome = self.runner.run(call).map_err(|error| explain::cut(&doing, &error))?;
         let said = outcome.stderr.to_lowercase();
-        if outcome.is_success() || said.contains("no such") || said.contains("not found") {
+        // docker of containers and volumes, docker of networks, kubectl of entries of a kubeconfig.
+        let is_gone = ["no such", "not found", ", not in "].iter().any(|text| said.contains(text));
+        if outcome.is_success() || is_gone {
             return Ok(());
         }
         Err(explain::exit(&doing, call, &outcome))

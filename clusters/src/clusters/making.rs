@@ -73,7 +73,8 @@ impl Clusters<'_> {
         }
         self.furnish(file, place, &target)?;
         record.state = State::Ready;
-        if permission.merge && !record.is_merged {
+        // Any other context is in the user's kubeconfig already, and stays there.
+        if permission.merge && record.maker().is_some() {
             self.merge(place, &record.context)?;
             record.is_merged = true;
         }

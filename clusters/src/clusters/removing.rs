@@ -8,7 +8,7 @@ use crate::kubectl::{self, Access};
 use crate::maker::{Maker, Presence};
 use crate::plan;
 use crate::problem::{Problem, Trouble};
-use crate::record::{Lock, Origin, Record, State};
+use crate::record::{Lock, Record, State};
 
 impl Clusters<'_> {
     /// Removes a cluster that `up` made, or from somebody's cluster what `up` put there. `Ok(false)`: there is none.
@@ -28,37 +28,36 @@ impl Clusters<'_> {
     }
 
     fn down_recorded(&self, record: &Record, place: &Place) -> Result<(), Problem> {
-        match &record.origin {
+        if let Some(profile) = &record.owned_vm {
             // With the VM goes all that is in it.
-            _ if record.owned_vm.is_some() => {
-                let profile = record.owned_vm.as_deref().unwrap_or_default();
-                (self.say)(&format!("deleting Colima's VM `{profile}`"));
-                ask(self.runner, &colima::delete(profile), "delete Colima's VM")?;
-            }
-            Origin::Kind { .. } | Origin::K3d { .. } => {
-                if let Some((maker, host)) = record.maker() {
-                    let engine = Engine::at(self.runner, host, None)?;
-                    self.remove(place, maker, &engine)?;
-                }
-            }
-            Origin::Colima { .. } | Origin::Kubeconfig { .. } => {
-                (self.say)(&format!(
-                    "removing what drey put into `{}`; the CRDs and their objects stay",
-                    record.context
-                ));
-                if place.kubeconfig().exists() {
-                    let access = Access { kubeconfig: &place.kubeconfig(), context: &record.context };
-                    ask(self.runner, &access.remove(&record.name), "remove what drey put into the cluster")?;
-                }
-            }
+            (self.say)(&format!("deleting Colima's VM `{profile}`"));
+            ask(self.runner, &colima::delete(profile), "delete Colima's VM")?;
+        } else if let Some((maker, host)) = record.maker() {
+            let engine = Engine::at(self.runner, host, None)?;
+            self.remove(place, maker, &engine)?;
+        } else {
+            self.give_back(record, place)?;
         }
         if record.is_merged {
-            let user = self.host.kubeconfig();
-            for call in kubectl::unmerge(&user, &record.context) {
+            for call in kubectl::unmerge(&self.host.kubeconfig(), &record.context) {
                 self.gone(&call)?;
             }
         }
         Ok(())
+    }
+
+    /// Takes out of somebody's cluster what `up` put there.
+    fn give_back(&self, record: &Record, place: &Place) -> Result<(), Problem> {
+        let kubeconfig = place.kubeconfig();
+        if !kubeconfig.exists() {
+            return Ok(());
+        }
+        (self.say)(&format!(
+            "removing what drey put into `{}`; the CRDs and their objects stay",
+            record.context
+        ));
+        let access = Access { kubeconfig: &kubeconfig, context: &record.context };
+        ask(self.runner, &access.remove(&record.name), "remove what drey put into the cluster").map(drop)
     }
 
     /// Without a record, by the claim on the engine of today.
@@ -116,12 +115,12 @@ impl Clusters<'_> {
         }
         pruned.removed.sort();
         pruned.removed.dedup();
-        if !is_dry {
-            for name in &pruned.removed {
-                self.down(name)?;
-            }
+        // One that cannot be removed, as its engine is down, does not keep the others.
+        let names = if is_dry { Vec::new() } else { pruned.removed.clone() };
+        match names.iter().filter_map(|name| self.down(name).err()).next_back() {
+            Some(problem) => Err(problem.and("Those that could be removed are gone")),
+            None => Ok(pruned),
         }
-        Ok(pruned)
     }
 
     /// Nobody is at work on it, and nobody will miss it.

@@ -53,6 +53,21 @@ fn a_context_is_used_only_by_its_name() {
     assert_eq!(stage.changes(), [""; 0]);
 }
 
+#[test]
+fn a_name_belongs_to_one_context() {
+    let stage = Stage::empty();
+    save(
+        &stage,
+        &Record { origin: Origin::Kubeconfig { context: "dev".to_owned() }, ..record(State::Ready) },
+    );
+    stage.says("kubectl", "config current-context", "prod\n");
+    let permission = Permission { context: Some("prod".to_owned()), ..Permission::default() };
+    let problem =
+        stage.with(|c| c.up(&bare(Provider::Kubeconfig), &permission)).expect_err("another context");
+    assert_eq!(problem.trouble, Trouble::NameTaken, "{problem}");
+    assert!(stage.state("record.json").exists());
+}
+
 /// What kubectl says of a server, as it was seen of 1.32, and what is told.
 #[test]
 fn a_server_that_cannot_be_used_is_explained() {
@@ -190,4 +205,12 @@ fn merging_keeps_the_current_context() {
     let permission = Permission { merge: true, ..Permission::default() };
     stage.with(|c| c.up(&bare(Provider::Kind), &permission)).expect("merged");
     assert_eq!(std::fs::read_to_string(&user).unwrap(), "merged\n");
+
+    // `down` takes it out again; what the user took out meanwhile is gone already.
+    stage.recorded("kind", "get clusters", "kind/daemon-get-clusters-none");
+    stage.says("kubectl", &format!("config delete-context kind-drey --kubeconfig {user}"), "");
+    let missing = format!("error: cannot delete cluster kind-drey, not in {user}\n");
+    stage.fails("kubectl", &format!("config delete-cluster kind-drey --kubeconfig {user}"), &missing);
+    stage.says("kubectl", &format!("config delete-user kind-drey --kubeconfig {user}"), "");
+    assert_eq!(stage.with(|c| c.down("drey")), Ok(true));
 }
