@@ -2,7 +2,7 @@
 CARGO ?= cargo
 REPORT ?= target/drey/report
 
-.PHONY: help run loopback test test-real test-clients test-clusters web fuzz gates bench load bless lint fmt
+.PHONY: help run loopback test test-real test-real-flink test-flink-clients test-clients test-clusters web fuzz gates bench load bless lint fmt
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,6 +18,12 @@ test: ## all tests: unit, property, scenario, conformance, documentation example
 
 test-real: ## fake-kube and a real CRD server answer the same requests; builds the latter, needs Go
 	ci/test-real
+
+test-real-flink: ## real JobManagers of 1.20.3 and 2.2.1 answer the recorded cases as fake-flink does; needs Maven and JDK 17
+	ci/test-real-flink
+
+test-flink-clients: ## Flink's own command line of 1.20.3 and 2.2.1 against fake-flink; needs Maven and JDK 17
+	ci/test-flink-clients
 
 test-clients: ## operators of controller-runtime and kopf, and Helm, against fake-kube; builds them, needs Go
 	ci/test-clients

@@ -95,15 +95,23 @@ impl Conf {
     }
 }
 
-/// Flink's duration syntax: `3 s`, `10min`, `PT5M`, a bare number is milliseconds. The error is Java's.
-pub fn parse_millis(text: &str) -> Result<i64, String> {
+/// Why a text is no duration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotADuration {
+    NoNumber,
+    Unit(String),
+}
+
+/// Flink's duration syntax: `3 s`, `10min`, `PT5M`, a bare number is milliseconds.
+pub fn parse_millis(text: &str) -> Result<i64, NotADuration> {
     let text = text.trim();
     if let Some(iso) = text.strip_prefix("PT").or_else(|| text.strip_prefix("pt")) {
-        return parse_iso(iso).ok_or_else(|| not_a_duration(text));
+        return parse_iso(iso).ok_or(NotADuration::NoNumber);
     }
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let number: i64 = text[..digits].parse().map_err(|_| not_a_duration(text))?;
-    let factor_us: i64 = match text[digits..].trim().to_ascii_lowercase().as_str() {
+    let number: i64 = text[..digits].parse().map_err(|_| NotADuration::NoNumber)?;
+    let unit = text[digits..].trim().to_ascii_lowercase();
+    let factor_us: i64 = match unit.as_str() {
         "" | "ms" | "milli" | "millis" | "millisecond" | "milliseconds" => 1_000,
         "d" | "day" | "days" => 86_400_000_000,
         "h" | "hour" | "hours" => 3_600_000_000,
@@ -111,13 +119,9 @@ pub fn parse_millis(text: &str) -> Result<i64, String> {
         "s" | "sec" | "secs" | "second" | "seconds" => 1_000_000,
         "us" | "µs" | "micro" | "micros" | "microsecond" | "microseconds" => 1,
         "ns" | "nano" | "nanos" | "nanosecond" | "nanoseconds" => 0,
-        _ => return Err(not_a_duration(text)),
+        _ => return Err(NotADuration::Unit(unit)),
     };
     Ok(number.saturating_mul(factor_us) / 1_000)
-}
-
-fn not_a_duration(_text: &str) -> String {
-    "text does not start with a number".to_owned()
 }
 
 fn parse_iso(text: &str) -> Option<i64> {
@@ -174,8 +178,8 @@ mod tests {
         ] {
             assert_eq!(parse_millis(text), Ok(ms), "{text}");
         }
-        assert!(parse_millis("soon").is_err());
-        assert!(parse_millis("3 parsecs").is_err());
+        assert_eq!(parse_millis("soon"), Err(NotADuration::NoNumber));
+        assert_eq!(parse_millis("3 parsecs"), Err(NotADuration::Unit("parsecs".to_owned())));
     }
 
     #[test]

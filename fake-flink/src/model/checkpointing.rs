@@ -18,6 +18,7 @@ const QUEUED_MAX: usize = 1_000;
 const EXPIRED: &str = "Checkpoint expired before completing.";
 const DECLINED: &str = "Checkpoint was declined.";
 const ASYNC_FAILED: &str = "Asynchronous task checkpoint failed.";
+const IO_PROBLEM: &str = "An Exception occurred while triggering the checkpoint. IO-problem detected.";
 const TRIGGER_FAILED: &str = "Trigger checkpoint failure.";
 
 impl Cluster {
@@ -141,7 +142,13 @@ impl Cluster {
             self.count_rejected(job);
             return Err(checkpoint_exception(text));
         }
-        let (id, path) = self.locate(job, target)?;
+        let (id, path) = match self.locate(job, target) {
+            Ok(located) => located,
+            Err(cause) => {
+                self.begun_in_vain(job, kind, format, &cause);
+                return Err(cause);
+            }
+        };
         if !self.ha_count(job, id + 1) {
             // The id counter lives in the job's ConfigMap; without the map no checkpoint can be numbered.
             self.count_rejected(job);
@@ -215,28 +222,48 @@ impl Cluster {
             return Ok((id, path.map(|dir| format!("{}/{job}/chk-{id}", normal(dir)))));
         };
         let directory = normal(&target);
-        let io = |cause: Throwable| {
-            let text = "An Exception occurred while triggering the checkpoint. IO-problem detected.";
+        let failed = |text: &str, cause: Throwable| {
             let inner = Throwable::new(class::CHECKPOINT, text).caused_by(cause);
             Err(Throwable::wrap(class::COMPLETION, inner))
         };
-        let rejected = match self.storage.check_writable(&target) {
-            Ok(()) if target.is_empty() => {
-                io(Throwable::new(class::ILLEGAL_ARGUMENT, "Can not create a Path from an empty string"))
-            }
-            Ok(()) => {
-                return Ok((
-                    id,
-                    Some(format!("{directory}/savepoint-{}-{suffix}", &job[..6.min(job.len())])),
-                ));
-            }
-            Err(WriteError::UnknownScheme(scheme)) => io(unknown_scheme(&scheme)),
+        if target.is_empty() {
+            let cause = Throwable::new(class::ILLEGAL_ARGUMENT, "Can not create a Path from an empty string");
+            return failed(TRIGGER_FAILED, cause);
+        }
+        match self.storage.check_writable(&target) {
+            Ok(()) => Ok((id, Some(format!("{directory}/savepoint-{}-{suffix}", &job[..6.min(job.len())])))),
+            Err(WriteError::UnknownScheme(scheme)) => failed(IO_PROBLEM, unknown_scheme(&scheme)),
             Err(WriteError::ReadOnly | WriteError::Unreachable) => {
-                io(Throwable::new(class::IO, format!("Failed to create savepoint directory at {directory}")))
+                let text = format!("Failed to create savepoint directory at {directory}");
+                failed(IO_PROBLEM, Throwable::new(class::IO, text))
             }
-        };
-        self.count_rejected(job);
-        rejected
+        }
+    }
+
+    /// A snapshot whose place cannot be made has its number and its entry in the statistics all the same (recorded).
+    fn begun_in_vain(&mut self, job: &str, kind: Kind, format: Option<String>, cause: &Throwable) {
+        let now = self.now;
+        let Some(entry) = self.jobs.get_mut(job) else { return };
+        let subtasks = entry.vertices.iter().map(|v| (v.id.clone(), v.parallelism)).collect();
+        let Some(c) = &mut entry.coordinator else { return };
+        let id = c.next_id;
+        c.next_id += 1;
+        c.counts.total += 1;
+        let outcome = Outcome::InProgress;
+        c.remember(Entry {
+            id,
+            kind,
+            format,
+            triggered: now,
+            subtasks,
+            bytes: 0,
+            written: 0,
+            unaligned: false,
+            outcome,
+        });
+        let message = cause.cause.as_ref().and_then(|inner| inner.message.clone()).unwrap_or_default();
+        c.settle(id, Outcome::Failed { at: now, message });
+        self.ha_count(job, id + 1);
     }
 
     /// Attempts rejected before they start count as failed and leave no history (recorded).
@@ -480,6 +507,11 @@ impl Cluster {
     }
 
     pub(super) fn dispose(&mut self, key: &OpKey, path: &str) {
+        if path.is_empty() {
+            let cause = Throwable::new(class::ILLEGAL_ARGUMENT, "empty checkpoint pointer");
+            self.ops.finish(key, OpResult::Failure(cause), self.now);
+            return;
+        }
         let result = match self.storage.read(path) {
             Ok(_) => {
                 self.storage.delete(path);

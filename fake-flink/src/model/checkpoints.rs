@@ -51,7 +51,8 @@ impl CheckpointConfig {
             dir,
             unaligned,
             aligned_timeout: conf.millis("execution.checkpointing.aligned-checkpoint-timeout", 0),
-            after_tasks_finish: conf.bool("execution.checkpointing.checkpoints-after-tasks-finish", true),
+            after_tasks_finish: conf
+                .bool("execution.checkpointing.checkpoints-after-tasks-finish.enabled", true),
             num_retained: conf.int("execution.checkpointing.num-retained", 1).clamp(1, 10_000) as usize,
             incremental: conf.bool("execution.checkpointing.incremental", false)
                 && matches!(backend.as_str(), "rocksdb" | "forst"),

@@ -26,7 +26,7 @@ use crate::version::Version;
 use bytes::Bytes;
 use indexmap::IndexMap;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What is due at some time. Timers of a job carry its generation; those of an earlier attempt are void.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +78,9 @@ pub(crate) struct Upload {
     pub jar: Option<Jar>,
 }
 
+/// Log lines that `/jobmanager/log` still shows.
+const LOGGED_MAX: usize = 500;
+
 pub struct Cluster {
     pub(crate) version: Version,
     pub(crate) conf: Conf,
@@ -91,6 +94,8 @@ pub struct Cluster {
     pub(crate) dashboard: Option<Dashboard>,
     pub(crate) now: i64,
     pub(crate) started: i64,
+    /// The newest lines of the log.
+    pub(crate) logged: VecDeque<String>,
     pub(crate) ids: Ids,
     delays: Ids,
     pub(crate) phase: Phase,
@@ -135,6 +140,7 @@ impl Cluster {
             attempt: o.attempt,
             dashboard: o.dashboard,
             now,
+            logged: VecDeque::new(),
             started: now,
             ids: Ids::new(seed, "ids"),
             delays: Ids::new(seed, "delays"),
@@ -312,8 +318,12 @@ impl Cluster {
     }
 
     pub(crate) fn log_at(&mut self, level: Level, logger: &str, message: impl AsRef<str>) {
-        let now = self.timestamp();
-        self.out.push(Effect::Log(logs::line(now, level, logger, message.as_ref())));
+        let line = logs::line(self.timestamp(), level, logger, message.as_ref());
+        if self.logged.len() == LOGGED_MAX {
+            self.logged.pop_front();
+        }
+        self.logged.push_back(line.clone());
+        self.out.push(Effect::Log(line));
     }
 
     pub(crate) fn timestamp(&self) -> Timestamp {

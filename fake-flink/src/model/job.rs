@@ -264,6 +264,15 @@ impl Job {
         self.progress_base.saturating_add(ran.saturating_mul(self.rate_per_second()) / 1000)
     }
 
+    /// What the accumulator of a job that counts records stands at.
+    pub fn counted(&self, now: i64) -> u64 {
+        match (self.state, self.program.fail_at) {
+            (JobState::Finished, _) => self.accumulators,
+            (JobState::Failed, Some(fail_at)) => fail_at,
+            _ => self.progress(now),
+        }
+    }
+
     pub fn rate_per_second(&self) -> u64 {
         self.program.rate.saturating_mul(u64::from(self.parallelism)).max(1)
     }

@@ -132,7 +132,7 @@ impl Cluster {
         let now = self.now;
         let Some(entry) = self.jobs.get_mut(job).filter(|j| j.all_running()) else { return };
         let records = entry.program.records.unwrap_or(0);
-        entry.accumulators = records.saturating_mul(u64::from(entry.parallelism));
+        entry.accumulators = records;
         self.finish_tasks(job, now);
     }
 

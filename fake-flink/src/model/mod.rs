@@ -6,6 +6,7 @@ pub(crate) mod application;
 mod boot;
 mod checkpointing;
 pub mod checkpoints;
+pub(crate) mod checks;
 pub mod cluster;
 mod commands;
 pub mod facts;

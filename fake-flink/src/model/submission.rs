@@ -2,12 +2,13 @@
 
 use super::api::JobFact;
 use super::checkpoints::{CheckpointConfig, Coordinator, Restored, Retained};
+use super::checks;
 use super::cluster::{Cluster, JobTimer};
 use super::flow::Flow;
 use super::job::{ClaimMode, Job, Restore};
 use super::restart::RestartStrategy;
 use super::state::JobState;
-use crate::conf::{Conf, parse_millis};
+use crate::conf::Conf;
 use crate::program;
 use crate::storage::{HaFile, Plan, ReadError, Snapshot, normal};
 use crate::throwable::{Throwable, class, unknown_scheme};
@@ -73,34 +74,6 @@ impl Cluster {
         self.ha_job_submitted(&id, plan);
     }
 
-    /// What `main()` already refuses in the configuration of its environment.
-    pub(crate) fn check_in_main(&self, conf: &Conf) -> Result<(), Throwable> {
-        for key in [
-            "execution.checkpointing.interval",
-            "execution.checkpointing.timeout",
-            "execution.checkpointing.min-pause",
-        ] {
-            if let Some(text) = conf.get(key) {
-                let parsed = parse_millis(text).map_err(|why| {
-                    let why = if self.version.is_2() {
-                        format!("{why}, and is not a valid ISO-8601 duration format: {text}")
-                    } else {
-                        why
-                    };
-                    let message = format!("Could not parse value '{text}' for key '{key}'.");
-                    Throwable::new(class::ILLEGAL_ARGUMENT, message)
-                        .caused_by(Throwable::new("java.lang.NumberFormatException", why))
-                })?;
-                if key.ends_with("interval") && parsed < 10 {
-                    let text = "Checkpoint interval must be larger than or equal to 10 ms";
-                    return Err(Throwable::new(class::ILLEGAL_ARGUMENT, text));
-                }
-            }
-        }
-        // 1.x loads the state backend in the environment, 2.x in the JobMaster (public knowledge, not recorded).
-        if self.version.is_2() { Ok(()) } else { check_backend(conf) }
-    }
-
     /// Starts the JobMaster: CREATED, or the reason why not.
     pub(crate) fn initialize(&mut self, job: &str) -> Result<(), Throwable> {
         let session = self.ha.session.clone();
@@ -130,9 +103,7 @@ impl Cluster {
     fn start_job_master(&mut self, job: &str) -> Result<(), Throwable> {
         let now = self.now;
         let conf = self.jobs[job].conf.clone();
-        if self.version.is_2() {
-            check_backend(&conf)?;
-        }
+        checks::by_job_master(&conf, self.version)?;
         let entry = self.jobs.get_mut(job).expect("an accepted job is listed");
         let widest = entry
             .program
@@ -148,6 +119,13 @@ impl Cluster {
             ));
         }
         entry.build_graph(now);
+        if let Some(v) = entry.vertices.iter().find(|v| v.parallelism > v.max_parallelism) {
+            let (name, given, max) = (&v.spec.name, v.parallelism, v.max_parallelism);
+            let text = format!(
+                "Vertex {name}'s parallelism ({given}) is higher than the max parallelism ({max}). Please lower the parallelism or increase the max parallelism."
+            );
+            return Err(Throwable::wrap(class::RUNTIME, Throwable::new(class::JOB, text)));
+        }
         let found = self.recover_from_ha(job)?;
         let found = match found {
             Some(retained) => Some(retained),
@@ -308,18 +286,6 @@ impl Cluster {
         }
         self.initialization_failed(id, &cause);
     }
-}
-
-/// State backends by short name or factory class; anything else is looked for as a class and not found.
-fn check_backend(conf: &Conf) -> Result<(), Throwable> {
-    let Some(name) = conf.get("state.backend.type") else { return Ok(()) };
-    let known = ["hashmap", "jobmanager", "filesystem", "rocksdb", "forst"];
-    if known.contains(&name.to_ascii_lowercase().as_str()) || name.contains('.') {
-        return Ok(());
-    }
-    let text = format!("Cannot find configured state backend factory class: {name}");
-    Err(Throwable::new("org.apache.flink.util.DynamicCodeLoadingException", text)
-        .caused_by(Throwable::new("java.lang.ClassNotFoundException", name)))
 }
 
 pub(crate) fn read_error(path: &str, why: ReadError) -> Throwable {

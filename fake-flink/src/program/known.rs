@@ -29,7 +29,7 @@ pub(super) const BY_CLASS: &[(&str, Topology)] = &[
 ];
 
 /// What runs where nothing is known: the job of the operator's example resources.
-pub(super) fn default() -> Job {
+pub(crate) fn default() -> Job {
     state_machine()
 }
 

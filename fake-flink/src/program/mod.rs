@@ -6,7 +6,7 @@
 mod file;
 mod identity;
 mod job;
-mod known;
+pub(crate) mod known;
 mod table;
 pub mod workload;
 

@@ -76,7 +76,9 @@ impl Default for ProgramTable {
         let refused = Throwable::new(class::ILLEGAL_ARGUMENT, REFUSED);
         table.insert("conformance.MainThrows", Program { behaviour: Behaviour::Throws(refused) });
         table.insert("conformance.NoJob", Program { behaviour: Behaviour::NoJob });
-        table.insert("conformance.NotMain", Program { behaviour: Behaviour::NotMain });
+        for class in ["conformance.NotMain", "conformance.Common"] {
+            table.insert(class, Program { behaviour: Behaviour::NotMain });
+        }
         table
     }
 }

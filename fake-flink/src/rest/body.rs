@@ -4,6 +4,7 @@
 //! members are refused by 1.18 only.
 
 use super::error::{RestError, rest_caused};
+use crate::ids::parse_hex32;
 use crate::throwable::{Throwable, class};
 use crate::version::Version;
 use http::StatusCode;
@@ -19,6 +20,8 @@ pub(crate) enum Kind {
     Hex32,
     TextList,
     TextMap,
+    /// The bounds of one vertex.
+    Requirement,
     Any,
 }
 
@@ -30,6 +33,7 @@ pub(crate) struct Spec {
     pub open: bool,
 }
 
+/// In the order of the Java enum: a number picks by position.
 const FORMATS: Kind = Kind::Enum(&["CANONICAL", "NATIVE"]);
 const CLAIM: Kind = Kind::Enum(&["CLAIM", "NO_CLAIM", "LEGACY"]);
 
@@ -69,10 +73,13 @@ pub(crate) static HEARTBEAT: Spec = Spec {
 };
 pub(crate) static REQUIREMENTS: Spec =
     Spec { class: "JobResourceRequirementsBody", members: &[], required: &[], open: true };
+pub(crate) static COORDINATION: Spec =
+    spec("ClientCoordinationRequestBody", &[("serializedCoordinationRequest", Kind::Text)]);
 pub(crate) static SUBMIT: Spec = spec(
     "JobSubmitRequestBody",
     &[
         ("jobGraphFileName", Kind::Text),
+        ("executionPlanFileName", Kind::Text),
         ("jobJarFileNames", Kind::TextList),
         ("jobArtifactFileNames", Kind::Any),
     ],
@@ -109,8 +116,15 @@ pub(crate) static JAR_RUN: Spec = spec(
 /// The members with their values made into the type of the class; null members are left out.
 pub(crate) fn read(bytes: &[u8], spec: &Spec, version: Version) -> Result<Map<String, Value>, RestError> {
     if bytes.is_empty() {
-        return check(Map::new(), spec, version);
+        return check(Map::new(), spec, version).map_err(|why| match why {
+            RestError::Handler { status, cause } => {
+                let text = "Bad request received. Request did not conform to expected format.";
+                RestError::Handler { status, cause: Throwable { message: Some(text.to_owned()), ..cause } }
+            }
+            other => other,
+        });
     }
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     let first = serde_json::Deserializer::from_slice(bytes).into_iter::<Value>().next();
     match first {
         Some(Ok(Value::Object(members))) => check(members, spec, version),
@@ -122,7 +136,7 @@ pub(crate) fn read(bytes: &[u8], spec: &Spec, version: Version) -> Result<Map<St
         Some(Ok(_)) => Err(mismatch(spec, "exc.MismatchedInputException", "Cannot deserialize value")),
         Some(Err(why)) => Err(mismatch(spec, "core.JsonParseException", &why.to_string())),
         // Nothing but white space.
-        None => check(Map::new(), spec, version),
+        None => Err(mismatch(spec, "exc.MismatchedInputException", "No content to map due to end-of-input")),
     }
 }
 
@@ -138,26 +152,25 @@ fn check(
     let mut out = Map::new();
     for (name, value) in members {
         let kind = match spec.members.iter().find(|(member, _)| *member == name) {
+            // 2.0 dropped the text form.
+            Some(_) if name == "programArgs" && version.is_2() => continue,
             Some((_, kind)) => *kind,
-            None if spec.open => Kind::Any,
+            None if spec.open && parse_hex32(&name).is_some() => Kind::Requirement,
+            None if spec.open => {
+                return Err(mismatch(spec, "exc.InvalidFormatException", "Cannot deserialize Map key"));
+            }
             None if version.rejects_unknown_fields() => {
-                return Err(mismatch(
-                    spec,
-                    "exc.UnrecognizedPropertyException",
-                    &format!("Unrecognized field \"{name}\""),
-                ));
+                let text = format!("Unrecognized field \"{name}\"");
+                return Err(mismatch(spec, "exc.UnrecognizedPropertyException", &text));
             }
             None => continue,
         };
-        if value.is_null() {
+        if is_absent(&value, kind) {
             continue;
         }
         let read = convert(value, kind).ok_or_else(|| {
-            mismatch(
-                spec,
-                "exc.InvalidFormatException",
-                &format!("Cannot deserialize value of member \"{name}\""),
-            )
+            let text = format!("Cannot deserialize value of member \"{name}\"");
+            mismatch(spec, "exc.InvalidFormatException", &text)
         })?;
         out.insert(name, read);
     }
@@ -166,6 +179,15 @@ fn check(
         return Err(mismatch(spec, "exc.MismatchedInputException", &text));
     }
     Ok(out)
+}
+
+/// Null, and for numbers the empty text. A vertex may be named without bounds.
+fn is_absent(value: &Value, kind: Kind) -> bool {
+    match kind {
+        Kind::Requirement => false,
+        Kind::Int | Kind::Long => value.is_null() || *value == "",
+        _ => value.is_null(),
+    }
 }
 
 fn mismatch(spec: &Spec, kind: &str, text: &str) -> RestError {
@@ -188,19 +210,43 @@ fn convert(value: Value, kind: Kind) -> Option<Value> {
         },
         (Kind::Int, value) => i64::from(i32::try_from(whole(&value)?).ok()?).into_value(),
         (Kind::Long, value) => whole(&value)?.into_value(),
-        (Kind::Enum(names), Value::String(s)) => names.contains(&s.as_str()).then_some(Value::String(s)),
-        (Kind::Hex32, Value::String(s)) => crate::ids::parse_hex32(&s).map(Value::String),
+        (Kind::Enum(names), value) => constant(names, &value).map(Value::from),
+        (Kind::Requirement, value) => is_requirement(&value).then_some(value),
+        (Kind::Hex32, Value::String(s)) => parse_hex32(&s).map(Value::String),
         (Kind::TextList, Value::Array(items)) => {
-            let texts: Option<Vec<Value>> = items.iter().map(|v| scalar_text(v).map(Value::String)).collect();
+            let text = |v: &Value| if v.is_null() { Some(String::new()) } else { scalar_text(v) };
+            let texts: Option<Vec<Value>> = items.iter().map(|v| text(v).map(Value::String)).collect();
             texts.map(Value::Array)
         }
         (Kind::TextMap, Value::Object(members)) => {
+            // A null is found out later, by who puts it into the configuration.
+            let text =
+                |v: &Value| if v.is_null() { Some(Value::Null) } else { scalar_text(v).map(Value::String) };
             let texts: Option<Map<String, Value>> =
-                members.iter().map(|(k, v)| Some((k.clone(), Value::String(scalar_text(v)?)))).collect();
+                members.iter().map(|(k, v)| Some((k.clone(), text(v)?))).collect();
             texts.map(Value::Object)
         }
-        (Kind::Bool | Kind::Enum(_) | Kind::Hex32 | Kind::TextList | Kind::TextMap, _) => None,
+        (Kind::Bool | Kind::Hex32 | Kind::TextList | Kind::TextMap, _) => None,
     }
+}
+
+/// By name, or by position as number or digits.
+fn constant(names: &'static [&'static str], value: &Value) -> Option<&'static str> {
+    let named = names.iter().find(|name| *value == **name);
+    let position = || match value {
+        Value::Number(n) => n.as_u64(),
+        Value::String(s) => s.parse().ok(),
+        _ => None,
+    };
+    named.or_else(|| names.get(usize::try_from(position()?).ok()?)).copied()
+}
+
+fn is_requirement(value: &Value) -> bool {
+    let bound = |name: &str| {
+        let value = value.pointer(&format!("/parallelism/{name}"));
+        value.and_then(whole).is_some_and(|bound| i32::try_from(bound).is_ok())
+    };
+    value.is_null() || bound("lowerBound") && bound("upperBound")
 }
 
 trait IntoValue {
@@ -215,7 +261,10 @@ impl IntoValue for i64 {
 
 fn whole(value: &Value) -> Option<i64> {
     match value {
-        Value::Number(n) => n.as_i64().or_else(|| n.as_f64().map(|f| f as i64)),
+        Value::Number(n) => n.as_i64().or_else(|| {
+            let inside = |f: &f64| f.abs() < i64::MAX as f64;
+            n.as_f64().filter(inside).map(|f| f as i64)
+        }),
         Value::String(s) => s.trim().parse().ok(),
         _ => None,
     }

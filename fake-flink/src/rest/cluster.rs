@@ -1,7 +1,8 @@
 //! `/config`, `/overview`, `DELETE /cluster` and what concerns the JobManager process itself.
 
 use super::error::RestError;
-use super::{Answer, ok};
+use super::route::Call;
+use super::{Answer, Reply, ok};
 use crate::model::api::Mode;
 use crate::model::cluster::Cluster;
 use crate::model::state::JobState;
@@ -95,12 +96,24 @@ pub(super) fn environment(_c: &Cluster) -> Answer {
     }))
 }
 
+const LOG: &str = "jobmanager.log";
+
 pub(super) fn logs(c: &Cluster) -> Answer {
-    ok(json!({"logs": [{"name": "jobmanager.log", "size": 28_739, "mtime": c.started}]}))
+    let size = c.logged.iter().map(|line| line.len() + 1).sum::<usize>();
+    let log = json!({"name": LOG, "size": size, "mtime": c.now});
+    ok(json!({"logs": [log, {"name": "jobmanager.out", "size": 0, "mtime": c.started}]}))
 }
 
-pub(super) fn log_file() -> Answer {
-    Err(RestError::plain(StatusCode::NOT_FOUND, "This file does not exist in JobManager log dir."))
+/// The log itself, or one of the files listed.
+pub(super) fn log_file(c: &Cluster, call: &Call) -> Answer {
+    match call.param("filename") {
+        "" | LOG => Ok(Reply::Text(c.logged.iter().flat_map(|line| [line.as_str(), "\n"]).collect())),
+        "jobmanager.out" => Ok(Reply::Text(String::new())),
+        _ => {
+            let text = "This file does not exist in JobManager log dir.";
+            Err(RestError::bare(StatusCode::NOT_FOUND, text))
+        }
+    }
 }
 
 pub(super) fn log_url(c: &Cluster, tm: Option<&str>) -> Answer {

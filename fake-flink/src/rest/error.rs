@@ -3,7 +3,7 @@
 use super::json_response;
 use crate::throwable::{Throwable, class};
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, header};
 use serde_json::json;
 
 #[derive(Debug)]
@@ -12,13 +12,19 @@ pub(crate) enum RestError {
     Handler { status: StatusCode, cause: Throwable },
     /// Unexpected trouble, 500.
     Server(Throwable),
-    /// Router and upload errors carry no class name.
+    /// Router errors carry no class name.
     Plain { status: StatusCode, message: String },
+    /// Nor do those of files and uploads, and no header that lets other origins read them.
+    Bare { status: StatusCode, message: String },
 }
 
 impl RestError {
     pub fn plain(status: StatusCode, message: impl Into<String>) -> RestError {
         RestError::Plain { status, message: message.into() }
+    }
+
+    pub fn bare(status: StatusCode, message: impl Into<String>) -> RestError {
+        RestError::Bare { status, message: message.into() }
     }
 
     pub fn into_response(self) -> Response<Bytes> {
@@ -27,6 +33,11 @@ impl RestError {
                 json_response(status, &json!({"errors": [cause.trace()]}))
             }
             RestError::Plain { status, message } => json_response(status, &json!({"errors": [message]})),
+            RestError::Bare { status, message } => {
+                let mut response = json_response(status, &json!({"errors": [message]}));
+                response.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+                response
+            }
             RestError::Server(cause) => {
                 let text = format!(
                     "<Exception on server side:\n{}\nEnd of exception on server side>",

@@ -14,15 +14,15 @@ const STAND_IN: &str = include_str!("stand_in.html");
 const FRESH_MS: i64 = 300_000;
 
 pub(super) fn serve(cluster: &Cluster, req: &Request<Bytes>, path: &str) -> Answer {
+    let path = if path.ends_with('/') { format!("{path}index.html") } else { path.to_owned() };
+    let name = path.strip_prefix('/').unwrap_or(&path);
     let file = match &cluster.dashboard {
-        Some(dashboard) => dashboard.file(path),
-        None => {
-            matches!(path, "" | "index.html").then(|| ("text/html", Bytes::from_static(STAND_IN.as_bytes())))
-        }
+        Some(dashboard) => dashboard.file(name),
+        None => (name == "index.html").then(|| ("text/html", Bytes::from_static(STAND_IN.as_bytes()))),
     };
     let Some((kind, content)) = file else {
-        let text = format!("Unable to load requested file {}.", req.uri().path());
-        return Err(RestError::plain(StatusCode::NOT_FOUND, text));
+        let text = format!("Unable to load requested file {path}.");
+        return Err(RestError::bare(StatusCode::NOT_FOUND, text));
     };
     // Files are unpacked when the JobManager starts.
     let unpacked = http_date(cluster.started);

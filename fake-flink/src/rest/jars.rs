@@ -4,8 +4,8 @@ use super::error::{self, RestError};
 use super::route::Call;
 use super::{Answer, ok};
 use crate::conf::Conf;
-use crate::jar::Jar;
 use crate::model::application::{ONE_EXECUTE, main_error};
+use crate::model::checks;
 use crate::model::cluster::{Cluster, Upload};
 use crate::model::job::{ClaimMode, Restore};
 use crate::model::submission::Submission;
@@ -41,18 +41,12 @@ pub(super) fn list(c: &Cluster, call: &Call) -> Answer {
 
 pub(super) fn upload(c: &mut Cluster, call: &Call) -> Answer {
     let bad = |text: &str| error::rest(StatusCode::BAD_REQUEST, text);
-    let parts = &call.uploads.0;
-    if let Some(field) = parts.iter().find(|p| p.filename.is_none()) {
-        return Err(RestError::plain(
-            StatusCode::BAD_REQUEST,
-            format!("Received unknown attribute {}.", field.name),
-        ));
+    let files = call.uploads.files();
+    if files.len() != 1 {
+        return Err(bad(&format!("Exactly 1 file must be sent, received {}.", files.len())));
     }
-    if parts.len() != 1 {
-        return Err(bad(&format!("Exactly 1 file must be sent, received {}.", parts.len())));
-    }
-    let part = &parts[0];
-    let name = part.filename.clone().unwrap_or_default();
+    let file = &files[0];
+    let name = file.filename.clone();
     if !name.ends_with(".jar") {
         return Err(bad("Only Jar files are allowed."));
     }
@@ -60,7 +54,7 @@ pub(super) fn upload(c: &mut Cluster, call: &Call) -> Answer {
     if c.uploads.len() >= JARS_MAX {
         c.uploads.shift_remove_index(0);
     }
-    c.uploads.insert(id.clone(), Upload { name, at: c.now, jar: part.jar.clone() });
+    c.uploads.insert(id.clone(), Upload { name, at: c.now, jar: file.jar.clone() });
     ok(json!({"filename": format!("{}/{id}", directory(c)), "status": "success"}))
 }
 
@@ -83,9 +77,24 @@ struct Request {
 }
 
 fn request(c: &Cluster, call: &Call) -> Result<Request, RestError> {
-    let filled = |s: &str| Some(s.to_owned()).filter(|s| !s.is_empty());
-    let entry_class =
-        call.text("entryClass").and_then(filled).or_else(|| call.query("entry-class").and_then(filled));
+    let entry_class = match call.text("entryClass").and_then(filled) {
+        Some(class) => Some(class),
+        None => call.query_one("entry-class")?.and_then(filled),
+    };
+    let args = arguments(c, call)?;
+    let parallelism = match call.body.get("parallelism").and_then(Value::as_i64) {
+        Some(given) => Some(given),
+        None => call.query_one("parallelism")?.and_then(|p| p.parse().ok()),
+    };
+    let own = own_configuration(call)?;
+    Ok(Request { entry_class, args, parallelism, conf: c.conf.overlaid(&own), own })
+}
+
+fn filled(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|s| !s.is_empty())
+}
+
+fn arguments(c: &Cluster, call: &Call) -> Result<Vec<String>, RestError> {
     let list: Option<Vec<String>> = call
         .body
         .get("programArgsList")
@@ -97,44 +106,54 @@ fn request(c: &Cluster, call: &Call) -> Result<Request, RestError> {
         let text = "Confusing request: programArgs and programArgsList are specified, please, use only programArgsList";
         return Err(error::rest(StatusCode::BAD_REQUEST, text));
     }
-    let from_query = || call.query_list("programArg").map(|l| l.into_iter().map(str::to_owned).collect());
-    let text_query = || (!c.version.is_2()).then(|| call.query("program-args").map(tokenize)).flatten();
-    let args =
-        list.or_else(|| text.map(tokenize)).or_else(from_query).or_else(text_query).unwrap_or_default();
-    let in_query = call.query("parallelism").and_then(|p| p.parse().ok());
-    let parallelism = call.body.get("parallelism").and_then(Value::as_i64).or(in_query).filter(|p| *p != -1);
-    let own: BTreeMap<String, String> = call
-        .body
-        .get("flinkConfiguration")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-        .filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned())))
-        .collect();
-    Ok(Request { entry_class, args, parallelism, conf: c.conf.overlaid(&own), own })
+    if let Some(args) = list.or_else(|| text.map(tokenize)) {
+        return Ok(args);
+    }
+    let in_query = call.query_list("programArg").map(|l| l.into_iter().map(str::to_owned).collect());
+    let text = if c.version.is_2() { None } else { call.query_one("program-args")? };
+    Ok(in_query.or_else(|| text.map(tokenize)).unwrap_or_default())
 }
 
-/// `JarHandlerUtils.tokenizeArguments`: blanks separate, quotes group.
-fn tokenize(text: &str) -> Vec<String> {
-    let (mut out, mut word, mut quote, mut started) = (Vec::new(), String::new(), None, false);
-    for ch in text.chars() {
-        match (quote, ch) {
-            (Some(q), c) if c == q => quote = None,
-            (None, '"' | '\'') => {
-                quote = Some(ch);
-                started = true;
-            }
-            (None, c) if c.is_whitespace() => {
-                if started || !word.is_empty() {
-                    out.push(std::mem::take(&mut word));
-                }
-                started = false;
-            }
-            (_, c) => word.push(c),
-        }
+/// Nulls and a parallelism that is no number are found when the configuration is made, before `main()`.
+fn own_configuration(call: &Call) -> Result<BTreeMap<String, String>, RestError> {
+    let mut own = BTreeMap::new();
+    for (key, value) in call.body.get("flinkConfiguration").and_then(Value::as_object).into_iter().flatten() {
+        let Some(value) = value.as_str() else {
+            let null = Throwable::new(class::NULL_POINTER, "Value must not be null.");
+            return Err(RestError::Server(null));
+        };
+        own.insert(key.clone(), value.to_owned());
     }
-    if started || !word.is_empty() {
-        out.push(word);
+    match own.get("parallelism.default") {
+        Some(text) => {
+            checks::whole_number("parallelism.default", text).map(|_| own).map_err(RestError::Server)
+        }
+        None => Ok(own),
+    }
+}
+
+/// `JarHandlerUtils.tokenizeArguments`: what `([^"']\S*|".+?"|'.+?')\s*` finds, without blanks around and quotes.
+fn tokenize(text: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let token = match first {
+            '"' | '\'' => {
+                // At least one character between the quotes.
+                let inner = rest[1..].chars().next().map_or(0, char::len_utf8);
+                rest[1 + inner..].find(first).filter(|_| inner > 0).map(|at| 1 + inner + at + 1)
+            }
+            first => {
+                let start = first.len_utf8();
+                Some(rest[start..].find(char::is_whitespace).map_or(rest.len(), |at| start + at))
+            }
+        };
+        let Some(end) = token else {
+            rest = &rest[1..];
+            continue;
+        };
+        out.push(rest[..end].trim().replace(['"', '\''], ""));
+        rest = rest[end..].trim_start();
     }
     out
 }
@@ -157,7 +176,7 @@ fn behaviour(c: &Cluster, call: &Call, r: &Request) -> Result<Behaviour, RestErr
         let text = "Neither a 'Main-Class', nor a 'program-class' entry was found in the jar file.";
         return server(Throwable::new(class::PROGRAM_INVOCATION, text));
     };
-    if !contains(jar, &class_name) {
+    if !jar.classes.contains(&class_name) {
         let text = format!("The program's entry point class '{class_name}' was not found in the jar file.");
         let cause = Throwable::new("java.lang.ClassNotFoundException", class_name);
         return server(Throwable::new(class::PROGRAM_INVOCATION, text).caused_by(cause));
@@ -167,17 +186,15 @@ fn behaviour(c: &Cluster, call: &Call, r: &Request) -> Result<Behaviour, RestErr
             let text = "The given program class does not have a main(String[]) method.";
             server(Throwable::new(class::PROGRAM_INVOCATION, text))
         }
-        other => Ok(other),
+        known => Ok(known),
     }
 }
 
-fn contains(jar: &Jar, class_name: &str) -> bool {
-    jar.classes.contains(class_name)
-}
-
 const NO_JOBS: &str = "No jobs included in application.";
-const BAD_PARALLELISM: &str =
+const NO_PARALLELISM: &str =
     "Parallelism must be at least one, or ExecutionConfig.PARALLELISM_DEFAULT (use system default).";
+/// What operators say to -2, which the environment lets through as "unknown".
+const UNKNOWN_PARALLELISM: &str = "The parallelism of an operator must be at least 1, or ExecutionConfig.PARALLELISM_DEFAULT (use system default).";
 
 pub(super) fn plan(c: &mut Cluster, call: &Call) -> Answer {
     let r = request(c, call)?;
@@ -197,15 +214,19 @@ pub(super) fn plan(c: &mut Cluster, call: &Call) -> Answer {
             return Err(RestError::Server(Throwable::new(class::PROGRAM_INVOCATION, text)));
         }
     };
-    let parallelism = r.parallelism.unwrap_or(1);
+    let parallelism = r.parallelism.filter(|p| *p != -1).unwrap_or(1);
+    if parallelism == -2 {
+        let cause = Throwable::new(class::ILLEGAL_ARGUMENT, UNKNOWN_PARALLELISM);
+        return Err(RestError::Server(main_error(cause)));
+    }
     if parallelism < 1 {
-        return Err(RestError::Server(Throwable::new(class::ILLEGAL_ARGUMENT, BAD_PARALLELISM)));
+        return Err(RestError::Server(Throwable::new(class::ILLEGAL_ARGUMENT, NO_PARALLELISM)));
     }
     let kind = if job.batch { "BATCH" } else { "STREAMING" };
     let given = parallelism.min(32_768) as u32;
     let vertices: Vec<(&program::VertexSpec, u32)> =
         job.vertices.iter().map(|v| (v, v.parallelism.unwrap_or(given))).collect();
-    let id = c.ids.hex32();
+    let id = call.text("jobId").map_or_else(|| c.ids.hex32(), str::to_owned);
     ok(json!({"plan": super::jobs::plan_of(&id, &job.name, kind, &vertices)}))
 }
 
@@ -223,11 +244,12 @@ pub(super) fn run(c: &mut Cluster, call: &Call) -> Answer {
     let refused = |cause: Throwable| Err(not_executed(main_error(cause)));
     // The cluster's own parallelism.default does not count here, one in flinkConfiguration does (recorded).
     let own_default = r.own.get("parallelism.default").and_then(|p| p.trim().parse().ok());
-    let parallelism = r.parallelism.or(own_default).unwrap_or(1);
+    let parallelism = r.parallelism.filter(|p| *p != -1).or(own_default).unwrap_or(1);
     if parallelism < 1 {
-        return refused(Throwable::new(class::ILLEGAL_ARGUMENT, BAD_PARALLELISM));
+        let text = if parallelism == -2 { UNKNOWN_PARALLELISM } else { NO_PARALLELISM };
+        return refused(Throwable::new(class::ILLEGAL_ARGUMENT, text));
     }
-    if let Err(cause) = c.check_in_main(&r.conf) {
+    if let Err(cause) = checks::in_main(&r.conf, c.version) {
         return refused(cause);
     }
     let name = program.name.clone();
@@ -241,7 +263,7 @@ pub(super) fn run(c: &mut Cluster, call: &Call) -> Answer {
         let cause = Throwable::new(class::DUPLICATE_JOB, "Job has already been submitted.");
         return failed(cause);
     }
-    let restore = restore(call, &r.conf);
+    let restore = restore(call, &r.conf)?;
     let parallelism = parallelism.min(1 << 20) as u32;
     c.accept(Submission { id: id.clone(), program, parallelism, conf: r.conf, restore });
     match c.initialize(&id) {
@@ -258,9 +280,11 @@ pub(super) fn run(c: &mut Cluster, call: &Call) -> Answer {
     }
 }
 
-fn restore(call: &Call, conf: &Conf) -> Restore {
-    let filled = |s: &str| Some(s.to_owned()).filter(|s| !s.is_empty());
-    let path = call.text("savepointPath").or_else(|| call.query("savepointPath")).and_then(filled);
+fn restore(call: &Call, conf: &Conf) -> Result<Restore, RestError> {
+    let path = match call.text("savepointPath").and_then(filled) {
+        Some(path) => Some(path),
+        None => call.query_one("savepointPath")?.and_then(filled),
+    };
     let configured = || conf.get("execution.state-recovery.path").map(str::to_owned);
     let in_query = || call.query("allowNonRestoredState").map(|v| v.eq_ignore_ascii_case("true"));
     let allow = call.flag("allowNonRestoredState").or_else(in_query);
@@ -268,7 +292,7 @@ fn restore(call: &Call, conf: &Conf) -> Restore {
         .text("claimMode")
         .or_else(|| call.text("restoreMode"))
         .or_else(|| conf.get("execution.state-recovery.claim-mode"));
-    Restore {
+    Ok(Restore {
         path: path.or_else(configured),
         allow_non_restored: allow
             .unwrap_or_else(|| conf.bool("execution.state-recovery.ignore-unclaimed-state", false)),
@@ -277,7 +301,7 @@ fn restore(call: &Call, conf: &Conf) -> Restore {
             Some("LEGACY") => ClaimMode::Legacy,
             _ => ClaimMode::NoClaim,
         },
-    }
+    })
 }
 
 /// `Could not execute application.`, three layers deep as recorded.

@@ -43,10 +43,6 @@ fn job_overview(job: &Job, now: i64, version: Version) -> Value {
     out
 }
 
-pub(super) fn submit() -> Answer {
-    Err(error::rest(StatusCode::BAD_REQUEST, "The jobGraphFileName field must not be omitted or be null."))
-}
-
 pub(super) fn status(c: &Cluster, call: &Call) -> Answer {
     let id = call.param("jobid");
     let job = c.jobs.get(id).ok_or_else(|| RestError::Server(job_not_found(id)))?;
@@ -206,7 +202,7 @@ pub(super) fn config(c: &mut Cluster, call: &Call) -> Answer {
         "Cluster level default restart strategy".to_owned()
     };
     let mut execution = json!({
-        "restart-strategy": strategy, "job-parallelism": job.parallelism, "object-reuse-mode": false, "user-config": user
+        "restart-strategy": strategy, "job-parallelism": job.parallelism, "object-reuse-mode": job.conf.bool("pipeline.object-reuse", false), "user-config": user
     });
     if !c.version.is_2() {
         execution["execution-mode"] = "PIPELINED".into();
@@ -214,13 +210,21 @@ pub(super) fn config(c: &mut Cluster, call: &Call) -> Answer {
     ok(json!({"jid": job.id, "name": job.name, "execution-config": execution}))
 }
 
+/// More than these were never shown by the half of the answer that 2.0 dropped.
+const EXCEPTIONS_MAX: i64 = 20;
+
 pub(super) fn exceptions(c: &mut Cluster, call: &Call) -> Answer {
     let job = graph(c, call)?;
-    let max =
-        call.query("maxExceptions").and_then(|v| v.parse::<i64>().ok()).unwrap_or(i64::MAX).max(0) as usize;
-    let shown: Vec<Value> = job.history.iter().take(max).map(|f| failure_json(c, f, true)).collect();
-    let truncated = shown.len() < job.history.len();
-    let history = json!({"entries": shown, "truncated": truncated});
+    let max = call.query("maxExceptions").and_then(|v| v.parse::<i64>().ok());
+    let Ok(history_max) = usize::try_from(max.unwrap_or(i64::MAX)) else {
+        let text = max.unwrap_or_default().to_string();
+        return Err(RestError::Server(Throwable::new(class::ILLEGAL_ARGUMENT, text)));
+    };
+    // Failures of the model carry no labels, so a filter lets none through.
+    let entries: Vec<&Failure> =
+        if call.query("failureLabelFilter").is_some() { Vec::new() } else { job.history.iter().collect() };
+    let shown: Vec<Value> = entries.iter().take(history_max).map(|f| failure_json(c, f, true)).collect();
+    let history = json!({"truncated": shown.len() < entries.len(), "entries": shown});
     if c.version.is_2() {
         return ok(json!({"exceptionHistory": history}));
     }
@@ -243,11 +247,14 @@ pub(super) fn exceptions(c: &mut Cluster, call: &Call) -> Answer {
         }).collect::<Vec<_>>()
         })
         .collect();
+    let max = max.unwrap_or(EXCEPTIONS_MAX).max(0) as usize;
+    let truncated = all.len() > max;
+    let all: Vec<Value> = all.into_iter().take(max).collect();
     // The adaptive scheduler sets the root exception only when the job is over (recorded as null before).
     let newest = job.history.front().filter(|_| !job.adaptive || job.state.is_terminal());
     ok(json!({
         "root-exception": newest.map(|f| f.cause.trace()), "timestamp": newest.map(|f| f.at),
-        "all-exceptions": all, "truncated": false, "exceptionHistory": history
+        "all-exceptions": all, "truncated": truncated, "exceptionHistory": history
     }))
 }
 
@@ -289,28 +296,40 @@ pub(super) fn accumulators(c: &mut Cluster, call: &Call) -> Answer {
     let job = graph(c, call)?;
     let serialized = call.query("includeSerializedValue").is_some_and(|v| v.eq_ignore_ascii_case("true"));
     let mut values = Map::new();
-    if serialized && job.program.counts_records {
-        values.insert("records".into(), int_accumulator(job.accumulators).into());
+    if let Some(records) = counted(&job, c.now).filter(|_| serialized) {
+        values.insert("records".into(), int_accumulator(records).into());
     }
     ok(json!({
-        "job-accumulators": [], "user-task-accumulators": user_accumulators(&job),
+        "job-accumulators": [], "user-task-accumulators": user_accumulators(&job, c.now),
         "serialized-user-task-accumulators": values
     }))
 }
 
-pub(super) fn user_accumulators(job: &Job) -> Value {
-    if job.program.counts_records {
-        json!([{"name": "records", "type": "IntCounter", "value": job.accumulators.to_string()}])
-    } else {
-        json!([])
+/// How often TaskManagers report what their tasks counted; the end of a task reports it, too.
+const HEARTBEAT_MS: i64 = 10_000;
+
+/// What the JobMaster knows of the accumulator of a job that counts records.
+fn counted(job: &Job, now: i64) -> Option<u64> {
+    let heard = job.running_since.is_some_and(|since| now - since >= HEARTBEAT_MS);
+    let opened =
+        job.vertices.iter().flat_map(|v| &v.subtasks).any(|s| s.stamps[TaskState::Running.index()] >= 0);
+    let told = heard || opened && job.state.is_terminal();
+    (job.program.counts_records && told).then(|| job.counted(now))
+}
+
+pub(super) fn user_accumulators(job: &Job, now: i64) -> Value {
+    match counted(job, now) {
+        Some(records) => json!([{"name": "records", "type": "IntCounter", "value": records.to_string()}]),
+        None => json!([]),
     }
 }
 
 pub(super) fn execution_result(c: &Cluster, call: &Call) -> Answer {
     let id = call.param("jobid");
     let Some(job) = c.jobs.get(id) else {
-        let cause = job_not_found(id);
-        return Err(error::rest_caused(StatusCode::NOT_FOUND, cause.headline(), cause));
+        let cause = Throwable::wrap(class::COMPLETION, job_not_found(id));
+        let text = job_not_found(id).headline();
+        return Err(error::rest_caused(StatusCode::NOT_FOUND, text, cause));
     };
     let status = match job.state {
         JobState::Finished => "SUCCEEDED",
@@ -320,8 +339,8 @@ pub(super) fn execution_result(c: &Cluster, call: &Call) -> Answer {
         _ => return ok(json!({"status": {"id": "IN_PROGRESS"}})),
     };
     let mut accumulators = Map::new();
-    if job.program.counts_records && !job.vertices.is_empty() {
-        accumulators.insert("records".into(), int_accumulator(job.accumulators).into());
+    if let Some(records) = counted(job, c.now) {
+        accumulators.insert("records".into(), int_accumulator(records).into());
     }
     let mut result = json!({
         "id": job.id, "application-status": status, "accumulator-results": accumulators, "net-runtime": job.duration(c.now)

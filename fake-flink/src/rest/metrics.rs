@@ -5,6 +5,7 @@ use super::cache::MetricStore;
 use super::route::Call;
 use super::{Answer, ok};
 use crate::ids::parse_hex32;
+use crate::java;
 use crate::model::checkpoints::Outcome;
 use crate::model::cluster::Cluster;
 use crate::model::job::Job;
@@ -34,7 +35,7 @@ fn jobmanager_values(c: &Cluster) -> Values {
     let slots: usize = c.tms.values().map(|tm| tm.slots as usize).sum();
     let free: usize = c.tms.values().map(|tm| tm.free()).sum();
     let running = c.jobs.values().filter(|j| !j.state.is_terminal()).count();
-    let mut out = jvm_values();
+    let mut out = jvm_values(c);
     for (name, value) in [
         ("taskSlotsTotal", slots),
         ("taskSlotsAvailable", free),
@@ -46,7 +47,7 @@ fn jobmanager_values(c: &Cluster) -> Values {
     out
 }
 
-fn jvm_values() -> Values {
+fn jvm_values(c: &Cluster) -> Values {
     let numbers = [
         ("Status.JVM.CPU.Load", "0.01"),
         ("Status.JVM.CPU.Time", "4520000000"),
@@ -71,12 +72,20 @@ fn jvm_values() -> Values {
         ("Status.JVM.GarbageCollector.All.Count", "5"),
         ("Status.JVM.GarbageCollector.All.Time", "60"),
         ("Status.JVM.GarbageCollector.All.TimeMsPerSecond", "0"),
+        ("Status.JVM.GarbageCollector.G1_Old_Generation.Count", "0"),
+        ("Status.JVM.GarbageCollector.G1_Old_Generation.Time", "0"),
+        ("Status.JVM.GarbageCollector.G1_Old_Generation.TimeMsPerSecond", "0"),
+        ("Status.JVM.GarbageCollector.G1_Young_Generation.Count", "5"),
+        ("Status.JVM.GarbageCollector.G1_Young_Generation.Time", "60"),
+        ("Status.JVM.GarbageCollector.G1_Young_Generation.TimeMsPerSecond", "0"),
     ];
-    numbers.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+    let files = [("Status.JVM.FileDescriptor.Max", "1048576"), ("Status.JVM.FileDescriptor.Open", "180")];
+    let files = files.iter().filter(|_| c.version.is_2());
+    numbers.iter().chain(files).map(|(k, v)| (k.to_string(), v.to_string())).collect()
 }
 
 fn taskmanager_values(c: &Cluster) -> Values {
-    let mut out = jvm_values();
+    let mut out = jvm_values(c);
     let mut shuffle = vec!["Status.Shuffle.Netty"];
     if !c.version.is_2() {
         shuffle.push("Status.Network");
@@ -88,6 +97,7 @@ fn taskmanager_values(c: &Cluster) -> Values {
     }
     for (name, value) in [
         ("UsedMemorySegments", "0"),
+        ("RequestedMemoryUsage", "0"),
         ("UsedMemory", "0"),
         ("TotalMemory", "33554432"),
         ("AvailableMemory", "33554432"),
@@ -164,9 +174,10 @@ fn listed(values: Option<&Values>, call: &Call) -> Answer {
     let wanted = call.query_list("get");
     let list: Vec<Value> = match wanted {
         None => values.keys().map(|id| json!({"id": id})).collect(),
-        Some(names) => {
-            names.iter().filter_map(|n| values.get(*n).map(|v| json!({"id": n, "value": v}))).collect()
-        }
+        Some(names) => java::hash_order(names)
+            .into_iter()
+            .filter_map(|n| values.get(n).map(|v| json!({"id": n, "value": v})))
+            .collect(),
     };
     ok(Value::Array(list))
 }
@@ -198,8 +209,22 @@ pub(super) fn vertex(c: &mut Cluster, call: &Call) -> Answer {
     listed(Some(&all), call)
 }
 
-pub(super) fn vertex_operators(_c: &mut Cluster, _call: &Call) -> Answer {
-    ok(json!([]))
+/// What the coordinator of a source counts in the JobManager: splits that no reader has.
+pub(super) fn vertex_operators(c: &mut Cluster, call: &Call) -> Answer {
+    let source = c.jobs.get(call.param("jobid")).and_then(|job| {
+        let vertex = job.vertices.iter().find(|v| v.id == call.param("vertexid"))?;
+        (vertex.spec.inputs.is_empty() && job.running_since.is_some()).then(|| metric_name(&vertex.spec.name))
+    });
+    let values = source.map(|name| {
+        let metric = format!("{name}.coordinator.enumerator.unassignedSplits");
+        Values::from([(metric, "0".to_owned())])
+    });
+    listed(values.as_ref(), call)
+}
+
+/// Operator names in metric names.
+fn metric_name(operator: &str) -> String {
+    operator.replace([':', ' ', '.'], "_")
 }
 
 pub(super) fn subtask(c: &mut Cluster, call: &Call) -> Answer {
@@ -229,11 +254,20 @@ pub(super) fn taskmanagers(c: &mut Cluster, call: &Call) -> Answer {
 
 pub(super) fn subtasks(c: &mut Cluster, call: &Call) -> Answer {
     let store = c.fetched_metrics();
-    let only: Option<Vec<String>> =
-        call.query_list("subtasks").map(|l| l.into_iter().map(str::to_owned).collect());
-    let picked =
-        subtasks_of(&store, call).into_iter().filter(|(k, _)| only.as_ref().is_none_or(|o| o.contains(k)));
+    let ranges: Option<Vec<_>> =
+        call.query_list("subtasks").map(|l| l.into_iter().filter_map(range).collect());
+    let wanted = |index: &str| {
+        let Some(ranges) = &ranges else { return true };
+        index.parse::<u32>().is_ok_and(|index| ranges.iter().any(|r| r.contains(&index)))
+    };
+    let picked = subtasks_of(&store, call).into_iter().filter(|(index, _)| wanted(index));
     aggregate(c, picked.map(|(_, v)| v).collect(), call)
+}
+
+/// `3` or `1-5`.
+fn range(text: &str) -> Option<std::ops::RangeInclusive<u32>> {
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    Some(from.trim().parse().ok()?..=to.trim().parse().ok()?)
 }
 
 fn aggregate(c: &Cluster, owners: Vec<Values>, call: &Call) -> Answer {

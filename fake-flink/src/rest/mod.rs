@@ -13,6 +13,7 @@ mod multipart;
 mod operations;
 mod requirements;
 mod route;
+mod submit;
 mod task_metrics;
 mod taskmanagers;
 mod text;
@@ -24,7 +25,7 @@ use crate::model::facts::Phase;
 use bytes::Bytes;
 use error::RestError;
 use http::{Request, Response, StatusCode, header};
-pub use multipart::Uploads;
+pub use multipart::{Uploads, is_form};
 use route::{Call, Op, Routed};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -41,7 +42,8 @@ pub enum Pace {
 /// What a handler answers with when all went well.
 pub(crate) enum Reply {
     Json(StatusCode, Value),
-    Text(&'static str, String),
+    /// A log, as a file without more headers than it needs.
+    Text(String),
     /// A file of the dashboard, or word that the client's copy is still good.
     File(Response<Bytes>),
     /// Carried out, and the answer is lost on the way.
@@ -69,7 +71,11 @@ pub(crate) fn answer(cluster: &mut Cluster, req: &Request<Bytes>) -> Response<By
     }
     let mut response = match respond(cluster, req) {
         Ok(Reply::Json(status, value)) => json_response(status, &value),
-        Ok(Reply::Text(kind, text)) => typed(StatusCode::OK, kind, text.into()),
+        Ok(Reply::Text(text)) => {
+            let mut response = typed(StatusCode::OK, "text/plain", text.into());
+            response.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+            response
+        }
         Ok(Reply::File(response)) => response,
         Ok(Reply::Lost(status, value)) => {
             let mut response = json_response(status, &value);
@@ -86,6 +92,9 @@ pub(crate) fn answer(cluster: &mut Cluster, req: &Request<Bytes>) -> Response<By
             response.extensions_mut().insert(Pace::Lost);
         }
         Some(RestFault::Status(_)) | None => {}
+    }
+    if req.headers().get(header::CONNECTION).is_some_and(|c| c.as_bytes().eq_ignore_ascii_case(b"close")) {
+        response.headers_mut().remove(header::CONNECTION);
     }
     if req.method() == http::Method::HEAD {
         *response.body_mut() = Bytes::new();
@@ -122,7 +131,8 @@ fn dispatch(c: &mut Cluster, call: &Call) -> Answer {
         Op::JobManagerConfig => cluster::jobmanager_config(c),
         Op::JobManagerEnvironment => cluster::environment(c),
         Op::JobManagerLogs => cluster::logs(c),
-        Op::JobManagerLog => cluster::log_file(),
+        Op::JobManagerLog => cluster::log_file(c, call),
+        Op::JobManagerStdout => Ok(Reply::Text(String::new())),
         Op::JobManagerLogUrl => cluster::log_url(c, None),
         Op::TaskManagerLogUrl => cluster::log_url(c, Some(call.param("taskmanagerid"))),
         Op::JobManagerThreadDump => cluster::thread_dump(),
@@ -130,7 +140,7 @@ fn dispatch(c: &mut Cluster, call: &Call) -> Answer {
         Op::JobManagerMetrics => metrics::jobmanager(c, call),
         Op::Jobs => jobs::list(c),
         Op::JobsOverview => jobs::overview(c),
-        Op::SubmitJob => jobs::submit(),
+        Op::SubmitJob => submit::submit(c, call),
         Op::JobsMetrics => metrics::jobs(c, call),
         Op::Job => jobs::details(c, call),
         Op::JobStatus => jobs::status(c, call),
@@ -143,6 +153,7 @@ fn dispatch(c: &mut Cluster, call: &Call) -> Answer {
         Op::CancelJob => jobs::cancel(c, call),
         Op::YarnCancel => jobs::cancel(c, call),
         Op::YarnStop => jobs::cancel(c, call),
+        Op::Coordinate => operations::coordinate(c, call),
         Op::Heartbeat => accepted(json!({})),
         Op::Requirements => requirements::get(c, call),
         Op::PutRequirements => requirements::put(c, call),
@@ -182,6 +193,7 @@ fn dispatch(c: &mut Cluster, call: &Call) -> Answer {
         Op::TaskManagerMetrics => metrics::taskmanager(c, call),
         Op::TaskManagerLogs => taskmanagers::logs(c, call),
         Op::TaskManagerLog => taskmanagers::log(c, call),
+        Op::TaskManagerStdout => taskmanagers::stdout(c, call),
         Op::TaskManagerThreadDump => taskmanagers::thread_dump(c, call),
         Op::TaskManagerProfiler => ok(json!({"profilingList": []})),
         Op::Jars => jars::list(c, call),

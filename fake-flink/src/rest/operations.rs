@@ -132,6 +132,22 @@ fn state_json(state: &OpState, failure: &str) -> Value {
     json!({"status": {"id": "COMPLETED"}, "operation": operation})
 }
 
+/// Coordinators of the model take no requests: one that can be read is answered as by an operator that has none.
+pub(super) fn coordinate(c: &Cluster, call: &Call) -> Answer {
+    let id = call.param("jobid");
+    if c.version.is_2() && !c.jobs.contains_key(id) {
+        return Err(RestError::Server(job_not_found(id)));
+    }
+    let cause = match call.text("serializedCoordinationRequest") {
+        None => Throwable::new(
+            class::NULL_POINTER,
+            "Cannot invoke \"org.apache.flink.util.SerializedValue.deserializeValue(java.lang.ClassLoader)\" because \"serializedRequest\" is null",
+        ),
+        Some(_) => Throwable::bare("java.io.EOFException"),
+    };
+    Err(RestError::Server(cause))
+}
+
 pub(super) fn dispose(c: &mut Cluster, call: &Call) -> Answer {
     let Some(path) = call.text("savepoint-path").map(str::to_owned) else {
         return Err(error::rest(

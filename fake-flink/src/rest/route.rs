@@ -1,12 +1,13 @@
 //! The router: which operation a request means, with its parameters checked in the order of the real server.
 
 use super::body::{self, Spec};
-use super::error::{RestError, bad_parameter};
-use super::multipart::Uploads;
+use super::error::{self, RestError, bad_parameter};
+use super::multipart::{self, Uploads};
 use super::text;
 use crate::ids::parse_hex32;
 use crate::model::api::Mode;
 use crate::model::cluster::Cluster;
+use crate::version::Version;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use serde_json::{Map, Value};
@@ -57,12 +58,7 @@ static ALIASES: &[Route] = &[
         path: "/jobs/:jobid/rescaling/:triggerid",
         gate: Gate::Always,
     },
-    Route {
-        op: Op::TaskManagerLog,
-        method: Method::GET,
-        path: "/taskmanagers/:taskmanagerid/stdout",
-        gate: Gate::Always,
-    },
+    Route { op: Op::JobManagerLog, method: Method::GET, path: "/jobmanager/log", gate: Gate::Always },
     Route {
         op: Op::TaskManagerLog,
         method: Method::GET,
@@ -82,11 +78,12 @@ routes! {
     JobManagerEnvironment GET "/jobmanager/environment";
     JobManagerLogs GET "/jobmanager/logs";
     JobManagerLog GET "/jobmanager/logs/:filename";
+    JobManagerStdout GET "/jobmanager/stdout";
     JobManagerMetrics GET "/jobmanager/metrics";
     JobManagerThreadDump GET "/jobmanager/thread-dump";
     JobManagerProfiler GET "/jobmanager/profiler" Since120;
-    JobManagerLogUrl GET "/jobs/:jobid/jobmanager/log-url";
-    TaskManagerLogUrl GET "/jobs/:jobid/taskmanagers/:taskmanagerid/log-url";
+    JobManagerLogUrl GET "/jobs/:anyjob/jobmanager/log-url";
+    TaskManagerLogUrl GET "/jobs/:anyjob/taskmanagers/:taskmanagerid/log-url";
     Jobs GET "/jobs";
     SubmitJob POST "/jobs";
     JobsOverview GET "/jobs/overview";
@@ -102,6 +99,7 @@ routes! {
     JobAccumulators GET "/jobs/:jobid/accumulators";
     JobResult GET "/jobs/:jobid/execution-result";
     JobMetrics GET "/jobs/:jobid/metrics";
+    Coordinate POST "/jobs/:jobid/coordinators/:operatorid";
     Heartbeat PATCH "/jobs/:jobid/clientHeartbeat";
     Requirements GET "/jobs/:jobid/resource-requirements";
     PutRequirements PUT "/jobs/:jobid/resource-requirements";
@@ -138,6 +136,7 @@ routes! {
     TaskManagerMetrics GET "/taskmanagers/:taskmanagerid/metrics";
     TaskManagerLogs GET "/taskmanagers/:taskmanagerid/logs";
     TaskManagerLog GET "/taskmanagers/:taskmanagerid/log";
+    TaskManagerStdout GET "/taskmanagers/:taskmanagerid/stdout";
     TaskManagerThreadDump GET "/taskmanagers/:taskmanagerid/thread-dump";
     TaskManagerProfiler GET "/taskmanagers/:taskmanagerid/profiler" Since120;
     Jars GET "/jars" Session;
@@ -170,14 +169,30 @@ impl Call {
 
     /// The first value of a query parameter; an empty one counts.
     pub fn query(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.query_values(name)?.into_iter().next()
     }
 
-    /// All comma-separated values of a query parameter.
+    /// The value of a query parameter that may have one only.
+    pub fn query_one(&self, name: &str) -> Result<Option<&str>, RestError> {
+        match self.query_values(name).unwrap_or_default()[..] {
+            [] => Ok(None),
+            [value] => Ok(Some(value)),
+            ref several => {
+                let text = format!("Expected only one value [{}].", several.join(", "));
+                Err(error::rest(StatusCode::BAD_REQUEST, text))
+            }
+        }
+    }
+
+    /// All comma-separated values of a query parameter that are not empty.
     pub fn query_list(&self, name: &str) -> Option<Vec<&str>> {
+        Some(self.query_values(name)?.into_iter().filter(|v| !v.is_empty()).collect())
+    }
+
+    fn query_values(&self, name: &str) -> Option<Vec<&str>> {
         let mut values = self.query.iter().filter(|(n, _)| n == name).peekable();
         values.peek()?;
-        Some(values.flat_map(|(_, v)| v.split(',')).filter(|v| !v.is_empty()).collect())
+        Some(values.flat_map(|(_, v)| text::split(v)).collect())
     }
 
     pub fn text(&self, member: &str) -> Option<&str> {
@@ -196,39 +211,65 @@ pub(crate) enum Routed {
 }
 
 pub(crate) fn find(cluster: &Cluster, req: &Request<Bytes>) -> Result<Routed, RestError> {
-    let raw_path = req.uri().path();
+    let target = req.uri().path_and_query().map_or("/", |target| target.as_str());
+    let path = text::path(target).map_err(malformed)?;
+    let query = text::query(target).map_err(malformed)?;
+    let segments = segments(&path).map_err(malformed)?;
+    let open: Vec<&Route> = ROUTES
+        .iter()
+        .chain(ALIASES)
+        .filter(|r| r.method == req.method() && is_open(cluster, r.gate) && fits(r.path, &segments))
+        .collect();
+    let route = open.into_iter().min_by_key(|r| captures(r.path, &segments).count());
+    let form = multipart::is_form(req.method(), header_text(req, header::CONTENT_TYPE));
+    let Some(route) = route else {
+        // Forms are looked at before anything is routed (recorded).
+        let refused = form && cluster.version.since_1_20();
+        return if refused { Err(upload_error("POST request not allowed")) } else { miss(req, target, path) };
+    };
+    let uploads = if form { uploads(req) } else { Uploads::default() };
+    if !uploads.files().is_empty() && !matches!(route.op, Op::UploadJar | Op::SubmitJob) {
+        return Err(upload_error("File upload not allowed"));
+    }
+    let raw = if form { uploads.request()? } else { req.body() };
+    let body = match body::read(raw, body_spec(route.op), cluster.version) {
+        // A null is found out by the handler, after the parameters.
+        Err(RestError::Server(null)) => Err(RestError::Server(null)),
+        read => Ok(read?),
+    };
+    let params = captures(route.path, &segments)
+        .map(|(name, value)| path_parameter(name, value.clone(), cluster.version));
+    let params = params.collect::<Result<_, _>>()?;
+    check_query(route.op, &query)?;
+    let body = body?;
+    let host = Some(header_text(req, header::HOST).to_owned()).filter(|h| !h.is_empty());
+    Ok(Routed::Call(Box::new(Call { op: route.op, params, query, body, uploads, host })))
+}
+
+fn malformed(why: text::BadEscape) -> RestError {
+    RestError::plain(StatusCode::INTERNAL_SERVER_ERROR, format!("Internal server error: {}", why.0))
+}
+
+fn upload_error(text: &str) -> RestError {
+    RestError::bare(StatusCode::BAD_REQUEST, text)
+}
+
+/// Slashes at both ends do not count, empty segments between do.
+fn segments(path: &str) -> Result<Vec<String>, text::BadEscape> {
     let mut segments: Vec<String> =
-        raw_path.split('/').filter(|s| !s.is_empty()).map(|s| text::decode(s, false)).collect();
+        path.trim_matches('/').split('/').map(text::segment).collect::<Result<_, _>>()?;
     if segments.first().is_some_and(|s| s == "v1") {
         segments.remove(0);
     }
-    let multipart = header_text(req, header::CONTENT_TYPE).starts_with("multipart/form-data");
-    let session = cluster.mode == Mode::Session;
-    if multipart && req.method() == Method::POST && !session && cluster.version.since_1_20() {
-        // No handler of an application cluster takes files (recorded).
-        return Err(RestError::plain(StatusCode::BAD_REQUEST, "POST request not allowed"));
-    }
-    let open = |gate: Gate| match gate {
+    Ok(segments)
+}
+
+fn is_open(cluster: &Cluster, gate: Gate) -> bool {
+    match gate {
         Gate::Always => true,
-        Gate::Session => session,
+        Gate::Session => cluster.mode == Mode::Session,
         Gate::Since120 => cluster.version.since_1_20(),
-    };
-    let matching = ROUTES.iter().chain(ALIASES).filter(|r| r.method == req.method() && open(r.gate));
-    let found =
-        matching.filter(|r| fits(r.path, &segments)).min_by_key(|r| captures(r.path, &segments).count());
-    let Some(route) = found else { return miss(req.method(), raw_path, &segments) };
-    if multipart && !matches!(route.op, Op::UploadJar | Op::SubmitJob) {
-        return Err(RestError::plain(StatusCode::BAD_REQUEST, "File upload not allowed"));
     }
-    let body =
-        if multipart { Map::new() } else { body::read(req.body(), body_spec(route.op), cluster.version)? };
-    let params = captures(route.path, &segments).map(|(name, value)| path_parameter(name, value.clone()));
-    let params = params.collect::<Result<_, _>>()?;
-    let query = text::query(req.uri().query().unwrap_or(""));
-    check_query(route.op, &query)?;
-    let host = Some(header_text(req, header::HOST).to_owned()).filter(|h| !h.is_empty());
-    let uploads = if multipart { uploads(req) } else { Uploads::default() };
-    Ok(Routed::Call(Box::new(Call { op: route.op, params, query, body, uploads, host })))
 }
 
 /// Read already where the form was too large to be kept, or in the body.
@@ -242,10 +283,10 @@ fn header_text<B>(req: &Request<B>, name: header::HeaderName) -> &str {
 }
 
 /// GET falls through to the file server of the dashboard, everything else is not found; never 405.
-fn miss(method: &Method, path: &str, segments: &[String]) -> Result<Routed, RestError> {
-    match (method, segments) {
-        (&Method::GET, segments) => Ok(Routed::File(segments.join("/"))),
-        _ => Err(RestError::plain(StatusCode::NOT_FOUND, format!("Not found: {path}"))),
+fn miss(req: &Request<Bytes>, target: &str, path: String) -> Result<Routed, RestError> {
+    match *req.method() {
+        Method::GET => Ok(Routed::File(path)),
+        _ => Err(RestError::plain(StatusCode::NOT_FOUND, format!("Not found: {target}"))),
     }
 }
 
@@ -264,18 +305,19 @@ fn captures<'a>(
     parts.filter_map(|(part, segment)| Some((part.strip_prefix(':')?, segment)))
 }
 
-fn path_parameter(name: &'static str, value: String) -> Result<(&'static str, String), RestError> {
+fn path_parameter(
+    name: &'static str,
+    value: String,
+    version: Version,
+) -> Result<(&'static str, String), RestError> {
     let bad = || bad_parameter("path", name, &value);
     let read = match name {
         "jobid" | "triggerid" | "vertexid" | "datasetid" => parse_hex32(&value).ok_or_else(bad)?,
+        // 2.x takes any uid.
+        "operatorid" if !version.is_2() => parse_hex32(&value).ok_or_else(bad)?,
         "checkpointid" => value.parse::<i64>().map_err(|_| bad())?.to_string(),
-        "subtaskindex" | "attempt" => {
-            let number = value.parse::<i32>().map_err(|_| bad())?;
-            if number < 0 {
-                return Err(bad());
-            }
-            number.to_string()
-        }
+        "attempt" => value.parse::<i32>().map_err(|_| bad())?.to_string(),
+        "subtaskindex" => value.parse::<i32>().ok().filter(|n| *n >= 0).ok_or_else(bad)?.to_string(),
         _ => value,
     };
     Ok((name, read))
@@ -288,6 +330,7 @@ fn body_spec(op: Op) -> &'static Spec {
         Op::TriggerCheckpoint => &body::CHECKPOINT,
         Op::Dispose => &body::DISPOSAL,
         Op::Heartbeat => &body::HEARTBEAT,
+        Op::Coordinate => &body::COORDINATION,
         Op::PutRequirements => &body::REQUIREMENTS,
         Op::SubmitJob => &body::SUBMIT,
         Op::JarPlan => &body::JAR_PLAN,
@@ -297,25 +340,36 @@ fn body_spec(op: Op) -> &'static Spec {
     }
 }
 
-/// Query parameters an operation declares are parsed, others ignored.
+/// Query parameters an operation declares are parsed, others ignored. A name that comes again adds to its values.
 fn check_query(op: Op, query: &[(String, String)]) -> Result<(), RestError> {
-    for (name, value) in query {
-        let fine = match (op, name.as_str()) {
-            (Op::CancelJob, "mode") => ["cancel", "stop"].iter().any(|m| m.eq_ignore_ascii_case(value)),
-            (Op::JobExceptions, "maxExceptions") => value.parse::<i32>().is_ok(),
-            (Op::Rescaling | Op::RunJar | Op::JarPlan, "parallelism") => value.parse::<i32>().is_ok(),
-            (Op::JobsMetrics | Op::TaskManagersMetrics | Op::VertexSubtasksMetrics, "agg") => value
-                .split(',')
-                .all(|a| ["min", "max", "sum", "avg", "skew"].iter().any(|k| k.eq_ignore_ascii_case(a))),
-            (Op::JobsMetrics, "jobs") => value.split(',').all(|j| parse_hex32(j).is_some()),
-            (Op::VertexFlameGraph, "type") => {
-                ["full", "on_cpu", "off_cpu"].iter().any(|k| k.eq_ignore_ascii_case(value))
-            }
-            _ => true,
-        };
-        if !fine {
-            return Err(bad_parameter("query", name, value));
+    let mut names: Vec<&String> = query.iter().map(|(name, _)| name).collect();
+    names.dedup();
+    for name in names {
+        let given: Vec<&str> = query.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect();
+        let given = given.join(",");
+        if !text::split(&given).into_iter().all(|value| is_value(op, name, value)) {
+            return Err(bad_parameter("query", name, &given));
         }
     }
     Ok(())
+}
+
+fn is_value(op: Op, name: &str, value: &str) -> bool {
+    let one_of = |names: &[&str]| names.iter().any(|n| n.eq_ignore_ascii_case(value));
+    match (op, name) {
+        (Op::CancelJob, "mode") => one_of(&["cancel", "stop"]),
+        (Op::JobExceptions, "maxExceptions")
+        | (Op::Rescaling | Op::RunJar | Op::JarPlan, "parallelism")
+        | (Op::VertexFlameGraph, "subtaskindex") => value.parse::<i32>().is_ok(),
+        (Op::JobExceptions, "failureLabelFilter") => {
+            // Key and value; Java does not count what is empty at the end.
+            value.trim_end_matches(':').matches(':').count() == 1
+        }
+        (Op::JobsMetrics | Op::TaskManagersMetrics | Op::VertexSubtasksMetrics, "agg") => {
+            one_of(&["min", "max", "sum", "avg", "skew"])
+        }
+        (Op::JobsMetrics, "jobs") => parse_hex32(value).is_some(),
+        (Op::VertexFlameGraph, "type") => one_of(&["full", "on_cpu", "off_cpu"]),
+        _ => true,
+    }
 }

@@ -41,17 +41,31 @@ pub(super) fn logs(c: &Cluster, call: &Call) -> Answer {
 }
 
 pub(super) fn log(c: &Cluster, call: &Call) -> Answer {
+    let id = registered(c, call)?;
+    match call.param("filename") {
+        "" | "taskmanager.log" => Ok(Reply::Text("The model writes no TaskManager log.\n".to_owned())),
+        name => {
+            let missing = format!("The file {name} does not exist on the TaskExecutor.");
+            let text = format!("Failed to transfer file from TaskExecutor {id}.");
+            let cause = Throwable::new(class::FLINK, text);
+            Err(RestError::Server(cause.caused_by(Throwable::new(class::FILE_NOT_FOUND, missing))))
+        }
+    }
+}
+
+pub(super) fn stdout(c: &Cluster, call: &Call) -> Answer {
+    registered(c, call).map(|_| Reply::Text(String::new()))
+}
+
+/// The id of a TaskManager that files can be had from.
+fn registered<'a>(c: &Cluster, call: &'a Call) -> Result<&'a str, RestError> {
     let id = call.param("taskmanagerid");
-    if !c.tms.contains_key(id) {
-        let text = format!("Failed to transfer file from TaskExecutor {id} because it was unknown.");
-        let cause = Throwable::new(class::NOT_FOUND, text).caused_by(unknown(id));
-        return Err(RestError::Handler { status: StatusCode::NOT_FOUND, cause });
+    if c.tms.contains_key(id) {
+        return Ok(id);
     }
-    if !call.param("filename").is_empty() && call.param("filename") != "taskmanager.log" {
-        let text = format!("Failed to transfer file from TaskExecutor {id}.");
-        return Err(RestError::Server(Throwable::new(class::FLINK, text)));
-    }
-    Ok(Reply::Text("text/plain; charset=UTF-8", "The model writes no TaskManager log.\n".to_owned()))
+    let text = format!("Failed to transfer file from TaskExecutor {id} because it was unknown.");
+    let cause = Throwable::new(class::NOT_FOUND, text).caused_by(unknown(id));
+    Err(RestError::Handler { status: StatusCode::NOT_FOUND, cause })
 }
 
 pub(super) fn thread_dump(c: &Cluster, call: &Call) -> Answer {

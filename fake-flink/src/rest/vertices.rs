@@ -168,9 +168,9 @@ pub(super) fn attempt(c: &mut Cluster, call: &Call) -> Answer {
     subtask(c, call)
 }
 
-fn counted(job: &Job, v: &Vertex) -> Value {
+fn counted(job: &Job, v: &Vertex, now: i64) -> Value {
     let sink = job.vertices.last().is_some_and(|last| last.id == v.id);
-    if sink { user_accumulators(job) } else { json!([]) }
+    if sink { user_accumulators(job, now) } else { json!([]) }
 }
 
 pub(super) fn attempt_accumulators(c: &mut Cluster, call: &Call) -> Answer {
@@ -180,13 +180,15 @@ pub(super) fn attempt_accumulators(c: &mut Cluster, call: &Call) -> Answer {
     check_attempt(s, call)?;
     let at = job.vertices.iter().position(|other| other.id == v.id).unwrap_or(0);
     let id = job.attempt_id(at, index);
-    ok(json!({"subtask": index, "attempt": s.attempt, "id": id, "user-accumulators": counted(&job, v)}))
+    ok(
+        json!({"subtask": index, "attempt": s.attempt, "id": id, "user-accumulators": counted(&job, v, c.now)}),
+    )
 }
 
 pub(super) fn accumulators(c: &mut Cluster, call: &Call) -> Answer {
     let job = graph(c, call)?;
     let v = vertex(&job, call)?;
-    ok(json!({"id": v.id, "user-accumulators": counted(&job, v)}))
+    ok(json!({"id": v.id, "user-accumulators": counted(&job, v, c.now)}))
 }
 
 pub(super) fn subtasks_accumulators(c: &mut Cluster, call: &Call) -> Answer {
@@ -198,7 +200,7 @@ pub(super) fn subtasks_accumulators(c: &mut Cluster, call: &Call) -> Answer {
         .enumerate()
         .map(|(index, s)| {
             let mut out =
-                json!({"subtask": index, "attempt": s.attempt, "user-accumulators": counted(&job, v)});
+                json!({"subtask": index, "attempt": s.attempt, "user-accumulators": counted(&job, v, c.now)});
             locate(c, s.tm.as_deref(), &mut out);
             out
         })
@@ -272,7 +274,7 @@ pub(super) fn taskmanagers(c: &mut Cluster, call: &Call) -> Answer {
 }
 
 pub(super) fn backpressure(c: &mut Cluster, call: &Call) -> Answer {
-    let job = graph(c, call)?;
+    let Ok(job) = graph(c, call) else { return ok(json!({"status": "deprecated"})) };
     let metrics = c.fetched_metrics();
     let id = call.param("vertexid");
     let known = job

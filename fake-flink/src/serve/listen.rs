@@ -156,6 +156,8 @@ async fn connection(stream: TcpStream, front: Front, limits: Limits, _slot: Owne
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle)
         .max_buf_size(limits.head)
+        // Real ones have none.
+        .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }

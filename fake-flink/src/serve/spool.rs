@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tempfile::SpooledTempFile;
 
 use super::listen::Limits;
-use crate::rest::Uploads;
+use crate::rest::{Uploads, is_form};
 
 /// The body is longer than allowed, or never came whole.
 pub struct TooLarge {
@@ -24,7 +24,7 @@ const MEMORY_MAX: usize = 1 << 20;
 
 pub async fn read(head: Parts, body: Incoming, limits: &Limits) -> Result<Request<Bytes>, TooLarge> {
     let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
-    match kind.filter(|kind| kind.starts_with("multipart/form-data")) {
+    match kind.filter(|kind| is_form(&head.method, kind)) {
         Some(kind) => upload(head, body, &kind, limits).await,
         None => {
             let bytes = in_memory(body, limits).await?;

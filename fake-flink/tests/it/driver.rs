@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use fake_flink::{Cluster, ConfigMap, Effect, Event, Facts, JobFact, StartOptions};
+use http::HeaderMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -26,8 +27,21 @@ pub struct Driver {
 
 pub struct Answer {
     pub status: u16,
+    /// The content type.
     pub kind: String,
+    pub headers: HeaderMap,
+    /// JSON, or text, or nothing.
     pub body: Value,
+}
+
+impl Answer {
+    pub fn new(status: u16, headers: HeaderMap, body: &[u8]) -> Answer {
+        let kind = headers.get("content-type").map_or("", |h| h.to_str().unwrap()).to_owned();
+        let text = String::from_utf8_lossy(body).into_owned();
+        let unread = |text: String| if text.is_empty() { Value::Null } else { Value::String(text) };
+        let body = serde_json::from_str(&text).unwrap_or_else(|_| unread(text));
+        Answer { status, kind, headers, body }
+    }
 }
 
 impl Driver {
@@ -82,15 +96,7 @@ impl Driver {
     pub fn send(&mut self, request: http::Request<Bytes>) -> Answer {
         let (response, effects) = self.cluster.handle(&request, self.now);
         self.absorb(effects);
-        let header = response.headers().get("content-type");
-        let kind = header.map_or("", |h| h.to_str().unwrap()).to_owned();
-        let text = String::from_utf8_lossy(response.body()).into_owned();
-        let body = serde_json::from_str(&text).unwrap_or(if text.is_empty() {
-            Value::Null
-        } else {
-            Value::String(text)
-        });
-        Answer { status: response.status().as_u16(), kind, body }
+        Answer::new(response.status().as_u16(), response.headers().clone(), response.body())
     }
 
     pub fn call(&mut self, method: &str, path: &str, body: Option<&Value>) -> Answer {

@@ -111,19 +111,21 @@ pub fn sorted_text(value: &Value) -> String {
 pub struct Normaliser {
     reverse: Vec<(String, String)>,
     jobs: Vec<String>,
+    /// The server asked.
+    address: String,
     sent: String,
     ids: RefCell<BTreeMap<String, Vec<String>>>,
 }
 
 impl Normaliser {
-    pub fn new(variables: &BTreeMap<String, String>, sent: &str) -> Normaliser {
+    pub fn new(variables: &BTreeMap<String, String>, address: &str, sent: &str) -> Normaliser {
         let known = variables.iter().filter(|(_, v)| v.len() >= 8 && !sent.contains(v.as_str()));
         let mut reverse: Vec<(String, String)> =
             known.map(|(k, v)| (v.clone(), format!("{{{{{k}}}}}"))).collect();
         reverse.sort_by_key(|(v, _)| std::cmp::Reverse(v.len()));
         let jobs = variables.values().filter(|v| v.len() == 32 && HEX.is_match(v)).cloned().collect();
         let sent = format!("{sent}{}", sent.to_lowercase());
-        Normaliser { reverse, jobs, sent, ids: RefCell::default() }
+        Normaliser { reverse, jobs, address: address.to_owned(), sent, ids: RefCell::default() }
     }
 
     fn token(&self, kind: &str, value: &str) -> String {
@@ -158,7 +160,7 @@ impl Normaliser {
         s = UPLOAD.replace_all(&s, "{{path}}/flink-web-upload").into_owned();
         s = TM.replace_all(&s, |m: &Captures| self.token("tm", &m[0])).into_owned();
         s = RPC.replace_all(&s, "{{rpc}}").into_owned();
-        s = s.replace(super::driver::HOST, "{{addr}}");
+        s = s.replace(&self.address, "{{addr}}");
         s = ENDPOINT.replace_all(&s, "{{endpoint}}").into_owned();
         HASH.replace_all(&s, "OperationKey@{{hash}}").into_owned()
     }
