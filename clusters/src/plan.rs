@@ -1,5 +1,5 @@
-//! What `up` and `down` do, as values: a check of what was found, then two plans, one that ends with a kubeconfig and one for what
-//! goes into the cluster. Pure: `clusters` looks and carries out.
+//! What `up` and `down` do, as values: a check of what was found, then two plans, one that ends with a kubeconfig and one
+//! for what goes into the cluster. Pure: `clusters` looks and carries out.
 
 use std::path::PathBuf;
 

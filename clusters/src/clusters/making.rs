@@ -133,15 +133,15 @@ impl Clusters<'_> {
         let marks = self.marks(engine)?;
         let is_marked = marks.contains(&(file.name.clone(), maker));
         let is_made = presence != Presence::Absent;
-        let is_ready = before.is_some_and(|record| record.state == State::Ready);
+        let is_creating = before.is_some_and(|record| record.state == State::Creating);
         let ports = if engine.is_local() && !is_made { plan::wanted_ports(file) } else { Vec::new() };
         let hosts = file.mounts.iter().map(|mount| mount.host.clone());
         Ok(Facts {
             presence,
             is_ours: is_marked
                 || before.is_some_and(|record| record.maker().is_some_and(|(made, _)| made == maker)),
-            // Without a record of ours that says ready nobody knows how far it came.
-            is_half_made: is_made && is_marked && before.is_some() && !is_ready,
+            // What came as far as a kubeconfig is gone on with.
+            is_half_made: is_made && is_marked && is_creating,
             missing_images: engine.missing_images(self.runner, &file.images)?,
             taken_ports: ports.into_iter().filter(|port| is_taken(*port)).collect(),
             missing_mounts: hosts.filter(|path| !path.exists()).collect(),

@@ -130,7 +130,7 @@ impl Clusters<'_> {
         is_free
             && match (Record::load(&place), which) {
                 (None, _) | (_, Which::All) => true,
-                (Some(record), _) if record.state == State::Creating => true,
+                (Some(record), _) if record.state != State::Ready => true,
                 (Some(record), Which::Strays { older_than }) => {
                     record.is_temporary && Record::age(&place).is_some_and(|age| age >= *older_than)
                 }

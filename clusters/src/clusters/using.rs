@@ -51,8 +51,8 @@ impl Clusters<'_> {
         let place = Place::of(self.host, name);
         let record = Record::load(&place)?;
         let health = match record.state {
-            State::Creating => Health::HalfMade,
-            State::Made | State::Ready => {
+            State::Creating | State::Made => Health::HalfMade,
+            State::Ready => {
                 let access = Access { kubeconfig: &place.kubeconfig(), context: &record.context };
                 match ask(self.runner, &access.version(), "ask the API server for its version") {
                     Ok(outcome) => Health::Ready(git_version(&outcome.stdout)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use drey_clusters::host::Place;
 use drey_clusters::record::{Lock, Origin, Record, State};
-use drey_clusters::{Health, Permission, Provider, Trouble, Which};
+use drey_clusters::{ClusterFile, Health, Permission, Provider, Trouble, Which};
 
 use crate::kind::{self, bare};
 use crate::stage::{ENGINE, Stage};
@@ -118,6 +118,26 @@ fn what_was_given_up_halfway_is_made_again() {
     stage.up(&bare(Provider::Kind)).expect("it is made again");
     let changes = stage.changes();
     assert!(changes[1].starts_with("kind delete") && changes[2].starts_with("kind create"), "{changes:?}");
+}
+
+/// A cluster whose CRDs could not be installed is there all the same.
+#[test]
+fn what_has_a_kubeconfig_is_gone_on_with() {
+    let stage = kind::stage();
+    stage.recorded("kind", kind::CREATE, "kind/stub-create");
+    let crd = "--kubeconfig $STATE/kubeconfig --context kind-drey get crd \
+               flinkdeployments.flink.apache.org --ignore-not-found -o json --request-timeout=10s";
+    stage.says("kubectl", crd, r#"{"spec":{"versions":[{"name":"v1alpha1"}]}}"#);
+    let with_crds = ClusterFile { has_crds: true, ..bare(Provider::Kind) };
+    stage.up(&with_crds).expect_err("another CRD");
+    let health = stage.with(|c| c.status(None)).expect("listed").remove(0).health;
+    assert_eq!(health, Health::HalfMade);
+
+    let before = stage.changes();
+    stage.recorded("kind", "get clusters", "kind/stub-get-clusters");
+    stage.says("docker", MARKS, "drey kind\n");
+    stage.up(&bare(Provider::Kind)).expect("it goes on");
+    assert_eq!(stage.changes(), before, "it was made again");
 }
 
 /// After kill -9 there is a record that says `creating`, perhaps a claim, perhaps nodes: all go.
