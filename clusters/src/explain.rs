@@ -144,10 +144,15 @@ const HINTS: &[Hint] = &[
         next: "see that the cluster runs (`drey cluster status`) and that `kubectl version` reaches it",
     },
     Hint {
-        any_of: &["context was not found", "does not exist", "no context exists"],
+        any_of: &[
+            "context was not found",
+            "current-context is not set",
+            "does not exist",
+            "no context exists",
+        ],
         trouble: Trouble::NothingThere,
-        why: "the kubeconfig has no such context",
-        next: "choose one that `kubectl config get-contexts` lists",
+        why: "the kubeconfig has no such context, or none at all",
+        next: "choose one that `kubectl config get-contexts` lists, as `context` in the cluster file",
     },
 ];
 

@@ -53,6 +53,7 @@ fn texts() {
         Trouble::NothingThere,
         "get-contexts",
     );
+    check("kubectl", "error: current-context is not set\n", Trouble::NothingThere, "get-contexts");
     check("docker", "something new\n", Trouble::Other, "run that command yourself");
 }
 

@@ -101,9 +101,9 @@ struct Prune {
 
 const EXAMPLES: &str = "\
 Examples:
-  drey cluster up                                    whatever this machine has, with the CRDs; says what it chose
+  drey cluster up                                    what this machine has; says what it chose
   drey cluster up --provider kind --config cluster.yaml
-  export KUBECONFIG=$(drey cluster up)               the last line of standard output is the kubeconfig's path
+  export KUBECONFIG=$(drey cluster up)               it prints the kubeconfig's path, no more
   drey cluster up --provider kubeconfig --yes-use-context staging
   drey cluster load-image drey-operator:dev fake-flink:dev
   drey cluster up --unique                           a cluster of its own for a run beside others
