@@ -47,9 +47,14 @@ pub fn line(now: Timestamp, level: Level, name: &str, message: &str) -> String {
         Level::Warn => "WARN",
         Level::Error => "ERROR",
     };
-    let ms = now.as_millisecond().rem_euclid(1000);
-    let time = now.strftime("%Y-%m-%d %H:%M:%S");
-    format!("{time},{ms:03} {level:<5} {:<60} [] - {message}", logger(name))
+    let at = jiff::tz::Offset::UTC.to_datetime(now);
+    let (year, month, day) = (at.year(), at.month(), at.day());
+    let (hour, minute, second, ms) = (at.hour(), at.minute(), at.second(), at.millisecond());
+    // Written out: a pattern to be parsed each time costs more than the line.
+    format!(
+        "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02},{ms:03} {level:<5} {:<60} [] - {message}",
+        logger(name)
+    )
 }
 
 #[cfg(test)]

@@ -163,8 +163,7 @@ impl Cluster {
         let bytes_each = self.knobs.state_bytes_per_subtask;
         let entry = self.jobs.get_mut(job).expect("looked up above");
         let progress = entry.progress(now);
-        let subtasks: Vec<(String, u32)> =
-            entry.vertices.iter().map(|v| (v.id.clone(), v.parallelism)).collect();
+        let subtasks = entry.vertices.iter().map(|v| (v.id.clone(), v.parallelism)).collect();
         let bytes = entry.state_bytes(bytes_each, progress);
         let written = entry.written_bytes(bytes_each, progress, kind);
         let c = entry
@@ -203,8 +202,11 @@ impl Cluster {
                 type_text(kind, format.as_deref())
             ),
         );
-        self.job_after(job, timeout.max(1), JobTimer::SnapshotExpired { id });
-        self.schedule_outcome(job, id, kind);
+        let ends = self.schedule_outcome(job, id, kind);
+        // What surely ends in time needs nobody to look whether it does.
+        if ends.is_none_or(|wait| wait >= timeout) {
+            self.job_after(job, timeout.max(1), JobTimer::SnapshotExpired { id });
+        }
         Ok(())
     }
 
@@ -274,7 +276,8 @@ impl Cluster {
         }
     }
 
-    fn schedule_outcome(&mut self, job: &str, id: u64, kind: Kind) {
+    /// Gives the milliseconds until it ends, if it does by itself.
+    fn schedule_outcome(&mut self, job: &str, id: u64, kind: Kind) -> Option<i64> {
         let (mut wait, mut verdict) = match kind {
             Kind::Checkpoint => (self.draw(self.knobs.checkpoint), SnapshotVerdict::Complete),
             Kind::Savepoint => (self.draw(self.knobs.savepoint), SnapshotVerdict::Complete),
@@ -282,7 +285,7 @@ impl Cluster {
         };
         if kind == Kind::Checkpoint {
             if self.faults.stall_checkpoints {
-                return;
+                return None;
             }
             if self.faults.fail_checkpoints > 0 {
                 self.faults.fail_checkpoints -= 1;
@@ -296,12 +299,13 @@ impl Cluster {
                 }
                 Some(SavepointFault::Fails) => verdict = SnapshotVerdict::Decline,
                 Some(SavepointFault::FailsTask) => verdict = SnapshotVerdict::FailTask,
-                Some(SavepointFault::Hangs) => return,
+                Some(SavepointFault::Hangs) => return None,
                 Some(SavepointFault::Slow(by)) => wait = by.as_millis().min(i64::MAX as u128) as i64,
                 Some(SavepointFault::ReplyLost) | None => {}
             }
         }
         self.job_after(job, wait, JobTimer::SnapshotDone { id, verdict });
+        Some(wait)
     }
 
     pub(super) fn snapshot_done(&mut self, job: &str, id: u64, verdict: SnapshotVerdict) {

@@ -3,6 +3,7 @@
 use crate::conf::Conf;
 use crate::storage::Snapshot;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckpointConfig {
@@ -83,7 +84,8 @@ pub struct Entry {
     /// `CANONICAL` or `NATIVE`, savepoints only.
     pub format: Option<String>,
     pub triggered: i64,
-    pub subtasks: Vec<(String, u32)>,
+    /// Vertices and how many subtasks each has.
+    pub subtasks: Arc<[(String, u32)]>,
     /// Of the whole state.
     pub bytes: u64,
     /// Of it what this snapshot wrote: all, unless it is an incremental checkpoint.

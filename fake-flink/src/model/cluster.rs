@@ -27,6 +27,7 @@ use bytes::Bytes;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// What is due at some time. Timers of a job carry its generation; those of an earlier attempt are void.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +36,7 @@ pub(crate) enum Timer {
     Leader,
     Main,
     Renew,
-    Job { job: String, generation: u64, what: JobTimer },
+    Job { job: Arc<str>, generation: u64, what: JobTimer },
     Disposal { key: super::ops::OpKey, path: String },
     IdleTaskManager { id: String, since: i64 },
     Shutdown,
@@ -248,7 +249,7 @@ impl Cluster {
             Timer::IdleTaskManager { id, since } => self.release_if_idle(&id, since),
             Timer::Shutdown => self.try_shutdown(),
             Timer::Job { job, generation, what } => {
-                let current = self.jobs.get(&job).is_some_and(|j| j.generation == generation);
+                let current = self.jobs.get(&*job).is_some_and(|j| j.generation == generation);
                 if current {
                     self.job_timer(&job, what);
                 }
@@ -288,8 +289,9 @@ impl Cluster {
     }
 
     pub(crate) fn job_after(&mut self, job: &str, delay_ms: i64, what: JobTimer) {
-        let Some(generation) = self.jobs.get(job).map(|j| j.generation) else { return };
-        self.after(delay_ms, Timer::Job { job: job.to_owned(), generation, what });
+        let Some(entry) = self.jobs.get(job) else { return };
+        let (job, generation) = (entry.key.clone(), entry.generation);
+        self.after(delay_ms, Timer::Job { job, generation, what });
     }
 
     /// A job of the same id may come back under the next leadership; timers of this one must not reach it.

@@ -9,6 +9,7 @@ use crate::conf::Conf;
 use crate::program;
 use crate::throwable::Throwable;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subtask {
@@ -106,6 +107,8 @@ pub struct Failure {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     pub id: String,
+    /// The id again, for timers to share.
+    pub key: Arc<str>,
     pub name: String,
     pub state: JobState,
     /// By state; 0 is never.

@@ -67,6 +67,7 @@ impl Cluster {
             is_rescaling: false,
             program,
             conf,
+            key: id.as_str().into(),
             id: id.clone(),
         };
         self.jobs.insert(id.clone(), job);

@@ -95,7 +95,7 @@ fn entry_json(e: &Entry, now: i64, with_tasks: bool) -> Value {
     };
     let mut tasks = Map::new();
     if with_tasks {
-        for (vertex, n) in &e.subtasks {
+        for (vertex, n) in e.subtasks.iter() {
             tasks.insert(vertex.clone(), task_json(e, *n));
         }
     }
