@@ -138,6 +138,9 @@ pub(crate) struct Api {
     pub(crate) requests: Arc<Requests>,
 }
 
+/// The server names the writer of fields after it.
+const NAME: &str = concat!("drey-operator/", env!("CARGO_PKG_VERSION"));
+
 impl Api {
     pub(crate) fn new(
         client: kube::Client,
@@ -209,7 +212,8 @@ impl Api {
         } else {
             wanted
         };
-        let mut request = http::Request::builder().method(method.clone()).uri(&path);
+        let mut request =
+            http::Request::builder().method(method.clone()).uri(&path).header(http::header::USER_AGENT, NAME);
         let bytes = match body {
             None => Vec::new(),
             Some(body) => {

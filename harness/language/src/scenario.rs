@@ -4,6 +4,7 @@
 
 mod args;
 mod checker;
+mod crds;
 mod fragments;
 mod header;
 mod load;
@@ -23,6 +24,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// `apiVersion` of the files this crate reads.
@@ -73,6 +75,8 @@ pub struct Case {
     /// Declared params overridden by the axes.
     pub params: IndexMap<String, Value>,
     pub clock: Clock,
+    /// CustomResourceDefinitions that the world serves besides its own.
+    pub crds: Arc<Vec<Value>>,
     /// Checked against the vocabulary's world shape; an empty map when the file has none.
     pub world: Arg,
     pub monitors: Vec<Step>,

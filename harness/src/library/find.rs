@@ -9,6 +9,7 @@ use drey_language::files::{Disk, Files, normalise};
 use drey_language::{Diagnostic, Diagnostics, Scenario, Source, Vocabulary, parse, yaml};
 
 use super::manifests::Manifests;
+use crate::world::kinds;
 
 /// What lies below the paths.
 #[derive(Default)]
@@ -37,6 +38,9 @@ pub fn find(paths: &[PathBuf], vocabulary: &Vocabulary) -> anyhow::Result<Found>
             }
             match parse(&file, vocabulary) {
                 Ok(scenario) => {
+                    for crd in scenario.cases.iter().take(1).flat_map(|case| case.crds.iter()) {
+                        kinds::declare(crd).with_context(|| format!("read {}", file.display()))?;
+                    }
                     found
                         .problems
                         .extend(Some(manifests.check(&scenario)).filter(|problems| !problems.is_empty()));

@@ -13,7 +13,7 @@ use super::mode::Mode;
 use super::runs::Run;
 use crate::modes::{ListenerOptions, Place, RemoteCluster};
 use crate::run::{CaseRun, Interrupt, Played, run_case};
-use crate::world::Listener;
+use crate::world::{CommandLine, Listener, TimeOfDay};
 
 /// How to play.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct Options {
     pub is_quick: bool,
     /// The cluster of mode cluster.
     pub cluster: Option<Arc<RemoteCluster>>,
+    /// Mode loopback: an operator that is a program of its own, instead of ours.
+    pub command: Option<(Arc<CommandLine>, TimeOfDay)>,
     /// Ends the whole early.
     pub interrupt: Interrupt,
 }
@@ -44,6 +46,7 @@ impl Options {
             goldens: Goldens::Compare,
             is_quick: false,
             cluster: None,
+            command: None,
             interrupt: Interrupt::default(),
         }
     }
@@ -187,7 +190,10 @@ fn play_with(
 ) -> Played {
     let place = match (options.mode, &options.cluster) {
         (Mode::Virtual, _) => Place::Virtual,
-        (Mode::Loopback, _) => Place::Loopback(ListenerOptions::default()),
+        (Mode::Loopback, _) => match options.command.clone() {
+            Some((line, time)) => Place::Command(line, time),
+            None => Place::Loopback(ListenerOptions::default()),
+        },
         (Mode::Cluster, Some(cluster)) => Place::Cluster(cluster.clone()),
         (Mode::Cluster, None) => {
             return Played::broken("mode cluster needs a cluster: give --kubeconfig FILE".to_owned());

@@ -138,8 +138,12 @@ impl<'a> Run<'a> {
         } else {
             format!(" --mode {}", options.mode)
         };
+        let operator = match &options.command {
+            Some((line, _)) => format!(" --operator command {}", quoted(line.text())),
+            None => String::new(),
+        };
         let file = self.scenario.path.display().to_string();
-        format!("drey replay {}{case} --seed {:#x}{mode}", quoted(&file), options.seed)
+        format!("drey replay {}{case} --seed {:#x}{mode}{operator}", quoted(&file), options.seed)
     }
 }
 

@@ -1,17 +1,14 @@
 //! A cluster that somebody else runs, by its kubeconfig: what a case finds there when it begins, what its judges see of
-//! it, and what is cleared away. What such a cluster cannot be made to do is told by [`skip_reason`].
+//! it, and what is cleared away.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use drey_language::scenario::Step;
-use drey_language::vocabulary::StepKind;
+use anyhow::Context;
 use fake_kube_apiserver::{Change, ChangeKind, Observer, Resource};
 use futures::{Stream, StreamExt};
-use jiff::{SignedDuration, Timestamp};
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::watcher::{self, Event};
@@ -21,14 +18,16 @@ use tokio::task::JoinSet;
 
 use crate::world::gate::OPERATOR_USER;
 use crate::world::kinds::{self, KindInfo};
-use crate::world::{Hands, ScenarioClock};
+use crate::world::{CommandLine, Hands, ScenarioClock, TimeOfDay};
 
 /// Whose operator is under test.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum OperatorUnderTest {
     /// Ours, in this process, with the kubeconfig's rights.
     #[default]
     InProcess,
+    /// A program that is started here, with the kubeconfig's rights.
+    Command(Arc<CommandLine>),
     /// The one that runs in the cluster already.
     Deployed,
 }
@@ -42,8 +41,7 @@ pub struct RemoteCluster {
     pub operator: OperatorUnderTest,
     /// Cases work in this namespace; otherwise each makes one of its own and removes it.
     pub namespace: Option<String>,
-    /// The time of day, and the moment it was read.
-    epoch: (Timestamp, Instant),
+    pub time: TimeOfDay,
 }
 
 /// What the command line says about it.
@@ -53,8 +51,7 @@ pub struct RemoteOptions {
     pub context: Option<String>,
     pub namespace: Option<String>,
     pub operator: OperatorUnderTest,
-    /// The time of day.
-    pub now: Timestamp,
+    pub time: TimeOfDay,
 }
 
 impl RemoteCluster {
@@ -65,18 +62,10 @@ impl RemoteCluster {
         Ok(RemoteCluster {
             config: connection.config,
             description: connection.description,
-            operator: options.operator,
+            operator: options.operator.clone(),
             namespace: options.namespace.clone(),
-            epoch: (options.now, Instant::now()),
+            time: options.time,
         })
-    }
-
-    pub fn now(&self) -> Timestamp {
-        let (read, at) = self.epoch;
-        SignedDuration::try_from(at.elapsed())
-            .ok()
-            .and_then(|passed| read.checked_add(passed).ok())
-            .unwrap_or(read)
     }
 
     pub fn client(&self) -> anyhow::Result<kube::Client> {
@@ -84,44 +73,58 @@ impl RemoteCluster {
     }
 
     /// The CRDs, a namespace, the account that Flink's manifests name with the rights it needs.
-    pub async fn furnish(&self) -> anyhow::Result<Hands> {
+    ///
+    /// A scenario that brings CRDs of its own is not about Flink and gets nothing of it.
+    pub async fn furnish(&self, brought: &[Value]) -> anyhow::Result<Hands> {
         let own = format!("drey-{:08x}", fastrand::u32(..));
         let namespace = self.namespace.as_deref().unwrap_or(&own);
         let hands = Hands::new(self.client()?, namespace).confined();
-        let deployments = kinds::find("FlinkDeployment").context("know the kind FlinkDeployment")?;
-        match self.operator {
-            OperatorUnderTest::InProcess => {
-                for crd in drey_api::crd::crds() {
-                    let reply = hands.apply(&crd).await?;
-                    let next = "next: let an administrator apply deploy/crds/, or use a kubeconfig that may";
+        let resources = resources(brought);
+        match &self.operator {
+            OperatorUnderTest::InProcess | OperatorUnderTest::Command(_) => {
+                self.install(&hands, brought).await?
+            }
+            OperatorUnderTest::Deployed => {
+                for info in &resources {
                     anyhow::ensure!(
-                        reply.is_success(),
-                        "install the CRDs on {}: {}\n{next}",
-                        self.description,
-                        reply.refusal()
+                        hands.list(info, namespace).await.is_ok(),
+                        "find {} on {}: no operator is deployed there\nnext: deploy it, or leave --operator out",
+                        info.plural,
+                        self.description
                     );
                 }
             }
-            OperatorUnderTest::Deployed if hands.list(deployments, namespace).await.is_err() => {
-                bail!(
-                    "find FlinkDeployments on {}: no operator is deployed there\nnext: deploy it, or leave --operator out",
-                    self.description
-                )
-            }
-            OperatorUnderTest::Deployed => {}
         }
-        served(&hands, deployments).await?;
-        if let Err(error) = self.fill(&hands).await {
+        for info in resources {
+            served(&hands, info).await?;
+        }
+        if let Err(error) = self.fill(&hands, brought).await {
             // The namespace may be there already; why it is of no use matters more than whether it goes.
-            let _ = self.clear(&hands).await;
+            let _ = self.clear(&hands, brought).await;
             return Err(error);
         }
         Ok(hands)
     }
 
-    async fn fill(&self, hands: &Hands) -> anyhow::Result<()> {
+    async fn install(&self, hands: &Hands, brought: &[Value]) -> anyhow::Result<()> {
+        let own = if brought.is_empty() { drey_api::crd::crds() } else { Vec::new() };
+        for crd in own.iter().chain(brought) {
+            let reply = hands.apply(crd).await?;
+            let next = "next: let an administrator apply deploy/crds/, or use a kubeconfig that may";
+            anyhow::ensure!(
+                reply.is_success(),
+                "install the CRDs on {}: {}\n{next}",
+                self.description,
+                reply.refusal()
+            );
+        }
+        Ok(())
+    }
+
+    async fn fill(&self, hands: &Hands, brought: &[Value]) -> anyhow::Result<()> {
         let namespace = &hands.namespace;
-        for object in self.furniture(namespace) {
+        let accounts = if brought.is_empty() { accounts(namespace) } else { Vec::new() };
+        for object in self.own_namespace(namespace).into_iter().chain(accounts) {
             let reply = hands.create(&object).await?;
             let name = format!("{} {}", object["kind"], object["metadata"]["name"]).replace('"', "");
             // A namespace that was given is furnished already from the second case on.
@@ -136,41 +139,19 @@ impl RemoteCluster {
         Ok(())
     }
 
-    fn furniture(&self, namespace: &str) -> Vec<Value> {
-        let mut objects = Vec::new();
-        if self.namespace.is_none() {
-            objects.push(json!({"apiVersion": "v1", "kind": "Namespace",
-                "metadata": {"name": namespace, "labels": {"app.kubernetes.io/managed-by": "drey"}}}));
-        }
-        objects.push(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "flink"}}));
-        objects.push(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "flink"},
-            "rules": [{"apiGroups": [""], "resources": ["pods", "configmaps"], "verbs": ["*"]},
-                {"apiGroups": ["apps"], "resources": ["deployments", "deployments/finalizers"], "verbs": ["*"]}]}));
-        objects.push(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "flink"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "flink"},
-            "subjects": [{"kind": "ServiceAccount", "name": "flink", "namespace": namespace}]}));
-        objects
+    /// Unless one was given.
+    fn own_namespace(&self, name: &str) -> Option<Value> {
+        let labels = json!({"app.kubernetes.io/managed-by": "drey"});
+        self.namespace.is_none().then(
+            || json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}),
+        )
     }
 
     /// Removes what the case has left, while the operator still runs; the namespace with it if it was made here.
-    pub async fn clear(&self, hands: &Hands) -> anyhow::Result<()> {
+    pub async fn clear(&self, hands: &Hands, brought: &[Value]) -> anyhow::Result<()> {
         let namespace = hands.namespace.clone();
-        let deployments = kinds::find("FlinkDeployment").context("know the kind FlinkDeployment")?;
-        let deadline = Instant::now() + CLEARING_MAX;
-        loop {
-            let left = hands.list(deployments, &namespace).await?;
-            if left.is_empty() {
-                break;
-            }
-            anyhow::ensure!(
-                Instant::now() < deadline,
-                "see the FlinkDeployments of namespace {namespace} go; remove it by hand"
-            );
-            for object in left.iter().filter(|object| object["metadata"]["deletionTimestamp"].is_null()) {
-                let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                hands.delete(deployments, &namespace, name, &json!({})).await?;
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+        for info in resources(brought) {
+            see_off(hands, info).await?;
         }
         if self.namespace.is_none() {
             let info = kinds::find("Namespace").context("know the kind Namespace")?;
@@ -181,7 +162,49 @@ impl RemoteCluster {
     }
 }
 
-/// How long the FlinkDeployments of a case may take to go.
+/// What the operator under test owns: the scenario's own kinds, or else Flink's.
+fn resources(brought: &[Value]) -> Vec<&'static KindInfo> {
+    let names: Vec<&str> = brought.iter().filter_map(|crd| crd["spec"]["names"]["kind"].as_str()).collect();
+    let names = if names.is_empty() { vec!["FlinkDeployment"] } else { names };
+    names.into_iter().filter_map(kinds::find).filter(|info| info.is_namespaced).collect()
+}
+
+/// The account that Flink's manifests name, with the rights it needs.
+fn accounts(namespace: &str) -> Vec<Value> {
+    vec![
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "flink"}}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "flink"},
+            "rules": [{"apiGroups": [""], "resources": ["pods", "configmaps"], "verbs": ["*"]},
+                {"apiGroups": ["apps"], "resources": ["deployments", "deployments/finalizers"], "verbs": ["*"]}]}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "flink"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "flink"},
+            "subjects": [{"kind": "ServiceAccount", "name": "flink", "namespace": namespace}]}),
+    ]
+}
+
+/// Deletes the objects of a kind, and waits until the operator has let them go.
+async fn see_off(hands: &Hands, info: &KindInfo) -> anyhow::Result<()> {
+    let namespace = &hands.namespace;
+    let deadline = Instant::now() + CLEARING_MAX;
+    loop {
+        let left = hands.list(info, namespace).await?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "see the {} of namespace {namespace} go; remove it by hand",
+            info.plural
+        );
+        for object in left.iter().filter(|object| object["metadata"]["deletionTimestamp"].is_null()) {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            hands.delete(info, namespace, name, &json!({})).await?;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// How long the objects of a case may take to go.
 const CLEARING_MAX: Duration = Duration::from_secs(120);
 /// How long a server may take from a CRD to its resource.
 const SERVED_MAX: Duration = Duration::from_secs(20);
@@ -195,18 +218,19 @@ async fn served(hands: &Hands, info: &KindInfo) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Kinds whose changes the journal, monitors and sequences see.
-const WATCHED: [&str; 6] = ["FlinkDeployment", "Deployment", "Pod", "ConfigMap", "Service", "Event"];
+/// Kinds whose changes the journal, monitors and sequences see, besides those of the operator under test.
+const WATCHED: [&str; 5] = ["Deployment", "Pod", "ConfigMap", "Service", "Event"];
 
 /// Tells the judges what changes in the namespace, as the simulated server tells its own.
 pub fn follow(
     client: &kube::Client,
     namespace: &str,
+    brought: &[Value],
     clock: ScenarioClock,
     ear: Arc<dyn Observer>,
     tasks: &mut JoinSet<()>,
 ) {
-    for info in WATCHED.iter().filter_map(|kind| kinds::find(kind)) {
+    for info in WATCHED.iter().filter_map(|kind| kinds::find(kind)).chain(resources(brought)) {
         let resource = ApiResource {
             group: info.group.to_owned(),
             version: info.version.to_owned(),
@@ -257,94 +281,26 @@ async fn retell(
             at: clock.now(),
             kind,
             resource: Resource::new(info.group, info.version, info.plural),
-            actor: actor(&object),
+            actor: actor(&object, kind),
             object,
             old,
         });
     }
 }
 
-/// Who wrote last, as far as the object tells: the field manager of its newest entry.
-fn actor(object: &Value) -> Arc<str> {
-    let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
-    let newest = entries.max_by_key(|entry| entry["time"].as_str().unwrap_or_default().to_owned());
-    let manager = newest.and_then(|entry| entry["manager"].as_str()).unwrap_or("unknown");
+/// Who wrote last, as far as the object tells: the field manager of its newest entry. Of a new object, which others may have
+/// touched by the time it is seen, the oldest.
+fn actor(object: &Value, kind: ChangeKind) -> Arc<str> {
+    let entries = object["metadata"]["managedFields"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let time = |entry: &&Value| entry["time"].as_str().unwrap_or_default().to_owned();
+    let entry = match kind {
+        ChangeKind::Added => entries.iter().filter(|entry| entry["subresource"].is_null()).min_by_key(time),
+        ChangeKind::Modified | ChangeKind::Deleted => entries.iter().max_by_key(time),
+    };
+    let manager = entry.and_then(|entry| entry["manager"].as_str()).unwrap_or("unknown");
     match manager {
         "scenario" => "user".into(),
         manager if manager.contains("operator") => OPERATOR_USER.into(),
         manager => manager.into(),
-    }
-}
-
-/// Why a step cannot be carried out on a cluster that is not ours.
-pub fn skip_reason(step: &Step, operator: OperatorUnderTest) -> Option<&'static str> {
-    const BREAKS: &str = "a cluster that others run cannot be made to do this";
-    const TRUTH: &str = "needs the simulated Flink's own knowledge; a real one tells only what REST tells";
-    const PROCESS: &str = "the operator runs in the cluster, out of reach";
-    const REQUESTS: &str = "hears requests at the simulated API server only";
-    let is_deployed = operator == OperatorUnderTest::Deployed;
-    match step.name.as_str() {
-        "api" | "watch" | "pod" | "job" | "savepoint" | "checkpoint" | "store" | "taskmanagers" => {
-            Some(BREAKS)
-        }
-        "jobmanager" if !step.args.has("rest") => Some(BREAKS),
-        "crashOperator" if step.args.has("on") || step.args.has("everyWrite") => Some(BREAKS),
-        "restoredFrom" | "job-is" | "starts" => Some(TRUTH),
-        "converge" | "writes" => Some(REQUESTS),
-        "budget" if step.args.has("apiCalls") || step.args.has("writes") => Some(REQUESTS),
-        "calls" | "never" if server(step) == Some("api") => Some(REQUESTS),
-        "calls" | "never" if server(step).is_some() && is_deployed => Some(PROCESS),
-        "crashOperator" | "pauseOperator" | "secondOperator" | "jobmanager" | "budget" if is_deployed => {
-            Some(PROCESS)
-        }
-        "control" => Some("ends faults of kinds that are not there"),
-        _ if step.kind == StepKind::Time && step.name == "jumpClock" => Some(BREAKS),
-        _ => None,
-    }
-}
-
-/// Whose calls a step speaks of, if it speaks of calls.
-fn server(step: &Step) -> Option<&str> {
-    let call = if step.name == "never" { step.args.get("call")? } else { &step.args };
-    Some(call.opt_text("to").unwrap_or("api"))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use drey_language::files::Memory;
-    use drey_language::scenario::parse_with;
-
-    use super::*;
-    use crate::run::vocabulary;
-
-    /// A check that cannot hear anything passes: whatever is deaf on a cluster must be skipped, and said so.
-    #[test]
-    fn what_a_cluster_cannot_be_asked_is_skipped() {
-        let check = |word: &str, in_process: bool, deployed: bool| {
-            let text =
-                format!("apiVersion: drey/v1\nkind: Scenario\nmetadata: {{name: s}}\nsteps: [{{{word}}}]\n");
-            let files = Memory::default().with("s.yaml", text);
-            let scenario = parse_with(Path::new("s.yaml"), &vocabulary(), &files).expect("a scenario");
-            let step = &scenario.cases[0].steps[0];
-            for (operator, is_skipped) in
-                [(OperatorUnderTest::InProcess, in_process), (OperatorUnderTest::Deployed, deployed)]
-            {
-                assert_eq!(skip_reason(step, operator).is_some(), is_skipped, "{word} {operator:?}");
-            }
-        };
-        check("never: {call: {method: DELETE}}", true, true);
-        check("never: {call: {to: api, method: DELETE}}", true, true);
-        check("never: {call: {to: flink, method: PATCH}}", false, true);
-        check("never: {event: {reason: Rollback}}", false, false);
-        check("never: {of: FlinkDeployment/app, cel: \"obj.spec.paused\"}", false, false);
-        check("calls: {to: api, match: {method: GET}, count: 0}", true, true);
-        check("calls: {to: flink, match: {method: GET}, count: 0}", false, true);
-        check("budget: {apiCalls: {perHour: 1}}", true, true);
-        check("budget: {writes: {max: 1}, reconciles: {max: 1}}", true, true);
-        check("budget: {reconciles: {max: 1}}", false, true);
-        check("writes: {count: 0}", true, true);
-        check("advance: 1s", false, false);
     }
 }

@@ -39,6 +39,7 @@ pub struct Sockets {
     proxy: ServiceProxy,
     user: kube::Config,
     operator: kube::Config,
+    operator_kubeconfig: String,
 }
 
 impl Sockets {
@@ -65,8 +66,9 @@ impl Sockets {
         )
         .await?;
         let user = configuration(&listening.kubeconfig).await?;
-        let operator = configuration(&listening.kubeconfig.replace(&user_token, &operator_token)).await?;
-        Ok(Sockets { listening, proxy, user, operator })
+        let operator_kubeconfig = listening.kubeconfig.replace(&user_token, &operator_token);
+        let operator = configuration(&operator_kubeconfig).await?;
+        Ok(Sockets { listening, proxy, user, operator, operator_kubeconfig })
     }
 
     /// A client with the rights and the name of the scenario's user.
@@ -82,6 +84,11 @@ impl Sockets {
     /// What the operator's clients are made from.
     pub fn operator(&self) -> kube::Config {
         self.operator.clone()
+    }
+
+    /// The same for an operator that is a program of its own.
+    pub fn operator_kubeconfig(&self) -> String {
+        self.operator_kubeconfig.clone()
     }
 }
 

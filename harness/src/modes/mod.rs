@@ -3,8 +3,10 @@
 //! clock runs, and what can be broken.
 
 pub mod cluster;
+mod fault_proxy;
 mod flink_sockets;
 mod loopback;
+mod outside;
 mod pace;
 pub mod playground;
 
@@ -14,10 +16,13 @@ use std::sync::Arc;
 use drey_language::scenario::Step;
 
 pub use crate::library::Mode;
-pub use cluster::RemoteCluster;
+pub use cluster::{OperatorUnderTest, RemoteCluster};
+pub use fault_proxy::FaultProxy;
 pub use flink_sockets::FlinkSockets;
 pub use loopback::{ListenerOptions, Sockets};
 pub use pace::block_on as block_on_at_pace;
+
+use crate::world::{CommandLine, TimeOfDay};
 
 /// A mode with what it needs to begin.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +30,8 @@ pub enum Place {
     #[default]
     Virtual,
     Loopback(ListenerOptions),
+    /// The simulated cluster behind sockets, and an operator that is a program of its own: the time of day passes.
+    Command(Arc<CommandLine>, TimeOfDay),
     Cluster(Arc<RemoteCluster>),
 }
 
@@ -32,20 +39,35 @@ impl Place {
     pub fn mode(&self) -> Mode {
         match self {
             Place::Virtual => Mode::Virtual,
-            Place::Loopback(_) => Mode::Loopback,
+            Place::Loopback(_) | Place::Command(..) => Mode::Loopback,
             Place::Cluster(_) => Mode::Cluster,
         }
     }
 }
 
 impl Place {
+    /// Whether the operator is a program of its own, which ends when it likes.
+    pub fn is_command(&self) -> bool {
+        match self {
+            Place::Command(..) => true,
+            Place::Cluster(cluster) => matches!(cluster.operator, OperatorUnderTest::Command(_)),
+            Place::Virtual | Place::Loopback(_) => false,
+        }
+    }
+
+    /// Whether real time passes there, on clocks that are not ours.
+    pub fn has_time_of_day(&self) -> bool {
+        matches!(self, Place::Command(..) | Place::Cluster(_))
+    }
+
     /// Why a step is not carried out here; it is reported as skipped.
     pub fn skip_reason(&self, step: &Step) -> Option<&'static str> {
         match self {
             Place::Virtual => None,
             _ if step.virtual_only => Some("it says virtualOnly"),
             Place::Loopback(_) => None,
-            Place::Cluster(cluster) => cluster::skip_reason(step, cluster.operator),
+            Place::Command(..) => outside::of_a_program(step),
+            Place::Cluster(cluster) => outside::on_a_cluster(step, &cluster.operator),
         }
     }
 }

@@ -14,7 +14,7 @@ use fake_kube_apiserver::Verdict;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
-use super::context::Context;
+use super::context::{Context, RESTART};
 use super::failure::Failure;
 use super::interrupt::Interrupt;
 use super::invariants::Invariants;
@@ -84,7 +84,9 @@ pub fn run_case(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
                 builder.enable_time().start_paused(true).build().map(|runtime| runtime.block_on(work))
             }
             Place::Loopback(_) => block_on_at_pace(run.speed_max, work),
-            Place::Cluster(_) => builder.enable_all().build().map(|runtime| runtime.block_on(work)),
+            Place::Command(..) | Place::Cluster(_) => {
+                builder.enable_all().build().map(|runtime| runtime.block_on(work))
+            }
         };
         played.unwrap_or_else(|error| Played::broken(format!("the system gives no runtime: {error}")))
     };
@@ -150,7 +152,7 @@ async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
         real_time: started.elapsed(),
         skipped: context.skipped.take(),
         done: context.done.get(),
-        start: began.filter(|_| context.world.mode == Mode::Cluster),
+        start: began.filter(|_| context.place.has_time_of_day()),
         writes: context.world.faults.writes(),
         rights: context.rights.all(),
     };
@@ -160,8 +162,15 @@ async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
     played
 }
 
-/// A cluster that others run pulls images and starts JVMs.
-const CLUSTER_HICCUPS: Duration = Duration::from_secs(120);
+/// Where clocks are real, machines have hiccups that no scenario speaks of: a program starts when it gets its turn, a
+/// cluster that others run pulls images and starts JVMs.
+fn hiccups(place: &Place) -> Duration {
+    match place {
+        Place::Virtual | Place::Loopback(_) => Duration::ZERO,
+        Place::Command(..) => Duration::from_secs(10),
+        Place::Cluster(_) => Duration::from_secs(120),
+    }
+}
 
 /// `scale` scenario seconds pass per second of the runtime's clock.
 pub(super) async fn prepare(
@@ -175,10 +184,11 @@ pub(super) async fn prepare(
     let observer = Arc::new(passes.clone());
     // A real cluster has a time of its own, and its objects carry it.
     let epoch = match &run.place {
-        Place::Cluster(cluster) => cluster.now(),
+        Place::Cluster(cluster) => cluster.time.now(),
+        Place::Command(_, time) => time.now(),
         Place::Virtual | Place::Loopback(_) => case.clock.start,
     };
-    let world = World::boot_in(&run.place, settings, run.seed, epoch, scale, observer).await?;
+    let world = World::boot_in(&run.place, settings, &case.crds, run.seed, epoch, scale, observer).await?;
     passes.write_to(world.journal.clone());
     let invariants = Invariants::default();
     invariants.watch(&world);
@@ -216,8 +226,8 @@ pub(super) async fn prepare(
         changed,
         changes,
         limit: case.clock.limit,
-        hiccups: if run.place.mode() == Mode::Cluster { CLUSTER_HICCUPS } else { Duration::ZERO },
-        restart_after: Cell::new(run.crash.map(|_| Duration::from_secs(5))),
+        hiccups: hiccups(&run.place),
+        restart_after: Cell::new((run.crash.is_some() || run.place.is_command()).then_some(RESTART)),
         deaths: Default::default(),
     })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drey_language::cel::{Bindings, EvalError, Evaluator, Expression};
-use drey_language::events::{Kind, Lane};
+use drey_language::events::{Event, Kind, Lane};
 use drey_language::matching::{Mismatch, Tree};
 use drey_language::report::SkippedStep;
 use drey_language::scenario::{Arg, ObjectRef, Step};
@@ -55,8 +55,14 @@ pub struct Context {
     pub deaths: RefCell<BTreeMap<String, Duration>>,
 }
 
+/// When a dead operator comes back, unless the scenario says otherwise: a kubelet's first back-off is about as long.
+pub const RESTART: Duration = Duration::from_secs(5);
+
 /// Ground truth of Flink changes without a change in the API: looked at this often while waiting.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Lines of an operator's output that a failure shows.
+const WORDS_SHOWN: usize = 6;
 
 /// A condition over an object: a partial-match tree or an expression.
 pub enum Condition<'a> {
@@ -168,6 +174,16 @@ impl Context {
                 self.world.start_operator(&identity);
             }
         }
+    }
+
+    /// What an operator that is a program of its own printed last.
+    pub fn last_words(&self) -> Vec<String> {
+        let said = |event: &&Event| event.lane == Lane::Operator && event.kind == Kind::Note;
+        let mut words: Vec<String> = self.world.journal.with(|log| {
+            log.events().iter().rev().filter(said).take(WORDS_SHOWN).map(|event| event.text.clone()).collect()
+        });
+        words.reverse();
+        words
     }
 
     /// Breaches of what must always hold, from all judges.

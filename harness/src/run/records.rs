@@ -109,6 +109,13 @@ impl Records {
             ChangeKind::Deleted => "delete",
         };
         let mut inner = self.lock();
+        if change.kind != ChangeKind::Deleted {
+            inner.states.push(State { resource: change.resource.clone(), object: change.object.clone() });
+        }
+        if let Some(write) = inner.told_before(change) {
+            (write.name, write.uid) = (text("name"), text("uid"));
+            return;
+        }
         inner.writes.push(Write {
             actor: change.actor.to_string(),
             verb: verb.to_owned(),
@@ -121,9 +128,6 @@ impl Records {
             revision: change.revision,
             has_request: false,
         });
-        if change.kind != ChangeKind::Deleted {
-            inner.states.push(State { resource: change.resource.clone(), object: change.object.clone() });
-        }
     }
 
     fn hear(&self, record: &RequestRecord) {
@@ -161,6 +165,16 @@ impl Records {
 const REACH: usize = 256;
 
 impl Inner {
+    /// On a cluster that others run the answer to a write can arrive before the change it made.
+    fn told_before(&mut self, change: &Change) -> Option<&mut Write> {
+        let is_its = |write: &&mut Write| {
+            write.has_request
+                && write.revision == change.revision
+                && (&write.group, &write.resource) == (&change.resource.group, &change.resource.plural)
+        };
+        self.writes.iter_mut().rev().take(REACH).find(is_its)
+    }
+
     fn unchanged(&self, record: &RequestRecord) -> Write {
         let info = &record.info;
         let is_same = |write: &&Write| {

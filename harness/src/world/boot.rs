@@ -6,8 +6,9 @@ use std::time::Duration;
 use drey_blueprint::config::{OperatorConfig, keys};
 use drey_operator::{LeaseConfig, PassObserver, ProxyTransport, configured_concurrency};
 use fake_kube::Cluster;
-use fake_kube_apiserver::{ApiServer, Change, Observer, Options, RequestRecord, User};
+use fake_kube_apiserver::{ApiServer, Change, Observer, Options, RequestRecord, Resource, User};
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::clock::{ApiClock, ScenarioClock};
@@ -16,12 +17,13 @@ use super::furnished;
 use super::gate::Faults;
 use super::hands::Hands;
 use super::journal::Journal;
+use super::kinds;
 use super::network::Network;
-use super::operator::{ApiAccess, Blueprint, OperatorProcess};
+use super::operator::{ApiAccess, Blueprint, CommandLine, OperatorProcess, Program, Surroundings};
 use super::settings::WorldSettings;
 use super::watcher::Watcher;
 use crate::modes::cluster::{self, OperatorUnderTest};
-use crate::modes::{FlinkSockets, Mode, Place, RemoteCluster, Sockets};
+use crate::modes::{FaultProxy, FlinkSockets, ListenerOptions, Mode, Place, RemoteCluster, Sockets};
 
 /// The namespace scenarios work in unless an object says otherwise.
 pub const NAMESPACE: &str = "default";
@@ -47,6 +49,10 @@ pub struct World {
     pub sockets: Option<Sockets>,
     /// In cluster mode the cluster; the simulated one beside it stays empty.
     remote: Option<Arc<RemoteCluster>>,
+    /// CRDs that the scenario brought along.
+    crds: Vec<Value>,
+    /// What the operator's requests to that cluster pass.
+    proxy: Option<FaultProxy>,
     blueprint: Blueprint,
     operators: Arc<Mutex<Vec<OperatorProcess>>>,
     tasks: JoinSet<()>,
@@ -62,33 +68,39 @@ impl World {
         scale: f64,
         observer: Arc<dyn PassObserver>,
     ) -> anyhow::Result<World> {
-        World::boot_in(&Place::Virtual, settings, seed, epoch, scale, observer).await
+        World::boot_in(&Place::Virtual, settings, &[], seed, epoch, scale, observer).await
     }
 
     /// As [`World::boot`], with requests travelling as the place says.
     pub async fn boot_in(
         place: &Place,
         mut settings: WorldSettings,
+        crds: &[Value],
         seed: u64,
         epoch: Timestamp,
         scale: f64,
         observer: Arc<dyn PassObserver>,
     ) -> anyhow::Result<World> {
+        crds.iter().try_for_each(kinds::declare)?;
         let clock = ScenarioClock::start(epoch, scale);
         let journal = Journal::new(clock);
         let options = Options { seed, ..Options::new(Arc::new(ApiClock(clock))) };
         let api = match place {
             Place::Cluster(_) => ApiServer::new(options),
-            Place::Virtual | Place::Loopback(_) => furnished::server(epoch, options)?,
+            Place::Virtual | Place::Loopback(_) | Place::Command(..) => furnished::server(epoch, options)?,
         };
         let watcher = Watcher::new(journal.clone());
         let sockets = match place {
             Place::Loopback(options) => Some(Sockets::open(&api, options).await?),
+            // Clients of the Go kind send their token over TLS only.
+            Place::Command(..) => {
+                Some(Sockets::open(&api, &ListenerOptions { tls: true, ..ListenerOptions::default() }).await?)
+            }
             Place::Virtual | Place::Cluster(_) => None,
         };
         let remote = match place {
             Place::Cluster(remote) => Some(remote.clone()),
-            Place::Virtual | Place::Loopback(_) => None,
+            Place::Virtual | Place::Loopback(_) | Place::Command(..) => None,
         };
         if sockets.is_some() || remote.is_some() {
             settings.api_latency = clock.lasting(settings.api_latency);
@@ -99,9 +111,12 @@ impl World {
             None => kube::Client::new(api.service(User::new("user", &["system:masters"])), NAMESPACE),
         };
         let hands = match &remote {
-            Some(remote) => remote.furnish().await?,
+            Some(remote) => remote.furnish(crds).await?,
             None => Hands::new(client, NAMESPACE),
         };
+        if remote.is_none() {
+            install(crds, &hands).await?;
+        }
         if let Some(remote) = &remote {
             confine(&mut settings, remote, &hands.namespace);
         }
@@ -131,16 +146,19 @@ impl World {
         let dying = faults.clone();
         watcher.on_request(move |record| dying.carried_out(&record.info));
         let config = operator_config(&settings)?;
-        let access = match (&sockets, &remote) {
-            (Some(sockets), _) => ApiAccess::Sockets(Box::new(sockets.operator())),
-            (None, Some(remote)) => ApiAccess::Sockets(Box::new(remote.config.clone())),
-            (None, None) => ApiAccess::InMemory(api.clone()),
+        let proxy = match &remote {
+            Some(remote) if remote.operator != OperatorUnderTest::Deployed => {
+                let (gate, judges) = (Arc::new(faults.clone()), Arc::new(watcher.clone()));
+                Some(FaultProxy::open(remote.client()?, clock, gate, judges).await?)
+            }
+            Some(_) | None => None,
         };
+        let program = program(place, &api, sockets.as_ref(), proxy.as_ref(), &hands.namespace)?;
         let lease_namespace =
             if remote.is_some() { hands.namespace.clone() } else { "flink-operator".to_owned() };
         let lease = || LeaseConfig::new(&lease_namespace, "flink-operator-lease");
         let blueprint = Blueprint {
-            api: access,
+            program,
             flink: Arc::new(network.clone()),
             clock,
             journal: journal.clone(),
@@ -163,13 +181,22 @@ impl World {
             mode: place.mode(),
             sockets,
             remote,
+            crds: crds.to_vec(),
+            proxy,
             blueprint,
             operators: Arc::default(),
             tasks: JoinSet::new(),
         };
         if let Some(remote) = &world.remote {
             let ear = Arc::new(world.watcher.clone());
-            cluster::follow(&remote.client()?, &world.hands.namespace, clock, ear, &mut world.tasks);
+            cluster::follow(
+                &remote.client()?,
+                &world.hands.namespace,
+                &world.crds,
+                clock,
+                ear,
+                &mut world.tasks,
+            );
         } else {
             world.start_cluster();
             world.follow_ha_changes();
@@ -239,6 +266,14 @@ impl World {
         struck(&self.operators()).for_each(OperatorProcess::crash);
     }
 
+    /// Running watches of the operator end, as when a server restarts.
+    pub fn end_watches(&self, resource: &Resource) {
+        self.api.end_watches(resource);
+        if let Some(proxy) = &self.proxy {
+            proxy.end_watches(resource);
+        }
+    }
+
     /// Names of processes that are dead and have no successor yet.
     pub fn dead_operators(&self) -> Vec<String> {
         let has_died = |process: &&OperatorProcess| process.is_dead() && !process.is_retired();
@@ -280,7 +315,7 @@ impl World {
     /// Stops the operators as SIGTERM does, then the listener; what is left ends with the world.
     pub async fn close(mut self) {
         if let Some(remote) = self.remote.clone()
-            && let Err(error) = remote.clear(&self.hands).await
+            && let Err(error) = remote.clear(&self.hands, &self.crds).await
         {
             tracing::warn!("could not {error:#}");
         }
@@ -328,6 +363,39 @@ fn struck(operators: &[OperatorProcess]) -> impl Iterator<Item = &OperatorProces
 /// Lets the JobManagers of a Flink cluster act on what they heard.
 fn wake(cluster: &Cluster, flink: &FlinkWorld, key: &ClusterKey) {
     cluster.wake_processes(&key.namespace, &flink.pods(key));
+}
+
+/// Whose code the operator is, and its way to the API server.
+fn program(
+    place: &Place,
+    api: &ApiServer,
+    sockets: Option<&Sockets>,
+    proxy: Option<&FaultProxy>,
+    namespace: &str,
+) -> anyhow::Result<Program> {
+    let in_process = |config| Program::InProcess(ApiAccess::Sockets(Box::new(config)));
+    let command = |line: &Arc<CommandLine>, kubeconfig: &str, namespace| -> anyhow::Result<Program> {
+        Ok(Program::Command(line.clone(), Arc::new(Surroundings::new(kubeconfig, namespace)?)))
+    };
+    match (place, sockets, proxy) {
+        (Place::Command(line, _), Some(sockets), _) => command(line, &sockets.operator_kubeconfig(), ""),
+        (Place::Cluster(remote), _, Some(proxy)) => match &remote.operator {
+            OperatorUnderTest::Command(line) => command(line, &proxy.kubeconfig(), namespace),
+            OperatorUnderTest::InProcess | OperatorUnderTest::Deployed => Ok(in_process(proxy.config()?)),
+        },
+        (_, Some(sockets), _) => Ok(in_process(sockets.operator())),
+        _ => Ok(Program::InProcess(ApiAccess::InMemory(api.clone()))),
+    }
+}
+
+/// The CRDs that a scenario brings along.
+async fn install(crds: &[Value], hands: &Hands) -> anyhow::Result<()> {
+    for crd in crds {
+        let reply = hands.apply(crd).await?;
+        let name = crd["metadata"]["name"].as_str().unwrap_or_default();
+        anyhow::ensure!(reply.is_success(), "install CRD {name}: {}", reply.refusal());
+    }
+    Ok(())
 }
 
 /// The operator looks at the case's namespace only, or does not run here at all.

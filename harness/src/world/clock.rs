@@ -121,3 +121,24 @@ mod tests {
         assert_eq!(clock.elapsed(), Duration::ZERO);
     }
 }
+
+/// The time of day outside, which only the binary reads, and the moment it was read.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeOfDay {
+    read: Timestamp,
+    at: std::time::Instant,
+}
+
+impl TimeOfDay {
+    /// `now` is the time of day at this moment.
+    pub fn starting(now: Timestamp) -> TimeOfDay {
+        TimeOfDay { read: now, at: std::time::Instant::now() }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        SignedDuration::try_from(self.at.elapsed())
+            .ok()
+            .and_then(|passed| self.read.checked_add(passed).ok())
+            .unwrap_or(self.read)
+    }
+}

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::{Method, Request};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::kinds::{self, KindInfo};
 
@@ -175,6 +175,13 @@ impl Hands {
         options: &Value,
     ) -> Result<Reply, NoAnswer> {
         self.json(Method::DELETE, &format!("{}/{name}", info.path(namespace)), options).await
+    }
+
+    pub async fn evict(&self, namespace: &str, name: &str) -> Result<Reply, NoAnswer> {
+        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace}});
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction");
+        self.json(Method::POST, &path, &eviction).await
     }
 
     /// Where an object belongs. Custom kinds nobody declared are taken from `apiVersion` and `kind` as kubectl would

@@ -1,5 +1,9 @@
 //! Kinds a scenario may name, and where their objects live.
 
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value;
+
 /// One kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KindInfo {
@@ -64,13 +68,49 @@ pub const KINDS: &[KindInfo] = &[
     cluster_kind("PersistentVolume", "", "v1", "persistentvolumes"),
 ];
 
+/// Kinds of the CRDs that scenarios bring along, each kept once for as long as the process lives.
+static DECLARED: Mutex<Vec<&'static KindInfo>> = Mutex::new(Vec::new());
+
+/// Makes the kind of a CRD known. The reader of scenarios has seen that it has what is needed.
+pub fn declare(crd: &Value) -> anyhow::Result<()> {
+    let text = |pointer: &str| crd.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (kind, group) = (text("/spec/names/kind"), text("/spec/group"));
+    if let Some(known) = find(kind) {
+        anyhow::ensure!(
+            known.group == group,
+            "declare kind {kind} of {group}: another scenario or the harness itself knows {kind} of `{}`\nnext: run them apart",
+            known.group
+        );
+        return Ok(());
+    }
+    let leak = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
+    let info = KindInfo {
+        kind: leak(kind),
+        group: leak(group),
+        version: leak(stored_version(crd)),
+        plural: leak(text("/spec/names/plural")),
+        is_namespaced: text("/spec/scope") != "Cluster",
+    };
+    DECLARED.lock().unwrap_or_else(PoisonError::into_inner).push(Box::leak(Box::new(info)));
+    Ok(())
+}
+
+fn stored_version(crd: &Value) -> &str {
+    let versions = crd["spec"]["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let stored = versions.iter().find(|version| version["storage"] == true).or(versions.first());
+    stored.and_then(|version| version["name"].as_str()).unwrap_or_default()
+}
+
 /// The kinds of Flink, which the language does not know by itself.
 pub fn flink_kinds() -> impl Iterator<Item = &'static str> {
     KINDS.iter().filter(|info| info.group == FLINK).map(|info| info.kind)
 }
 
 pub fn find(kind: &str) -> Option<&'static KindInfo> {
-    KINDS.iter().find(|info| info.kind == kind)
+    KINDS.iter().find(|info| info.kind == kind).or_else(|| {
+        let declared = DECLARED.lock().unwrap_or_else(PoisonError::into_inner);
+        declared.iter().copied().find(|info| info.kind == kind)
+    })
 }
 
 pub fn by_plural(group: &str, plural: &str) -> Option<&'static KindInfo> {

@@ -14,7 +14,8 @@ pub mod settings;
 pub mod watcher;
 
 pub use boot::World;
-pub use clock::ScenarioClock;
+pub use clock::{ScenarioClock, TimeOfDay};
 pub use hands::Hands;
 pub use journal::{Journal, Listener};
+pub use operator::CommandLine;
 pub use settings::WorldSettings;

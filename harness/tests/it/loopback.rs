@@ -17,7 +17,8 @@ fn in_loopback<F: Future<Output = ()> + 'static>(scale: f64, tell: impl FnOnce(W
         runtime.block_on(async {
             let epoch = "2026-01-01T00:00:00Z".parse().expect("a timestamp");
             let place = Place::Loopback(ListenerOptions::default());
-            let world = World::boot_in(&place, WorldSettings::usual(1), 1, epoch, scale, Arc::new(())).await;
+            let world =
+                World::boot_in(&place, WorldSettings::usual(1), &[], 1, epoch, scale, Arc::new(())).await;
             tell(world.expect("a world")).await;
         });
     };

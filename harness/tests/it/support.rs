@@ -17,6 +17,28 @@ pub fn drey() -> Command {
     command
 }
 
+/// Our operator as a binary. It lies beside `drey`; a run of this crate's tests alone has not built it yet.
+pub fn operator_binary() -> PathBuf {
+    let folder = Path::new(env!("CARGO_BIN_EXE_drey")).parent().expect("a file in a folder");
+    let built = Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "-p",
+            "drey-operator",
+            "--bin",
+            "drey-operator",
+            "--target-dir",
+        ])
+        .arg(folder.parent().expect("a profile's folder"))
+        .current_dir(repository(""))
+        .status()
+        .expect("cargo runs");
+    assert!(built.success(), "the operator builds");
+    folder.join("drey-operator")
+}
+
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -43,6 +43,11 @@ impl Sort {
                 .required("metadata", metadata_shape(), "name and labels")
                 .optional("modes", Type::list(Type::Text), "where it may run")
                 .optional("matrix", matrix_shape(), "axes to multiply the scenario by")
+                .optional(
+                    "crds",
+                    Type::list(Type::Text),
+                    "files with CRDs that the world serves; their kinds can be named",
+                )
                 .optional("clock", Type::Any, "scenario time")
                 .optional("world", Type::Any, "what the scenario starts with")
                 .optional("use", Type::Any, "fragments that come before the steps")

@@ -3,6 +3,7 @@
 
 use super::args::Arg;
 use super::checker::Checker;
+use super::crds;
 use super::header::{self, Sort};
 use super::matrix;
 use super::params::{Scope, Substitution};
@@ -143,6 +144,8 @@ fn load(path: &Path, vocabulary: &Vocabulary, session: &mut Session<'_>) -> Opti
         return None;
     }
     checker.check(&Sort::Scenario.shape().into(), &root);
+    let (crds, words) = crds::declared(&root, &folder, vocabulary, checker.session);
+    let mut checker = Checker::new(&words, checker.session, &none, &folder);
     let metadata = match root.get("metadata") {
         Some(node @ Node { kind: Kind::Map(_), .. }) => header::metadata(&mut checker, node),
         _ => Default::default(),
@@ -160,7 +163,7 @@ fn load(path: &Path, vocabulary: &Vocabulary, session: &mut Session<'_>) -> Opti
     let mut cases = Vec::new();
     for (index, cell) in cells.into_iter().enumerate() {
         let before = session.problems.len();
-        cases.extend(case(&root, &declared, cell.clone(), vocabulary, session, path));
+        cases.extend(case(&root, &declared, cell.clone(), &words, &crds, session, path));
         if index > 0 {
             let name = matrix::name(&cell);
             session.problems.0[before..].iter_mut().for_each(|p| p.case = Some(name.clone()));
@@ -236,6 +239,7 @@ fn case(
     declared: &IndexMap<String, Node>,
     cell: matrix::Cell,
     vocabulary: &Vocabulary,
+    crds: &Arc<Vec<serde_json::Value>>,
     session: &mut Session<'_>,
     path: &Path,
 ) -> Option<Case> {
@@ -266,6 +270,7 @@ fn case(
         axes: json(&cell),
         params: json(&scope.params),
         clock,
+        crds: crds.clone(),
         world: world?,
         monitors: monitors.unwrap_or_default(),
         steps: before,

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use drey_harness::library::{Mode, Options, missing};
 use drey_harness::modes::check_scale;
 use drey_harness::modes::cluster::{OperatorUnderTest, RemoteCluster, RemoteOptions};
+use drey_harness::world::{CommandLine, TimeOfDay};
+use drey_language::diagnostics::nearest;
 
 #[derive(clap::Args)]
 pub struct Place {
@@ -25,17 +27,11 @@ pub struct Place {
     /// Mode cluster: work in this namespace, which must exist. Default: a new one per case, removed after it.
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
-    /// Mode cluster: `in-process` runs ours against the cluster, `deployed` tests the one that runs there.
-    #[arg(long, value_name = "WHICH", value_parser = operator)]
-    operator: Option<OperatorUnderTest>,
-}
-
-fn operator(text: &str) -> Result<OperatorUnderTest, String> {
-    match text {
-        "in-process" => Ok(OperatorUnderTest::InProcess),
-        "deployed" => Ok(OperatorUnderTest::Deployed),
-        _ => Err("choose in-process or deployed".to_owned()),
-    }
+    /// Whose operator is under test: `in-process` (ours), `command "python3 op.py"` (any program; it finds KUBECONFIG and
+    /// DREY_NAMESPACE in its environment; modes loopback, then in real time, and cluster), or `deployed` (mode cluster: the
+    /// one that runs there).
+    #[arg(long, value_names = ["WHICH", "COMMAND"], num_args = 1..=2)]
+    operator: Vec<String>,
 }
 
 impl Place {
@@ -48,17 +44,70 @@ impl Place {
             ("--kubeconfig", self.kubeconfig.is_some()),
             ("--context", self.context.is_some()),
             ("--namespace", self.namespace.is_some()),
-            ("--operator", self.operator.is_some()),
         ];
         let given = of_cluster.iter().find(|(_, is_given)| *is_given).filter(|_| self.mode != Mode::Cluster);
         if let Some((option, _)) = given {
             anyhow::bail!("use {option} in mode {}: it belongs to --mode cluster", self.mode);
         }
-        let cluster = (self.mode == Mode::Cluster).then(|| self.connect()).transpose()?;
-        Ok(Options { mode: self.mode, speed_max: self.time_scale, cluster: cluster.map(Arc::new), ..options })
+        let time = TimeOfDay::starting(crate::play::time_of_day());
+        let operator = self.operator_under_test()?;
+        let options = Options { mode: self.mode, speed_max: self.time_scale, ..options };
+        match (self.mode, operator) {
+            (Mode::Cluster, operator) => {
+                let cluster = self.connect(operator, time)?;
+                Ok(Options { cluster: Some(Arc::new(cluster)), ..options })
+            }
+            (_, OperatorUnderTest::InProcess) => Ok(options),
+            (Mode::Loopback, OperatorUnderTest::Command(_)) if self.time_scale.is_some() => {
+                bail!(
+                    "use --time-scale: an operator that is a program of its own lives in real time; leave it out"
+                )
+            }
+            (Mode::Loopback, OperatorUnderTest::Command(line)) => {
+                Ok(Options { command: Some((line, time)), ..options })
+            }
+            (Mode::Virtual, OperatorUnderTest::Command(_)) => {
+                bail!(
+                    "use --operator command in mode virtual: a program of its own knows nothing of virtual time\nnext: add --mode loopback"
+                )
+            }
+            (_, OperatorUnderTest::Deployed) => {
+                bail!("use --operator deployed: it belongs to --mode cluster, where something is deployed")
+            }
+        }
     }
 
-    fn connect(&self) -> anyhow::Result<RemoteCluster> {
+    fn operator_under_test(&self) -> anyhow::Result<OperatorUnderTest> {
+        let words: Vec<&str> = self.operator.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            [] | ["in-process"] => Ok(OperatorUnderTest::InProcess),
+            ["deployed"] => Ok(OperatorUnderTest::Deployed),
+            ["command", text] => {
+                let line = CommandLine::new(text).map_err(anyhow::Error::msg)?;
+                Ok(OperatorUnderTest::Command(Arc::new(line)))
+            }
+            ["command"] => {
+                bail!(
+                    "use --operator command: add what to run, in quotes: --operator command \"python3 op.py\""
+                )
+            }
+            [which @ ("in-process" | "deployed"), more, ..] => {
+                bail!(
+                    "use --operator {which}: it takes no `{more}`; only `command` is followed by what to run"
+                )
+            }
+            [other, ..] => {
+                let words = ["in-process", "command", "deployed"];
+                let hint = nearest(other, &words).map(|near| format!("; did you mean {near}?"));
+                bail!(
+                    "use --operator {other}: choose in-process, command or deployed{}",
+                    hint.unwrap_or_default()
+                )
+            }
+        }
+    }
+
+    fn connect(&self, operator: OperatorUnderTest, time: TimeOfDay) -> anyhow::Result<RemoteCluster> {
         if let Some(path) = self.kubeconfig.as_deref().filter(|path| !path.exists()) {
             anyhow::bail!("{}", missing(path));
         }
@@ -66,8 +115,8 @@ impl Place {
             kubeconfig: self.kubeconfig.clone(),
             context: self.context.clone(),
             namespace: self.namespace.clone(),
-            operator: self.operator.unwrap_or_default(),
-            now: crate::play::time_of_day(),
+            operator,
+            time,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(RemoteCluster::connect(&options)).context("use the cluster")

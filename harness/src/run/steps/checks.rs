@@ -105,6 +105,7 @@ fn too_late(
         Some(pass) => failure
             .lines(pass.trace.iter().map(|step| format!("last pass ({}): {step}", pass.number)))
             .line(format!("last pass ({}): then {}", pass.number, pass.next)),
+        None if context.place.is_command() => failure.lines(context.last_words()),
         None => failure.line("the operator has made no pass"),
     }
 }

@@ -6,10 +6,12 @@ use drey_language::scenario::{Arg, ArgValue, Step};
 use fake_kube::PodSelector;
 use fake_kube_apiserver::Verdict;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
-use super::super::context::Context;
+use super::super::context::{Context, RESTART};
 use super::super::failure::Failure;
 use super::{flink, unknown};
+use crate::modes::Mode;
 use crate::world::gate::{self, OPERATOR_USER, RequestMatch, Response, Rule};
 use crate::world::kinds;
 
@@ -38,8 +40,6 @@ pub fn until(context: &Context, args: &Arg) -> Option<Timestamp> {
 pub fn times(args: &Arg) -> Option<u32> {
     args.opt_int("times").map(|times| u32::try_from(times).unwrap_or(u32::MAX))
 }
-
-const RESTART: Duration = Duration::from_secs(5);
 
 async fn crash(context: &Context, args: &Arg) -> Result<(), Failure> {
     let after = args.opt_duration("restartAfter").unwrap_or(RESTART);
@@ -171,7 +171,7 @@ fn watch(context: &Context, args: &Arg) -> Result<(), Failure> {
         }
     }
     // A running watch ends, so that the rule meets its successor.
-    context.world.api.end_watches(&resource);
+    context.world.end_watches(&resource);
     Ok(())
 }
 
@@ -234,6 +234,9 @@ fn verdict(args: &Arg) -> Result<Verdict, Failure> {
 
 async fn pod(context: &Context, args: &Arg) -> Result<(), Failure> {
     let selector = selector(args)?;
+    if context.place.mode() == Mode::Cluster {
+        return pod_of_a_cluster(context, &selector, args.text("do")?).await;
+    }
     let pods = context.world.cluster.pods();
     let standing = match args.text("do")? {
         "kill" => return hit(pods.kill(&selector, 137)),
@@ -253,6 +256,29 @@ async fn pod(context: &Context, args: &Arg) -> Result<(), Failure> {
         });
     }
     Ok(())
+}
+
+/// What anybody with rights can do to pods through the API.
+async fn pod_of_a_cluster(context: &Context, selector: &PodSelector, deed: &str) -> Result<(), Failure> {
+    let (hands, info) = (&context.world.hands, context.kind("Pod")?);
+    let mut struck = 0;
+    for pod in hands.list(info, &hands.namespace).await? {
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let fits = selector.name.as_deref().is_none_or(|wanted| wanted == name)
+            && selector.labels.iter().all(|(key, value)| pod["metadata"]["labels"][key] == **value);
+        if !fits || pod["status"]["phase"] != "Running" {
+            continue;
+        }
+        let reply = match deed {
+            "evict" => hands.evict(&hands.namespace, name).await?,
+            _ => hands.delete(info, &hands.namespace, name, &json!({"gracePeriodSeconds": 0})).await?,
+        };
+        if !reply.is_success() {
+            return Err(Failure::new(format!("{deed} pod {name}")).line(reply.refusal()));
+        }
+        struck += 1;
+    }
+    hit(struck)
 }
 
 fn hit(pods: usize) -> Result<(), Failure> {

@@ -1,0 +1,301 @@
+//! Between an operator and the API server of a cluster that others run: every request of the operator meets the
+//! scenario's fault rules here, and the judges hear of it with its answer, as they do at the simulated server.
+//!
+//! Plain HTTP on 127.0.0.1; rights and TLS are those of the kubeconfig behind it. Leaves out: connections that change
+//! their protocol (exec, port-forward, watches as WebSocket) and stale or disturbed reads, which need the server's memory.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use bytes::Bytes;
+use fake_kube_apiserver::{Gate, Observer, RequestInfo, RequestRecord, Resource, Status, Verdict};
+use futures::StreamExt;
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, broadcast};
+use tokio::task::JoinSet;
+
+use crate::world::ScenarioClock;
+use crate::world::gate::OPERATOR_USER;
+
+/// Of one operator; a client keeps one connection per watch and a few besides.
+const CONNECTIONS_MAX: usize = 512;
+/// As a real API server takes.
+const BODY_MAX: usize = 3 << 20;
+/// Of an answer that is kept back until it is known whether it may leave.
+const ANSWER_MAX: usize = 64 << 20;
+
+/// An open proxy. Dropping it closes every connection through it.
+pub struct FaultProxy {
+    address: SocketAddr,
+    way: Way,
+    _tasks: JoinSet<()>,
+}
+
+/// What a request passes.
+#[derive(Clone)]
+struct Way {
+    upstream: kube::Client,
+    gate: Arc<dyn Gate>,
+    judges: Arc<dyn Observer>,
+    clock: ScenarioClock,
+    /// Plurals whose watches end.
+    ends: broadcast::Sender<Resource>,
+}
+
+/// The connection is closed without another byte.
+#[derive(Debug, thiserror::Error)]
+#[error("cut by the scenario")]
+struct Cut;
+
+type Answer = Response<UnsyncBoxBody<Bytes, Cut>>;
+
+impl FaultProxy {
+    pub async fn open(
+        upstream: kube::Client,
+        clock: ScenarioClock,
+        gate: Arc<dyn Gate>,
+        judges: Arc<dyn Observer>,
+    ) -> anyhow::Result<FaultProxy> {
+        let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.context("open a port for the fault proxy")?;
+        let address = listener.local_addr().context("read the fault proxy's address")?;
+        let way = Way { upstream, gate, judges, clock, ends: broadcast::channel(64).0 };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, way.clone()));
+        Ok(FaultProxy { address, way, _tasks: tasks })
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What an operator in this process makes its clients from.
+    pub fn config(&self) -> anyhow::Result<kube::Config> {
+        let mut config = kube::Config::new(self.url().parse().context("read the fault proxy's address")?);
+        // A 429 or 503 is the operator's to handle; a proxy of the environment knows nothing of this machine's ports.
+        config.default_retry = false;
+        config.proxy_url = None;
+        Ok(config)
+    }
+
+    /// The same for an operator that is a program of its own; JSON is YAML too.
+    pub fn kubeconfig(&self) -> String {
+        json!({"apiVersion": "v1", "kind": "Config", "current-context": "drey",
+            "clusters": [{"name": "drey", "cluster": {"server": self.url()}}],
+            "users": [{"name": "drey", "user": {}}],
+            "contexts": [{"name": "drey", "context": {"cluster": "drey", "user": "drey"}}]})
+        .to_string()
+    }
+
+    /// Running watches of a resource end, as when a server restarts.
+    pub fn end_watches(&self, resource: &Resource) {
+        // Nobody watches: nothing ends.
+        let _ = self.way.ends.send(resource.clone());
+    }
+}
+
+async fn accept(listener: TcpListener, way: Way) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let Ok((socket, _)) = listener.accept().await else { continue };
+        // A watch event is small, and somebody waits for it.
+        let _ = socket.set_nodelay(true);
+        while connections.try_join_next().is_some() {}
+        let way = way.clone();
+        connections.spawn(async move {
+            let service = service_fn(move |request| {
+                let way = way.clone();
+                async move { way.carry(request).await }
+            });
+            // How a connection ends is between the operator and the fault it met.
+            let _ = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(socket), service)
+                .await;
+            drop(place);
+        });
+    }
+}
+
+impl Way {
+    async fn carry(&self, request: Request<Incoming>) -> Result<Answer, Cut> {
+        let info = info(&request);
+        match self.gate.judge(&info) {
+            Verdict::Pass => self.pass(info, request).await,
+            Verdict::Delay(span) => {
+                tokio::time::sleep(span).await;
+                self.pass(info, request).await
+            }
+            Verdict::Fail(status) => {
+                self.tell(&info, &request, status.code, Some(&status.to_value()));
+                Ok(refused(&status))
+            }
+            Verdict::DropBefore => {
+                self.tell(&info, &request, 0, None);
+                Err(Cut)
+            }
+            Verdict::DropAfterCommit => self.carry_out_and_cut(info, request).await,
+            Verdict::CutWatch => {
+                self.tell(&info, &request, 200, None);
+                let cut = futures::stream::iter([Err::<Frame<Bytes>, Cut>(Cut)]);
+                Ok(Response::new(BodyExt::boxed_unsync(StreamBody::new(cut))))
+            }
+            Verdict::Expire => {
+                self.tell(&info, &request, 200, None);
+                Ok(expired())
+            }
+            verdict @ (Verdict::Stale { .. } | Verdict::Disturb(_)) => {
+                let text =
+                    format!("the fault proxy cannot do this to a server that is not ours: {verdict:?}");
+                Ok(refused(&Status::new(500, "InternalError", text)))
+            }
+        }
+    }
+
+    async fn pass(&self, info: RequestInfo, request: Request<Incoming>) -> Result<Answer, Cut> {
+        let is_dry = is_dry_run(&request);
+        let watched = (info.verb == "watch")
+            .then(|| (Resource::new(&info.group, &info.version, &info.resource), self.ends.subscribe()));
+        let answer = match self.forward(request).await {
+            Ok(answer) => answer,
+            Err(status) => return Ok(refused(&status)),
+        };
+        let (head, body) = answer.into_parts();
+        if let Some((resource, ends)) = watched.filter(|_| head.status.is_success()) {
+            self.record(&info, is_dry, head.status.as_u16(), None);
+            let frames = body.into_data_stream().take_until(told_to_end(resource, ends));
+            let frames = frames.map(|bytes| bytes.map(Frame::data).map_err(|_| Cut));
+            return Ok(Response::from_parts(head, BodyExt::boxed_unsync(StreamBody::new(frames))));
+        }
+        let bytes = Limited::new(body, ANSWER_MAX).collect().await.map_err(|_| Cut)?.to_bytes();
+        self.record(&info, is_dry, head.status.as_u16(), Some(&bytes));
+        Ok(Response::from_parts(head, whole(bytes)))
+    }
+
+    async fn carry_out_and_cut(&self, info: RequestInfo, request: Request<Incoming>) -> Result<Answer, Cut> {
+        let is_dry = is_dry_run(&request);
+        if let Ok(answer) = self.forward(request).await {
+            // The server is done when its answer is whole.
+            let _ = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
+        }
+        self.record(&info, is_dry, 0, None);
+        Err(Cut)
+    }
+
+    async fn forward(&self, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+        let (mut head, body) = request.into_parts();
+        let body = Limited::new(body, BODY_MAX).collect().await;
+        let body = body.map_err(|error| Status::new(413, "RequestEntityTooLarge", error.to_string()))?;
+        strip(&mut head.headers);
+        let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        head.uri = path.parse().map_err(|_| Status::new(400, "BadRequest", "not a path"))?;
+        let request = Request::from_parts(head, Body::from(body.to_bytes()));
+        let mut answer = self.upstream.send(request).await.map_err(|error| {
+            Status::new(502, "BadGateway", format!("the fault proxy cannot reach the API server: {error}"))
+        })?;
+        strip(answer.headers_mut());
+        Ok(answer)
+    }
+
+    fn tell(&self, info: &RequestInfo, request: &Request<Incoming>, code: u16, status: Option<&Value>) {
+        let bytes = status.map(|status| Bytes::from(status.to_string()));
+        self.record(info, is_dry_run(request), code, bytes.as_ref());
+    }
+
+    /// What is told of an answer is in it: the revision of a write, the reason of a refusal.
+    fn record(&self, info: &RequestInfo, dry_run: bool, code: u16, body: Option<&Bytes>) {
+        let is_read = matches!(info.verb.as_str(), "get" | "list" | "watch") && code < 400;
+        let body = body.filter(|_| !is_read).and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
+        let text = |pointer: &str| {
+            body.as_ref().and_then(|body| body.pointer(pointer)).and_then(Value::as_str).unwrap_or_default()
+        };
+        let is_refusal = code >= 400;
+        self.judges.on_request(&RequestRecord {
+            info: info.clone(),
+            at: self.clock.now(),
+            code,
+            reason: if is_refusal { text("/reason").to_owned() } else { String::new() },
+            message: if is_refusal { text("/message").to_owned() } else { String::new() },
+            dry_run,
+            revision: text("/metadata/resourceVersion").parse().unwrap_or_default(),
+        });
+    }
+}
+
+fn info(request: &Request<Incoming>) -> RequestInfo {
+    let text = |name| {
+        request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+    };
+    RequestInfo {
+        user: OPERATOR_USER.to_owned(),
+        user_agent: text(header::USER_AGENT),
+        content_type: text(header::CONTENT_TYPE),
+        ..RequestInfo::of(request.method(), request.uri())
+    }
+}
+
+fn is_dry_run(request: &Request<Incoming>) -> bool {
+    request.uri().query().is_some_and(|query| query.split('&').any(|part| part == "dryRun=All"))
+}
+
+/// What belongs to one connection, or to the credentials behind the proxy. An answer travels unpacked: the judges read it.
+fn strip(headers: &mut HeaderMap) {
+    for name in [
+        header::HOST,
+        header::AUTHORIZATION,
+        header::CONNECTION,
+        header::UPGRADE,
+        header::TRANSFER_ENCODING,
+        header::CONTENT_LENGTH,
+        header::ACCEPT_ENCODING,
+    ] {
+        headers.remove(name);
+    }
+}
+
+async fn told_to_end(resource: Resource, mut ends: broadcast::Receiver<Resource>) {
+    loop {
+        match ends.recv().await {
+            Ok(ended) if ended.group == resource.group && ended.plural == resource.plural => return,
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
+        }
+    }
+}
+
+fn whole(bytes: Bytes) -> UnsyncBoxBody<Bytes, Cut> {
+    Full::new(bytes).map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
+fn refused(status: &Status) -> Answer {
+    let mut answer = Response::new(whole(status.to_value().to_string().into()));
+    *answer.status_mut() = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    if let Some(seconds) = status.retry_after {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    answer
+}
+
+/// As a watch from a revision that is compacted is told.
+fn expired() -> Answer {
+    let status = Status::new(410, "Expired", "too old resource version (injected by the scenario)");
+    let line = format!("{}\n", json!({"type": "ERROR", "object": status.to_value()}));
+    let mut answer = Response::new(whole(line.into()));
+    answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    answer
+}

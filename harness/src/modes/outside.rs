@@ -1,0 +1,112 @@
+//! What a scenario cannot have where something is not ours: a cluster that others run, an operator that is a program of its
+//! own. Such a step is skipped with the reason; a check that cannot hear anything would pass.
+
+use drey_language::scenario::Step;
+use drey_language::vocabulary::StepKind;
+
+use super::cluster::OperatorUnderTest;
+
+const BREAKS: &str = "a cluster that others run cannot be made to do this";
+const TRUTH: &str = "needs the simulated Flink's own knowledge; a real one tells only what REST tells";
+const PROCESS: &str = "the operator runs in the cluster, out of reach";
+const REQUESTS: &str = "the operator's requests pass no proxy of ours";
+const PASSES: &str = "the operator is a program of its own: its passes and its calls to Flink are not seen";
+const LEASE: &str = "how a program of its own elects its leader is not ours to say";
+
+/// On a cluster that others run.
+pub fn on_a_cluster(step: &Step, operator: &OperatorUnderTest) -> Option<&'static str> {
+    of_the_cluster(step).or_else(|| match operator {
+        OperatorUnderTest::InProcess => None,
+        OperatorUnderTest::Command(_) => of_a_program(step),
+        OperatorUnderTest::Deployed => of_a_deployed_one(step),
+    })
+}
+
+fn of_the_cluster(step: &Step) -> Option<&'static str> {
+    match step.name.as_str() {
+        "pod" if !matches!(step.args.opt_text("do"), Some("kill" | "evict")) => Some(BREAKS),
+        "job" | "savepoint" | "checkpoint" | "store" | "taskmanagers" => Some(BREAKS),
+        "jobmanager" if !step.args.has("rest") => Some(BREAKS),
+        "restoredFrom" | "job-is" | "starts" | "redeploy" => Some(TRUTH),
+        _ if step.kind == StepKind::Time && step.name == "jumpClock" => Some(BREAKS),
+        _ => None,
+    }
+}
+
+/// An operator that is started and stopped here, and otherwise known by its requests to the API server alone.
+pub fn of_a_program(step: &Step) -> Option<&'static str> {
+    match step.name.as_str() {
+        "jobmanager" if step.args.has("rest") => Some(PASSES),
+        "budget" if step.args.has("reconciles") => Some(PASSES),
+        "calls" | "never" if server(step) == Some("flink") => Some(PASSES),
+        "secondOperator" if step.args.has("lease") => Some(LEASE),
+        _ => None,
+    }
+}
+
+fn of_a_deployed_one(step: &Step) -> Option<&'static str> {
+    match step.name.as_str() {
+        "api" | "watch" | "converge" | "writes" => Some(REQUESTS),
+        "calls" | "never" if server(step) == Some("api") => Some(REQUESTS),
+        "budget" if step.args.has("apiCalls") || step.args.has("writes") => Some(REQUESTS),
+        "crashOperator" | "pauseOperator" | "secondOperator" => Some(PROCESS),
+        "control" => Some("ends faults of kinds that are not there"),
+        _ => of_a_program(step),
+    }
+}
+
+/// Whose calls a step speaks of, if it speaks of calls.
+fn server(step: &Step) -> Option<&str> {
+    let call = if step.name == "never" { step.args.get("call")? } else { &step.args };
+    Some(call.opt_text("to").unwrap_or("api"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use drey_language::files::Memory;
+    use drey_language::scenario::parse_with;
+
+    use super::*;
+    use crate::run::vocabulary;
+    use crate::world::CommandLine;
+
+    /// A check that cannot hear anything passes: whatever is deaf must be skipped, and said so. For an operator in this
+    /// process, a program of its own, and one that is deployed.
+    #[test]
+    fn what_cannot_be_asked_is_skipped() {
+        let check = |word: &str, is_skipped: [bool; 3]| {
+            let text =
+                format!("apiVersion: drey/v1\nkind: Scenario\nmetadata: {{name: s}}\nsteps: [{{{word}}}]\n");
+            let files = Memory::default().with("s.yaml", text);
+            let scenario = parse_with(Path::new("s.yaml"), &vocabulary(), &files).expect("a scenario");
+            let step = &scenario.cases[0].steps[0];
+            let command = OperatorUnderTest::Command(Arc::new(CommandLine::new("true").expect("a command")));
+            let operators = [OperatorUnderTest::InProcess, command, OperatorUnderTest::Deployed];
+            for (operator, is_skipped) in operators.iter().zip(is_skipped) {
+                assert_eq!(on_a_cluster(step, operator).is_some(), is_skipped, "{word} {operator:?}");
+            }
+        };
+        check("never: {call: {method: DELETE}}", [false, false, true]);
+        check("never: {call: {to: api, method: DELETE}}", [false, false, true]);
+        check("never: {call: {to: flink, method: PATCH}}", [false, true, true]);
+        check("never: {event: {reason: Rollback}}", [false, false, false]);
+        check("never: {of: FlinkDeployment/app, cel: \"obj.spec.paused\"}", [false, false, false]);
+        check("calls: {to: api, match: {method: GET}, count: 0}", [false, false, true]);
+        check("calls: {to: flink, match: {method: GET}, count: 0}", [false, true, true]);
+        check("budget: {apiCalls: {perHour: 1}}", [false, false, true]);
+        check("budget: {writes: {max: 1}, reconciles: {max: 1}}", [false, true, true]);
+        check("budget: {reconciles: {max: 1}}", [false, true, true]);
+        check("writes: {count: 0}", [false, false, true]);
+        check("crashOperator: {everyWrite: true}", [false, false, true]);
+        check("secondOperator: {for: 30s, lease: ignored}", [false, true, true]);
+        check("jobmanager: {name: app, rest: {down: true}}", [false, true, true]);
+        check("jobmanager: {name: app, do: hang}", [true, true, true]);
+        check("pod: {select: {component: jobmanager}, do: kill}", [false, false, false]);
+        check("pod: {select: {component: jobmanager}, do: oom}", [true, true, true]);
+        check("restoredFrom: {name: app, is: newest}", [true, true, true]);
+        check("advance: 1s", [false, false, false]);
+    }
+}
