@@ -2,7 +2,7 @@
 CARGO ?= cargo
 REPORT ?= target/drey/report
 
-.PHONY: help run loopback test test-real test-real-flink test-flink-clients test-clients test-clusters web fuzz gates bench load bless lint fmt
+.PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-clients test-clusters web fuzz gates bench load bless lint fmt
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ test-real-flink: ## real JobManagers of 1.20.3 and 2.2.1 answer the recorded cas
 
 test-flink-clients: ## Flink's own command line of 1.20.3 and 2.2.1 against fake-flink; needs Maven and JDK 17
 	ci/test-flink-clients
+
+test-dashboard: ## every page of Flink's web dashboard on fake-flink in a headless Chromium; needs Chromium and Maven
+	ci/test-dashboard
 
 test-clients: ## operators of controller-runtime and kopf, and Helm, against fake-kube; builds them, needs Go
 	ci/test-clients
