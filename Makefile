@@ -2,7 +2,7 @@
 CARGO ?= cargo
 REPORT ?= target/drey/report
 
-.PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-clients test-clusters web fuzz gates bench load bless lint fmt
+.PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-clients test-clusters web image images fuzz gates bench load bless lint fmt
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,12 @@ test-clusters: ## drey cluster against the real kind, which is built, on a docke
 
 web: ## fetch the packages with Flink's web dashboard, which fake-flink then serves; needs Maven
 	@ci/web
+
+image: ## the image of fake-flink, from scratch with a static binary, as OCI layout in target/images and in docker
+	ci/images fake-flink
+
+images: ## the images of fake-flink and of the operator
+	ci/images
 
 fuzz: ## the fuzz targets over their kept corpus and some thousand inputs made from it, the same ones each time
 	ci/fuzz

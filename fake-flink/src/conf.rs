@@ -2,9 +2,10 @@
 //!
 //! Values are kept as text. Whether a text parses is decided where Flink decides it: at the reading of the option.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conf(BTreeMap<String, String>);
 
 /// Keys that Flink 1.19 and 1.20 renamed; either spelling sets the option (old -> new).

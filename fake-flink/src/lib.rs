@@ -22,9 +22,12 @@
 pub mod conf;
 pub mod dashboard;
 pub(crate) mod ids;
+pub mod image;
 pub mod jar;
 mod java;
 mod knobs;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 mod logs;
 pub mod model;
 #[cfg(feature = "net")]

@@ -3,6 +3,7 @@
 //! Traces carry the class and message lines exactly; below each stands one frame for the many a real trace has.
 
 use crate::java;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub mod class {
@@ -30,7 +31,7 @@ pub mod class {
         "org.apache.flink.runtime.resourcemanager.exceptions.UnknownTaskExecutorException";
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Throwable {
     pub class: String,
     pub message: Option<String>,

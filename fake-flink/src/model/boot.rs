@@ -49,6 +49,7 @@ impl Cluster {
 
     /// A lock left by an earlier leader is waited for: nobody releases it, not even a graceful stop (recorded).
     fn elect(&mut self) {
+        self.ha.await_lock();
         let mut wait = self.draw(self.knobs.leader_ready);
         if self.ha.enabled && self.ha.foreign_lock().is_some() {
             wait += match self.knobs.lease_wait {
@@ -62,6 +63,9 @@ impl Cluster {
     pub(super) fn leader(&mut self) {
         if self.phase != Phase::Electing {
             return;
+        }
+        if self.ha.is_renewed_by_another() {
+            return self.elect();
         }
         self.phase = Phase::Leading;
         self.ha_granted();

@@ -218,6 +218,10 @@ impl Cluster {
         self.phase.listens() && self.faults.hang
     }
 
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
     pub fn facts(&self) -> Facts {
         super::facts::of(self)
     }

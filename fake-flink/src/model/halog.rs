@@ -20,6 +20,8 @@ pub(crate) struct HaLog {
     results: String,
     state: HaState,
     lock: Option<Lock>,
+    /// The lock of another as it was when the wait for it began.
+    awaited: Option<String>,
     pub session: String,
 }
 
@@ -39,6 +41,7 @@ impl HaLog {
             directory: format!("{storage}/{sub}"),
             state,
             lock: None,
+            awaited: None,
             session: String::new(),
         }
     }
@@ -57,6 +60,19 @@ impl HaLog {
 
     fn job_map(&self, job: &str) -> String {
         ha::job_map(&self.cluster_id, job)
+    }
+
+    fn lock_text(&self) -> Option<&String> {
+        self.state.maps.get(&self.cluster_map())?.annotations.get(ha::LEADER_ANNOTATION)
+    }
+
+    pub fn await_lock(&mut self) {
+        self.awaited = self.lock_text().cloned();
+    }
+
+    /// Its holder is alive: it has renewed the lock during the wait.
+    pub fn is_renewed_by_another(&self) -> bool {
+        self.enabled && self.foreign_lock().is_some() && self.lock_text() != self.awaited.as_ref()
     }
 
     /// A lock somebody else left: its holder.

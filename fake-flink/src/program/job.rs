@@ -7,10 +7,11 @@ use super::identity::{self, Chain};
 use super::workload::{Topic, Work};
 use crate::throwable::{Throwable, class};
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// How records travel along an edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ship {
     Forward,
     Hash,
@@ -50,7 +51,7 @@ impl Ship {
 }
 
 /// An edge, seen from the vertex that reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
     /// Index of the upstream vertex.
     pub from: usize,
@@ -65,7 +66,7 @@ impl Input {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VertexSpec {
     /// The chain, operators joined by ` -> `.
     pub name: String,
@@ -161,7 +162,7 @@ fn description(name: &str) -> String {
     out
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     pub name: String,
     pub vertices: Vec<VertexSpec>,
@@ -181,7 +182,7 @@ pub struct Job {
 }
 
 /// What the arguments of the program change about its job.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShapedBy {
     /// `--name`, `--records`, `--fail-at` and `--uid`, as the conformance jar reads them.
     #[default]

@@ -3,10 +3,11 @@
 //! Descriptions only; `model/flow.rs` lets them happen. Rates are piecewise constant: a sine is cut into cells whose
 //! mean is exact, so what arrived up to an instant has a closed form and never depends on who looked when.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Records per second over time, counted from the origin of the source.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Arrivals {
     Constant(f64),
     /// Rate from each instant on; before the first instant nothing arrives. With a period it starts over.
@@ -24,7 +25,7 @@ pub enum Arrivals {
 }
 
 /// Where the records of a source vertex come from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Topic {
     pub arrivals: Arrivals,
     /// Without them any number of subtasks shares the load evenly and no partition metrics are shown.
@@ -54,7 +55,7 @@ impl Topic {
 }
 
 /// What one vertex does with a record.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Work {
     /// Busy time of a subtask per record it reads. Without it the vertex is never the bottleneck.
     pub cost: Option<Duration>,
@@ -64,7 +65,7 @@ pub struct Work {
 }
 
 /// Bytes of state of a whole vertex: `base`, and `per_record` for each record read, up to `max`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateSize {
     pub base: u64,
     pub per_record: u64,

@@ -7,6 +7,7 @@ mod clock;
 pub mod control;
 mod hosted;
 mod listen;
+pub mod registration;
 mod spool;
 pub mod stubs;
 

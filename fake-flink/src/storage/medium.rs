@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,6 +21,47 @@ pub trait Medium: fmt::Debug + Send + Sync {
     fn list(&self, folder: &str) -> io::Result<Vec<String>>;
     /// Paths of all files that an opened storage should know of.
     fn all(&self) -> io::Result<Vec<String>>;
+}
+
+/// Local paths here, all others there.
+#[derive(Debug)]
+pub struct ByScheme {
+    local: super::Directory,
+    others: Arc<dyn Medium>,
+}
+
+impl ByScheme {
+    pub fn new(local: super::Directory, others: Arc<dyn Medium>) -> ByScheme {
+        ByScheme { local, others }
+    }
+
+    fn of(&self, path: &str) -> &dyn Medium {
+        if path.starts_with("file:") { &self.local } else { &*self.others }
+    }
+}
+
+impl Medium for ByScheme {
+    fn put(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        self.of(path).put(path, bytes)
+    }
+
+    fn get(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+        self.of(path).get(path)
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.of(path).remove(path)
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.of(folder).list(folder)
+    }
+
+    fn all(&self) -> io::Result<Vec<String>> {
+        let mut paths = self.local.all()?;
+        paths.extend(self.others.all()?);
+        Ok(paths)
+    }
 }
 
 pub const LIST_MAX: usize = 100_000;

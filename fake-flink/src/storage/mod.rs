@@ -12,7 +12,7 @@ mod medium;
 mod s3;
 
 pub use directory::Directory;
-pub use medium::Medium;
+pub use medium::{ByScheme, Medium};
 #[cfg(feature = "s3")]
 pub use s3::{S3, S3Options};
 
@@ -42,14 +42,13 @@ pub enum HaFile {
     /// `completedCheckpoint<hex>`: where the state lies, or the state itself for JobManager storage.
     Checkpoint { path: String, snapshot: Snapshot },
     /// `submittedJobGraph<hex>` / `submittedExecutionPlan<hex>`: what a recovery runs, whatever `main()` says by then.
-    #[serde(skip)]
     Plan(Box<Plan>),
     /// `job-result-store/...json`.
     Result { job: String, state: String },
 }
 
 /// A stored job: its program under its arguments and the configuration it was submitted with.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     pub job: String,
     pub program: crate::program::Job,

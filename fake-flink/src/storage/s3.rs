@@ -46,11 +46,16 @@ impl S3 {
     /// # Errors
     /// The endpoint is no URL, or the bucket cannot be listed.
     pub fn open(options: S3Options) -> io::Result<S3> {
-        let credentials = Credentials::new(options.access_key.clone(), options.secret_key.clone());
-        let s3 = S3 { options, credentials, agent: net::agent(None, REQUEST_MAX) };
+        let s3 = S3::of_many_buckets(options);
         let bucket = s3.bucket(&s3.options.bucket)?;
         s3.page(&bucket, "", None)?;
         Ok(s3)
+    }
+
+    /// Without a bucket of its own: paths name theirs, and have no place otherwise.
+    pub fn of_many_buckets(options: S3Options) -> S3 {
+        let credentials = Credentials::new(options.access_key.clone(), options.secret_key.clone());
+        S3 { options, credentials, agent: net::agent(None, REQUEST_MAX) }
     }
 
     fn bucket(&self, name: &str) -> io::Result<Bucket> {
@@ -63,6 +68,7 @@ impl S3 {
         let (scheme, segments) = split(path).ok_or_else(|| wrong(path, &"no path"))?;
         match segments.split_first() {
             Some((bucket, key)) if SCHEMES.contains(&scheme) => Ok((self.bucket(bucket)?, key.join("/"))),
+            _ if self.options.bucket.is_empty() => Err(wrong(path, &"no bucket")),
             _ => {
                 let key = format!("{}{scheme}/{}", self.prefix(), segments.join("/"));
                 Ok((self.bucket(&self.options.bucket)?, key))
@@ -145,6 +151,9 @@ impl Medium for S3 {
 
     /// What lies below the own prefix; other buckets are looked into when a path names them.
     fn all(&self) -> io::Result<Vec<String>> {
+        if self.options.bucket.is_empty() {
+            return Ok(Vec::new());
+        }
         let prefix = self.prefix();
         let keys = self.keys(&self.bucket(&self.options.bucket)?, &prefix)?;
         let paths = keys.iter().filter_map(|key| {

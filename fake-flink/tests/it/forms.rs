@@ -95,7 +95,7 @@ fn try_call(address: &str, method: &str, path: &str, head: &str, body: &[u8]) ->
 }
 
 /// Asks until it is so.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds() {
         assert!(Instant::now() < deadline, "never: {what}");

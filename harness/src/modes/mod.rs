@@ -4,6 +4,7 @@
 
 pub mod cluster;
 mod fault_proxy;
+mod flink_doors;
 mod flink_sockets;
 mod loopback;
 mod outside;
@@ -18,6 +19,7 @@ use drey_language::scenario::Step;
 pub use crate::library::Mode;
 pub use cluster::{OperatorUnderTest, RemoteCluster};
 pub use fault_proxy::FaultProxy;
+pub use flink_doors::FlinkDoors;
 pub use flink_sockets::FlinkSockets;
 pub use loopback::{ListenerOptions, Sockets};
 pub use pace::block_on as block_on_at_pace;

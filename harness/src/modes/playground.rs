@@ -17,6 +17,7 @@ use drey_language::vocabulary::Vocabulary;
 use fake_kube::control::{Control, ControlSocket, Controlling, RequestFaults, Struck};
 use jiff::Timestamp;
 
+use super::flink_doors::FlinkDoors;
 use super::{ListenerOptions, Place};
 use crate::run::{CaseRun, Interrupt, OpenCase};
 use crate::world::World;
@@ -43,6 +44,7 @@ pub struct Playground {
     kubeconfig: PathBuf,
     url: String,
     control: Option<(String, Controlling)>,
+    flink: FlinkDoors,
     told: usize,
 }
 
@@ -97,12 +99,18 @@ impl Playground {
             let url = socket.url().to_owned();
             (url, socket.serve(Control { faults: live_faults(case.world()), time: None }))
         });
-        Ok(Playground { case, kubeconfig: options.kubeconfig.clone(), url, control, told: 0 })
+        let flink = FlinkDoors::open(case.world(), options.control.is_some()).await?;
+        Ok(Playground { case, kubeconfig: options.kubeconfig.clone(), url, control, flink, told: 0 })
     }
 
     /// The address of the control endpoint.
     pub fn control(&self) -> Option<&str> {
         self.control.as_ref().map(|(url, _)| url.as_str())
+    }
+
+    /// Where Flink's REST API, its dashboard and its control are.
+    pub fn flink(&self) -> &FlinkDoors {
+        &self.flink
     }
 
     pub fn url(&self) -> &str {

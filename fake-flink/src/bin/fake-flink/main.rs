@@ -2,8 +2,11 @@
 //! Under the names of the image's own scripts it is what they start (`entrypoint.rs`).
 
 mod clusters;
+#[cfg(feature = "kubernetes")]
+mod entrypoint;
 mod serve;
 mod shape;
+mod signals;
 mod storage;
 
 use std::io::Write as _;
@@ -36,8 +39,7 @@ Examples:
 Exit codes: that of the JobManager (143 after SIGTERM); 2 it did not start.";
 
 fn main() -> ExitCode {
-    let Command::Serve(serve) = Arguments::parse().command;
-    match serve::run(&serve) {
+    match run() {
         // The shell sees the low byte, as of the real process.
         Ok(code) => ExitCode::from((code & 0xff) as u8),
         Err(error) => {
@@ -46,6 +48,15 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn run() -> anyhow::Result<i32> {
+    #[cfg(feature = "kubernetes")]
+    if let Some(words) = entrypoint::words(&std::env::args().collect::<Vec<_>>()) {
+        return entrypoint::run(&words);
+    }
+    let Command::Serve(serve) = Arguments::parse().command;
+    serve::run(&serve)
 }
 
 #[cfg(test)]

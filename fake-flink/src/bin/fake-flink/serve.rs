@@ -10,11 +10,11 @@ use fake_flink::serve::control::{Clusters, ControlSocket, Controlled, Named};
 use fake_flink::serve::{Front, Hosted, Limits, listen};
 use fake_flink::{Signal, Version};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal as Signalled, SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::clusters::{self, Planned};
 use crate::shape::{self, Dashboards, Shape};
+use crate::signals::Signals;
 use crate::storage;
 
 /// Serve JobManagers until they exit or the process is stopped; prints one line `ready http://ADDRESS` when it answers.
@@ -67,9 +67,19 @@ pub struct Serve {
     /// Print the JobManager log to standard error.
     #[arg(long)]
     log: bool,
+    /// Be the JobManager of a pod, as the image is: configuration from $FLINK_CONF_DIR, HA ConfigMaps and TaskManager pods
+    /// through the API server. With --session a session cluster, otherwise an application.
+    #[cfg(feature = "kubernetes")]
+    #[arg(long, conflicts_with_all = ["listen", "config", "control", "named", "clusters", "storage", "time_scale", "instant"])]
+    kubernetes: bool,
 }
 
 pub fn run(arguments: &Serve) -> anyhow::Result<i32> {
+    #[cfg(feature = "kubernetes")]
+    if arguments.kubernetes {
+        let form = if arguments.session { "kubernetes-session" } else { "kubernetes-application" };
+        return crate::entrypoint::run(&["kubernetes-jobmanager.sh".to_owned(), form.to_owned()]);
+    }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
     runtime.block_on(serve(arguments))
@@ -263,27 +273,6 @@ async fn run_all(hosted: Vec<Hosted>) -> i32 {
         code = if ended == 0 { code } else { ended };
     }
     code
-}
-
-/// Heard from the moment there is one: who reads the ready line may stop the process at once.
-struct Signals {
-    terminate: Signalled,
-    interrupt: Signalled,
-}
-
-impl Signals {
-    fn hear() -> anyhow::Result<Signals> {
-        let hear = |kind| signal(kind).context("hear signals");
-        Ok(Signals { terminate: hear(SignalKind::terminate())?, interrupt: hear(SignalKind::interrupt())? })
-    }
-
-    /// As the JVM's exit code has it: 128 and the number.
-    async fn next(&mut self) -> i32 {
-        tokio::select! {
-            _ = self.terminate.recv() => 143,
-            _ = self.interrupt.recv() => 130,
-        }
-    }
 }
 
 /// Signals go to every JobManager; a second one ends the process at once.

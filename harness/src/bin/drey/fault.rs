@@ -1,19 +1,16 @@
 //! `drey fault`: sets, shows and lifts faults of a running server, through its control endpoint. What a fault can say is
 //! checked by the server; here words become JSON and JSON becomes words.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bytes::Bytes;
 use fake_kube::listen::CONTROL_EXTENSION;
-use http::{Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::Method;
 use kube::config::Kubeconfig;
 use serde_json::{Map, Value, json};
+
+use crate::endpoint::{call, form, from_file, text};
 
 /// Break the API server of a running `drey play --control` or `fake-kube serve --control`, and mend it again.
 ///
@@ -207,10 +204,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or("")
-}
-
 impl Add {
     fn fault(&self) -> anyhow::Result<Value> {
         if let Some(path) = &self.file {
@@ -275,25 +268,6 @@ fn given<'a>(
     parts: impl IntoIterator<Item = (&'a str, &'a Option<String>)>,
 ) -> impl Iterator<Item = (String, Value)> {
     parts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json!(value.as_ref()?))))
-}
-
-fn from_file(path: &PathBuf) -> anyhow::Result<Value> {
-    let mut text = String::new();
-    if path.as_os_str() == "-" {
-        io::stdin().read_to_string(&mut text).context("read the fault from standard input")?;
-    } else {
-        text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    }
-    serde_saphyr::from_str(&text).with_context(|| format!("parse {}", path.display()))
-}
-
-/// A segment of a path.
-fn form(segment: &str) -> String {
-    let escape = |b: u8| match b {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(b).to_string(),
-        b => format!("%{b:02X}"),
-    };
-    segment.bytes().map(escape).collect()
 }
 
 /// A fault in a line: `f1 active hit 2 of 5: patch flinkdeployments/status -> status 409 Conflict, 3 times`.
@@ -408,72 +382,6 @@ fn control_of(config: &Kubeconfig) -> Option<String> {
     let extension = cluster.extensions.iter().flatten().find(|e| e.name == CONTROL_EXTENSION)?;
     let extension = serde_json::to_value(&extension.extension).ok()?;
     extension["url"].as_str().map(str::to_owned)
-}
-
-/// The server answers at once; a machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(10);
-const ANSWER_MAX: usize = 4 << 20;
-
-fn call(endpoint: &str, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let exchange = async {
-        match tokio::time::timeout(PATIENCE, exchange(endpoint, method, path, body)).await {
-            Ok(answer) => answer,
-            Err(_) => bail!("no answer within {PATIENCE:?}"),
-        }
-    };
-    let (code, answer) = runtime.block_on(exchange).with_context(|| {
-        format!(
-            "ask the control endpoint {endpoint}; is the server that was started with --control still there?"
-        )
-    })?;
-    if code.is_success() {
-        return Ok(answer);
-    }
-    bail!("set the fault: {}", complaint(&answer["error"], code))
-}
-
-async fn exchange(
-    endpoint: &str,
-    method: Method,
-    path: &str,
-    body: Option<Value>,
-) -> anyhow::Result<(StatusCode, Value)> {
-    let uri: Uri = endpoint.parse().context("it is no address such as http://127.0.0.1:4711")?;
-    if uri.scheme_str() != Some("http") {
-        bail!("it speaks plain HTTP: http://127.0.0.1:PORT");
-    }
-    let authority = uri.authority().context("it names no port")?.as_str();
-    let stream = tokio::net::TcpStream::connect(authority).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(header::HOST, authority)
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(body.map(|b| b.to_string()).unwrap_or_default())))?;
-    let response = sender.send_request(request).await?;
-    let code = response.status();
-    let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
-    let body = body.map_err(|why| anyhow::anyhow!("read the answer: {why}"))?.to_bytes();
-    connection.abort();
-    Ok((code, serde_json::from_slice(&body).context("it answers, but not as a control endpoint does")?))
-}
-
-/// What the server objects to, in one line and one for the next step.
-fn complaint(error: &Value, code: StatusCode) -> String {
-    let field =
-        error["field"].as_str().filter(|f| !f.is_empty()).map(|f| format!("{f}: ")).unwrap_or_default();
-    let mut out = format!("{field}{}", error["message"].as_str().unwrap_or(code.as_str()));
-    let allowed: Vec<&str> = error["allowed"].as_array().into_iter().flatten().map(text).collect();
-    if let Some(nearest) = error["nearest"].as_str() {
-        out.push_str(&format!("\nnext: did you mean `{nearest}`?"));
-    }
-    if !allowed.is_empty() {
-        out.push_str(&format!("\nthere are: {}", allowed.join(", ")));
-    }
-    out
 }
 
 #[cfg(test)]

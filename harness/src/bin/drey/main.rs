@@ -7,8 +7,10 @@ use clap::{Parser, Subcommand};
 
 mod arguments;
 mod cluster;
+mod endpoint;
 mod explain;
 mod fault;
+mod flink;
 mod lint;
 mod list;
 mod place;
@@ -37,6 +39,7 @@ enum Word {
     Play(play::Arguments),
     Cluster(cluster::Arguments),
     Fault(fault::Arguments),
+    Flink(flink::Arguments),
     List(list::Arguments),
     Lint(lint::Arguments),
     Explain(explain::Arguments),
@@ -55,6 +58,7 @@ Examples:
   drey play                                    a cluster on a port, for kubectl
   drey fault add --verb patch --status 409     break its API server while it runs
   drey cluster up                              a real one: k3d, kind, Colima, or yours
+  drey flink fault app 'checkpoint: {stall: true}'   break a running fake Flink
   drey list                                    what there is
   drey explain scenarios/upgrade/x.yaml        why the reconciler did what it did, pass by pass
   drey replay scenarios/upgrade/x.yaml --seed 7   one run again, told in full
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
         Word::Cluster(arguments) => cluster::run(&arguments),
         Word::Play(arguments) => play::run(&arguments),
         Word::Fault(arguments) => fault::run(&arguments),
+        Word::Flink(arguments) => flink::run(&arguments),
         Word::List(arguments) => list::run(&arguments),
         Word::Lint(arguments) => lint::run(&arguments),
         Word::Explain(arguments) => explain::run(&arguments),

@@ -233,6 +233,11 @@ fn greet(ground: &Playground, options: &PlayOptions, has_scenario: bool) -> anyh
             "  export DREY_CONTROL={control}    # for drey fault; the kubeconfig tells it, too\n"
         ));
     }
+    if let Some(control) = ground.flink().control() {
+        text.push_str(&format!("  export DREY_FLINK={control}    # for drey flink\n"));
+    }
+    let flink = ground.flink().url("NAMESPACE", "NAME");
+    text.push_str(&format!("\nFlink of every deployment, REST API and dashboard: {flink}\n"));
     if !has_scenario && options.has_operator {
         text.push_str(TRY);
     }

@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use drey_language::events::{Kind, Lane};
+use fake_flink::image::task_manager_pod::{self, Maker};
 use fake_flink::{Cluster, Effect, Event, HaState, JobFact, StartOptions};
 use fake_kube::{Process, ProcessEvent, ProcessStart, Reception, Signal};
 use fake_kube_apiserver::{LocalClient, Resource};
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::ha;
+use super::programs::configuration_of;
 use super::registry::{ClusterKey, FlinkWorld, Started};
-use super::{ha, task_manager_pod};
 
 /// What the process and the outside (faults, TaskManagers) share.
 pub struct JobManager {
@@ -213,9 +215,19 @@ impl JobManager {
     }
 
     fn create_task_managers(&mut self, names: &[String]) {
+        let conf = configuration_of(&self.start).entries;
+        let maker = Maker {
+            cluster: &self.key.name,
+            namespace: &self.key.namespace,
+            image: &self.start.image,
+            conf: &conf,
+            template: self.start.files.get(task_manager_pod::TEMPLATE).map(String::as_str),
+            owner: &self.deployment,
+            dynamic: &[],
+        };
         // A Deployment that is gone already takes these pods with it: the garbage collector sees a dead owner.
         for name in names {
-            let pod = task_manager_pod::build(&self.start, &self.key, &self.deployment, name);
+            let pod = task_manager_pod::build(&maker, name);
             if let Err(status) = self.api.create(&Resource::core("pods"), &self.key.namespace, pod) {
                 // A refused pod (quota, admission) is what Flink logs and asks for again later.
                 self.outbox

@@ -2,13 +2,11 @@
 //! This is the only place that knows both fakes. What the real JobManager does through the Kubernetes API (HA
 //! ConfigMaps, TaskManager pods, deleting its own Deployment) is done here with the pod's identity.
 
-mod configuration;
 mod ha;
 mod job_manager;
 mod programs;
 mod registry;
 mod task_manager;
-mod task_manager_pod;
 
 pub use programs::FlinkPrograms;
 pub use registry::{ClusterKey, FlinkWorld, Started};

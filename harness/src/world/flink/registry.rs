@@ -183,6 +183,14 @@ impl FlinkWorld {
         live.iter().filter_map(of).collect()
     }
 
+    /// The Flink versions that the live JobManagers of a cluster play.
+    pub fn versions(&self, key: &ClusterKey) -> Vec<fake_flink::Version> {
+        let version = |process: &Arc<Mutex<JobManager>>| {
+            process.lock().unwrap_or_else(PoisonError::into_inner).cluster.version()
+        };
+        self.live(key).iter().map(version).collect()
+    }
+
     /// Ground truth about a cluster: the facts of each live JobManager with the name of its pod.
     pub fn facts(&self, key: &ClusterKey) -> Vec<(String, fake_flink::Facts)> {
         let live = self.live(key);

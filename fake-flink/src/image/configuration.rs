@@ -4,27 +4,31 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-const FOLDER: &str = "/opt/flink/conf";
+/// Where the image keeps it.
+pub const FOLDER: &str = "/opt/flink/conf";
 
 /// What was read, and which file it came from.
+#[derive(Clone, Debug, Default)]
 pub struct Configuration {
     pub entries: BTreeMap<String, String>,
     /// `config.yaml` is read by Flink 1.19 and later, and is the only file 2.x knows.
     pub is_nested_file: bool,
 }
 
-/// Flink prefers `flink-conf.yaml` where both lie there (1.19, 1.20); 2.x reads `config.yaml` only.
-pub fn read(files: &BTreeMap<String, String>) -> Configuration {
-    let file = |name: &str| files.get(&format!("{FOLDER}/{name}"));
-    match (file("flink-conf.yaml"), file("config.yaml")) {
-        (Some(text), _) => Configuration { entries: flat(text), is_nested_file: false },
-        (None, Some(text)) => Configuration { entries: nested(text), is_nested_file: true },
-        (None, None) => Configuration { entries: BTreeMap::new(), is_nested_file: false },
+/// Flink prefers `flink-conf.yaml` where both lie there (1.19, 1.20); 2.x reads `config.yaml` only. `file` gives the text
+/// of a file of the folder by its name.
+pub fn read(file: impl Fn(&str) -> Option<String>) -> Configuration {
+    if let Some(text) = file("flink-conf.yaml") {
+        return Configuration { entries: flat(&text), is_nested_file: false };
+    }
+    match file("config.yaml") {
+        Some(text) => Configuration { entries: nested(&text), is_nested_file: true },
+        None => Configuration::default(),
     }
 }
 
 /// `key: value` lines; a `#` starts a comment; quotes are part of the value, as in Flink's own reader.
-fn flat(text: &str) -> BTreeMap<String, String> {
+pub fn flat(text: &str) -> BTreeMap<String, String> {
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
     let entries = lines.filter_map(|line| line.split_once(": "));
     entries.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect()
@@ -67,9 +71,9 @@ mod tests {
     use super::*;
 
     fn check(file: &str, text: &str, expected: &[(&str, &str)]) {
-        let files = BTreeMap::from([(format!("{FOLDER}/{file}"), text.to_owned())]);
+        let files = |name: &str| (name == file).then(|| text.to_owned());
         let expected = expected.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        assert_eq!(read(&files).entries, expected.collect());
+        assert_eq!(read(files).entries, expected.collect());
     }
 
     #[test]

@@ -1,26 +1,36 @@
 //! The TaskManager pod a JobManager creates in native mode (kubernetes-objects.md 1.5), on top of the pod template
 //! it finds mounted.
 
-use fake_kube::ProcessStart;
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
-use super::configuration;
-use super::registry::ClusterKey;
-
 const MAIN_CONTAINER: &str = "flink-main-container";
-const TEMPLATE: &str = "/opt/flink/pod-template/taskmanager-pod-template.yaml";
+/// Where the template lies, if there is one.
+pub const TEMPLATE: &str = "/opt/flink/pod-template/taskmanager-pod-template.yaml";
 
-/// `start` is the JobManager's own process: image and configuration are taken from it. `owner` is the uid of the
-/// cluster's Deployment, which owns the pod.
-pub fn build(start: &ProcessStart, key: &ClusterKey, owner: &str, name: &str) -> Value {
-    let conf = configuration::read(&start.files).entries;
-    let mut pod = template(start);
-    let labels = json!({"app": key.name, "component": "taskmanager", "type": "flink-native-kubernetes"});
+/// What a JobManager knows when it asks for pods.
+pub struct Maker<'a> {
+    pub cluster: &'a str,
+    pub namespace: &'a str,
+    pub image: &'a str,
+    pub conf: &'a BTreeMap<String, String>,
+    pub template: Option<&'a str>,
+    /// Uid of the cluster's Deployment, which owns the pod.
+    pub owner: &'a str,
+    /// Properties found out at run time.
+    pub dynamic: &'a [(String, String)],
+}
+
+pub fn build(maker: &Maker<'_>, name: &str) -> Value {
+    let conf = maker.conf;
+    let mut pod = template(maker.template);
+    let labels = json!({"app": maker.cluster, "component": "taskmanager", "type": "flink-native-kubernetes"});
     let metadata = object(&mut pod, "metadata");
     metadata.insert("name".into(), json!(name));
-    metadata.insert("namespace".into(), json!(key.namespace));
+    metadata.insert("namespace".into(), json!(maker.namespace));
     extend(object_in(metadata, "labels"), &labels);
-    let owner = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": key.name, "uid": owner,
+    let owner = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": maker.cluster, "uid": maker.owner,
         "controller": true, "blockOwnerDeletion": true});
     metadata.insert("ownerReferences".into(), json!([owner]));
     let spec = object(&mut pod, "spec");
@@ -32,24 +42,20 @@ pub fn build(start: &ProcessStart, key: &ClusterKey, owner: &str, name: &str) ->
     }
     let containers = spec.entry("containers").or_insert_with(|| json!([]));
     let containers = containers.as_array_mut().map(std::mem::take).unwrap_or_default();
-    let containers = with_main_container(containers, main_container(start, &conf, name));
+    let containers = with_main_container(containers, main_container(maker, name));
     spec.insert("containers".into(), Value::Array(containers));
     pod
 }
 
-fn template(start: &ProcessStart) -> Value {
-    let text = start.files.get(TEMPLATE).map(String::as_str).unwrap_or("{}");
-    let tree: Value = serde_saphyr::from_str(text).unwrap_or_else(|_| json!({}));
+fn template(text: Option<&str>) -> Value {
+    let tree: Value = serde_saphyr::from_str(text.unwrap_or("{}")).unwrap_or_else(|_| json!({}));
     json!({"apiVersion": "v1", "kind": "Pod",
         "metadata": tree.get("metadata").filter(|m| m.is_object()).cloned().unwrap_or_else(|| json!({})),
         "spec": tree.get("spec").filter(|s| s.is_object()).cloned().unwrap_or_else(|| json!({}))})
 }
 
-fn main_container(
-    start: &ProcessStart,
-    conf: &std::collections::BTreeMap<String, String>,
-    name: &str,
-) -> Value {
+fn main_container(maker: &Maker<'_>, name: &str) -> Value {
+    let conf = maker.conf;
     let memory = conf.get("taskmanager.memory.process.size").map(|size| quantity(size));
     let cpu = conf.get("kubernetes.taskmanager.cpu.amount").or(conf.get("kubernetes.taskmanager.cpu"));
     let mut resources = Map::new();
@@ -59,11 +65,12 @@ fn main_container(
         }
     }
     let slots = conf.get("taskmanager.numberOfTaskSlots").map_or("1", String::as_str);
+    let dynamic: String = maker.dynamic.iter().map(|(key, value)| format!("-D{key}={value} ")).collect();
     json!({
         "name": MAIN_CONTAINER,
-        "image": start.image,
+        "image": maker.image,
         "command": ["/docker-entrypoint.sh"],
-        "args": ["bash", "-c", format!("kubernetes-taskmanager.sh -Dtaskmanager.resource-id={name} -D taskmanager.numberOfTaskSlots={slots} ")],
+        "args": ["bash", "-c", format!("kubernetes-taskmanager.sh {dynamic}-Dtaskmanager.resource-id={name} -D taskmanager.numberOfTaskSlots={slots} ")],
         "ports": [{"name": "taskmanager-rpc", "containerPort": 6122}],
         "resources": {"requests": resources, "limits": resources},
     })
