@@ -12,5 +12,6 @@ mod objects;
 mod pod;
 mod properties;
 mod recordings;
+mod requests;
 mod served;
 mod workload;
