@@ -2,8 +2,8 @@
 
 mod clients;
 mod cluster;
-mod command;
 mod clusters;
+mod command;
 mod loopback;
 mod memory;
 mod other_operators;
