@@ -89,12 +89,7 @@ pub fn choose(
     if let Some(record) = record {
         agrees(file, record)?;
     }
-    let recorded = record.map(|record| match record.origin {
-        Origin::Kind { .. } => Provider::Kind,
-        Origin::K3d { .. } => Provider::K3d,
-        Origin::Colima { .. } => Provider::Colima,
-        Origin::Kubeconfig { .. } => Provider::Kubeconfig,
-    });
+    let recorded = record.map(|record| Provider::named(record.provider()));
     match (file.provider, recorded) {
         (Provider::Auto, Some(provider)) => {
             let why = format!("{} made this cluster before", provider.name());

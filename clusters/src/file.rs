@@ -115,6 +115,14 @@ impl Default for ClusterFile {
 }
 
 impl ClusterFile {
+    /// Every port of this machine that it wants, with the key that says so.
+    pub fn wanted_ports(&self) -> Vec<(u16, &'static str)> {
+        let ingress = self.ingress.as_ref().map(|ingress| ingress.port);
+        let single = [(self.api_port, "apiPort"), (self.registry, "registry"), (ingress, "ingress")];
+        let single = single.into_iter().filter_map(|(port, key)| Some((port?, key)));
+        single.chain(self.ports.iter().map(|port| (port.host, "ports"))).collect()
+    }
+
     /// Reads a file. Paths in it are relative to its folder.
     pub fn read(path: &Path) -> Result<ClusterFile, Diagnostics> {
         let source = |text: String| Source::new(path.display().to_string(), text);

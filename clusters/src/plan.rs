@@ -69,12 +69,6 @@ impl Facts {
     }
 }
 
-/// Every port of this machine that the file wants.
-pub fn wanted_ports(file: &ClusterFile) -> Vec<u16> {
-    let single = [file.api_port, file.registry, file.ingress.as_ref().map(|ingress| ingress.port)];
-    single.into_iter().flatten().chain(file.ports.iter().map(|port| port.host)).collect()
-}
-
 /// Whatever a tool would find out late, wrongly, or not at all.
 pub fn check(
     file: &ClusterFile,

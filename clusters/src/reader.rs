@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use drey_yaml::tree::{Key, Kind, Node};
-use drey_yaml::{Diagnostic, Diagnostics, duration};
+use drey_yaml::{Diagnostic, Diagnostics, Span, duration};
 
 use crate::file::ClusterFile;
 
@@ -42,13 +42,7 @@ impl Reader {
     /// Two uses of one port of this machine: docker would find out halfway.
     pub fn same_port_twice(&mut self, root: &Node, file: &ClusterFile) {
         let mut used = Vec::new();
-        let ports = file.ports.iter().map(|port| (port.host, "ports"));
-        let single = [
-            (file.api_port, "apiPort"),
-            (file.registry, "registry"),
-            (file.ingress.as_ref().map(|i| i.port), "ingress"),
-        ];
-        for (port, key) in single.into_iter().filter_map(|(port, key)| Some((port?, key))).chain(ports) {
+        for (port, key) in file.wanted_ports() {
             if used.contains(&port) {
                 let span = root.get(key).map_or(&root.span, |node| &node.span);
                 let message = format!("port {port} of this machine is wanted twice");
@@ -70,6 +64,12 @@ impl<'n> Map<'n> {
     fn get(&mut self, key: &'static str) -> Option<&'n Node> {
         self.asked.push(key);
         self.entries.iter().find(|(written, _)| written.name == key).map(|(_, node)| node)
+    }
+
+    /// Where the value stands.
+    fn span(&self, key: &str) -> &'n Span {
+        let value = self.entries.iter().find(|(written, _)| written.name == key);
+        value.map_or(&self.node.span, |(_, node)| &node.span)
     }
 
     fn place(&self, key: &str) -> String {
@@ -109,7 +109,7 @@ impl<'n> Map<'n> {
     ) -> Option<String> {
         let text = self.text(key)?;
         let Err((why, next)) = rule(&text) else { return Some(text) };
-        let span = self.get(key).map_or(&self.node.span, |node| &node.span);
+        let span = self.span(key);
         self.push(Diagnostic::error("bad-value", span, why).help(next), key);
         None
     }
@@ -118,7 +118,7 @@ impl<'n> Map<'n> {
         let text = self.text(key)?;
         let found = words.iter().find(|word| **word == text).copied();
         if found.is_none() {
-            let span = self.get(key).map_or(&self.node.span, |node| &node.span);
+            let span = self.span(key);
             let problem = Diagnostic::error("bad-value", span, format!("`{text}` is not a valid value"));
             self.push(problem.allowed(&text, words), key);
         }
@@ -166,13 +166,13 @@ impl<'n> Map<'n> {
         match duration::parse(&text) {
             Ok(duration) if duration >= Duration::from_secs(1) => Some(duration),
             Ok(_) => {
-                let span = self.get(key).map_or(&self.node.span, |node| &node.span);
+                let span = self.span(key);
                 let problem = Diagnostic::error("bad-value", span, "shorter than a second");
                 self.push(problem.help("write at least `1s`"), key);
                 None
             }
             Err(error) => {
-                let span = self.get(key).map_or(&self.node.span, |node| &node.span);
+                let span = self.span(key);
                 let mut problem = Diagnostic::error("bad-duration", span, error.message);
                 problem.nearest = error.nearest;
                 self.push(problem.help(duration::UNIT_HELP), key);

@@ -134,7 +134,7 @@ impl Clusters<'_> {
         let is_marked = marks.contains(&(file.name.clone(), maker));
         let is_made = presence != Presence::Absent;
         let is_creating = before.is_some_and(|record| record.state == State::Creating);
-        let ports = if engine.is_local() && !is_made { plan::wanted_ports(file) } else { Vec::new() };
+        let ports = if engine.is_local() && !is_made { file.wanted_ports() } else { Vec::new() };
         let hosts = file.mounts.iter().map(|mount| mount.host.clone());
         Ok(Facts {
             presence,
@@ -143,7 +143,7 @@ impl Clusters<'_> {
             // What came as far as a kubeconfig is gone on with.
             is_half_made: is_made && is_marked && is_creating,
             missing_images: engine.missing_images(self.runner, &file.images)?,
-            taken_ports: ports.into_iter().filter(|port| is_taken(*port)).collect(),
+            taken_ports: ports.into_iter().map(|(port, _)| port).filter(|port| is_taken(*port)).collect(),
             missing_mounts: hosts.filter(|path| !path.exists()).collect(),
             free_port: free_port()?,
         })

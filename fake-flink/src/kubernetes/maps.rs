@@ -55,12 +55,12 @@ impl Maps {
         // The labels are the same in every form: a standalone cluster writes them, too (kubernetes-objects.md 1.6).
         let selector = format!("?labelSelector=app%3D{}%2Ctype%3Dflink-native-kubernetes", self.cluster);
         let list = self.api.get(&format!("{}{selector}", self.path("")))?;
-        let items = list["items"].as_array().into_iter().flatten().filter(|item| is_ha(item));
+        let items = list["items"].as_array().into_iter().flatten().filter(|item| ha::is_ha(item));
         let (mut maps, mut versions) = (BTreeMap::new(), BTreeMap::new());
         for item in items {
             let name = item["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             versions.insert(name.clone(), version(item));
-            maps.insert(name, content(item));
+            maps.insert(name, ConfigMap::of(item));
         }
         self.versions = versions;
         let found = HaState { maps };
@@ -86,7 +86,7 @@ impl Maps {
                 }
                 Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
                     let Ok(live) = self.api.get(&self.path(name)) else { return Written::Failed };
-                    if holder(&content(&live)) != holder(map) {
+                    if holder(&ConfigMap::of(&live)) != holder(map) {
                         return Written::Foreign;
                     }
                     self.versions.insert(name.to_owned(), version(&live));
@@ -117,27 +117,8 @@ impl Maps {
     }
 }
 
-/// The cluster's own `flink-config-…` map carries the same labels.
-fn is_ha(object: &Value) -> bool {
-    let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    name.ends_with("-config-map") && object["metadata"]["deletionTimestamp"].is_null()
-}
-
 fn version(object: &Value) -> String {
     object["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned()
-}
-
-fn content(object: &Value) -> ConfigMap {
-    ConfigMap {
-        labels: texts(&object["metadata"]["labels"]),
-        annotations: texts(&object["metadata"]["annotations"]),
-        data: texts(&object["data"]),
-    }
-}
-
-fn texts(value: &Value) -> BTreeMap<String, String> {
-    let entries = value.as_object().into_iter().flatten();
-    entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 fn holder(map: &ConfigMap) -> Option<String> {

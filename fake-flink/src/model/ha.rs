@@ -16,6 +16,29 @@ pub struct ConfigMap {
     pub data: BTreeMap<String, String>,
 }
 
+impl ConfigMap {
+    /// What an object of the API holds.
+    pub fn of(object: &Value) -> ConfigMap {
+        ConfigMap {
+            labels: texts(&object["metadata"]["labels"]),
+            annotations: texts(&object["metadata"]["annotations"]),
+            data: texts(&object["data"]),
+        }
+    }
+}
+
+fn texts(value: &Value) -> BTreeMap<String, String> {
+    let entries = value.as_object().into_iter().flatten();
+    entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+/// Of the objects with the labels of HA ConfigMaps: the cluster's own `flink-config-…` carries them, too, and one that is
+/// being deleted counts as gone.
+pub fn is_ha(object: &Value) -> bool {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    name.ends_with("-config-map") && object["metadata"]["deletionTimestamp"].is_null()
+}
+
 /// The HA ConfigMaps of one cluster id, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HaState {

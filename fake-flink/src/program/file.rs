@@ -142,22 +142,9 @@ struct VertexFile {
 #[serde(deny_unknown_fields)]
 struct InputFile {
     from: String,
-    ship: Option<ShipFile>,
+    ship: Option<Ship>,
     #[serde(default)]
     exchange: ExchangeFile,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-enum ShipFile {
-    Forward,
-    Hash,
-    Rebalance,
-    Rescale,
-    Broadcast,
-    Global,
-    Shuffle,
-    Custom,
 }
 
 #[derive(Clone, Copy, Default, Deserialize, PartialEq)]
@@ -285,7 +272,7 @@ impl Reader<'_> {
         for input in file.inputs {
             let from = self.find(&input.value.from, input.referenced, before)?;
             let even = before[from].parallelism == vertex.parallelism;
-            let ship = input.value.ship.map_or(if even { Ship::Forward } else { Ship::Rebalance }, ship);
+            let ship = input.value.ship.unwrap_or(if even { Ship::Forward } else { Ship::Rebalance });
             vertex.inputs.push(Input {
                 from,
                 ship,
@@ -469,19 +456,6 @@ impl FileError {
 fn throwable(file: ThrowableFile) -> Throwable {
     let class = file.class.as_deref().unwrap_or(class::RUNTIME);
     file.message.map_or_else(|| Throwable::bare(class), |message| Throwable::new(class, message))
-}
-
-fn ship(file: ShipFile) -> Ship {
-    match file {
-        ShipFile::Forward => Ship::Forward,
-        ShipFile::Hash => Ship::Hash,
-        ShipFile::Rebalance => Ship::Rebalance,
-        ShipFile::Rescale => Ship::Rescale,
-        ShipFile::Broadcast => Ship::Broadcast,
-        ShipFile::Global => Ship::Global,
-        ShipFile::Shuffle => Ship::Shuffle,
-        ShipFile::Custom => Ship::Custom,
-    }
 }
 
 /// A number with a unit, fractions allowed: costs per record are often less than a millisecond.

@@ -12,6 +12,7 @@ use std::fmt;
 
 /// How records travel along an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum Ship {
     Forward,
     Hash,

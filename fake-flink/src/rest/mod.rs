@@ -29,6 +29,7 @@ pub use multipart::{Uploads, is_form};
 use route::{Call, Op, Routed};
 use serde_json::{Value, json};
 use std::time::Duration;
+pub(crate) use text::path as percent_decoded;
 
 /// Set as an extension on responses that a fault touches; whoever carries the response obeys it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

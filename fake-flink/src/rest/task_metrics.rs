@@ -198,7 +198,7 @@ impl Look<'_> {
         let count = self.vertex().spec.operators().count();
         for (place, operator) in self.vertex().spec.operators().enumerate() {
             let operator = metric_name(operator);
-            let (written, rate) = match place + 1 == count && count > 1 || place == 0 && count == 1 {
+            let (written, rate) = match place + 1 == count {
                 true => (totals.records_out, self.rate.records_out),
                 false => (totals.records_in, self.rate.records_in),
             };

@@ -2,10 +2,10 @@
 
 /// Not a query or path: the message of the exception that decoding throws.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct BadEscape(pub String);
+pub(crate) struct BadEscape(pub String);
 
 /// The path of a request target, where `+` is itself.
-pub(super) fn path(target: &str) -> Result<String, BadEscape> {
+pub(crate) fn path(target: &str) -> Result<String, BadEscape> {
     let end = target.find(['?', '#']).unwrap_or(target.len());
     decode(target, 0..end, true)
 }

@@ -42,8 +42,7 @@ pub async fn accept(listener: TcpListener, hosted: Hosted) {
 async fn attend(stream: TcpStream, hosted: Hosted) {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
-    let greeting = (&mut stream).take(LINE_MAX);
-    let mut greeting = BufReader::new(greeting);
+    let mut greeting = (&mut stream).take(LINE_MAX);
     let read = tokio::time::timeout(GREETING_MAX, greeting.read_line(&mut line)).await;
     let Ok(task_manager) = serde_json::from_str::<TaskManager>(&line) else { return };
     if !matches!(read, Ok(Ok(_))) {

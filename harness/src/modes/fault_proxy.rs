@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, broadcast};
 use tokio::task::JoinSet;
 
+use super::{Cut, straight};
 use crate::world::ScenarioClock;
 use crate::world::gate::OPERATOR_USER;
 
@@ -53,11 +54,6 @@ struct Way {
     ends: broadcast::Sender<Resource>,
 }
 
-/// The connection is closed without another byte.
-#[derive(Debug, thiserror::Error)]
-#[error("cut by the scenario")]
-struct Cut;
-
 type Answer = Response<UnsyncBoxBody<Bytes, Cut>>;
 
 impl FaultProxy {
@@ -82,11 +78,8 @@ impl FaultProxy {
 
     /// What an operator in this process makes its clients from.
     pub fn config(&self) -> anyhow::Result<kube::Config> {
-        let mut config = kube::Config::new(self.url().parse().context("read the fault proxy's address")?);
-        // A 429 or 503 is the operator's to handle; a proxy of the environment knows nothing of this machine's ports.
-        config.default_retry = false;
-        config.proxy_url = None;
-        Ok(config)
+        let url = self.url().parse().context("read the fault proxy's address")?;
+        Ok(straight(kube::Config::new(url)))
     }
 
     /// The same for an operator that is a program of its own; JSON is YAML too.
@@ -140,21 +133,21 @@ impl Way {
                 self.pass(info, request).await
             }
             Verdict::Fail(status) => {
-                self.tell(&info, &request, status.code, Some(&status.to_value()));
+                self.record(&info, is_dry_run(&request), status.code, Some(&status.to_value()));
                 Ok(refused(&status))
             }
             Verdict::DropBefore => {
-                self.tell(&info, &request, 0, None);
+                self.record(&info, is_dry_run(&request), 0, None);
                 Err(Cut)
             }
             Verdict::DropAfterCommit => self.carry_out_and_cut(info, request).await,
             Verdict::CutWatch => {
-                self.tell(&info, &request, 200, None);
+                self.record(&info, is_dry_run(&request), 200, None);
                 let cut = futures::stream::iter([Err::<Frame<Bytes>, Cut>(Cut)]);
                 Ok(Response::new(BodyExt::boxed_unsync(StreamBody::new(cut))))
             }
             Verdict::Expire => {
-                self.tell(&info, &request, 200, None);
+                self.record(&info, is_dry_run(&request), 200, None);
                 Ok(expired())
             }
             verdict @ (Verdict::Stale { .. } | Verdict::Disturb(_)) => {
@@ -181,7 +174,9 @@ impl Way {
             return Ok(Response::from_parts(head, BodyExt::boxed_unsync(StreamBody::new(frames))));
         }
         let bytes = Limited::new(body, ANSWER_MAX).collect().await.map_err(|_| Cut)?.to_bytes();
-        self.record(&info, is_dry, head.status.as_u16(), Some(&bytes));
+        let is_read = matches!(info.verb.as_str(), "get" | "list") && head.status.is_success();
+        let told = (!is_read).then(|| serde_json::from_slice::<Value>(&bytes).ok()).flatten();
+        self.record(&info, is_dry, head.status.as_u16(), told.as_ref());
         Ok(Response::from_parts(head, whole(bytes)))
     }
 
@@ -210,17 +205,10 @@ impl Way {
         Ok(answer)
     }
 
-    fn tell(&self, info: &RequestInfo, request: &Request<Incoming>, code: u16, status: Option<&Value>) {
-        let bytes = status.map(|status| Bytes::from(status.to_string()));
-        self.record(info, is_dry_run(request), code, bytes.as_ref());
-    }
-
     /// What is told of an answer is in it: the revision of a write, the reason of a refusal.
-    fn record(&self, info: &RequestInfo, dry_run: bool, code: u16, body: Option<&Bytes>) {
-        let is_read = matches!(info.verb.as_str(), "get" | "list" | "watch") && code < 400;
-        let body = body.filter(|_| !is_read).and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
+    fn record(&self, info: &RequestInfo, dry_run: bool, code: u16, answer: Option<&Value>) {
         let text = |pointer: &str| {
-            body.as_ref().and_then(|body| body.pointer(pointer)).and_then(Value::as_str).unwrap_or_default()
+            answer.and_then(|answer| answer.pointer(pointer)).and_then(Value::as_str).unwrap_or_default()
         };
         let is_refusal = code >= 400;
         self.judges.on_request(&RequestRecord {

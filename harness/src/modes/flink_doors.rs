@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use fake_flink::Pace;
 use fake_flink::serve::control::{Clusters, ControlSocket, Controlled};
 use fake_flink::serve::stubs::{Drop as Dropped, Stubs, Then};
 use fake_flink::{Command, Facts, Signal, SnapshotStore};
@@ -25,6 +24,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::Cut;
+use super::flink_sockets::handed_over;
 use crate::world::flink::{ClusterKey, FlinkWorld};
 use crate::world::{ScenarioClock, World};
 
@@ -90,11 +91,6 @@ struct House {
     port: u16,
     stubs: Arc<Mutex<BTreeMap<ClusterKey, Stubs>>>,
 }
-
-/// The connection ends without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("connection cut")]
-struct Cut;
 
 impl House {
     fn stubs(&self, key: &ClusterKey) -> Stubs {
@@ -164,15 +160,7 @@ impl House {
             }
             Err(DialError::Unreachable) => match std::future::pending::<Infallible>().await {},
         };
-        match response.extensions().get::<Pace>().copied() {
-            Some(Pace::Lost) => return Err(Cut),
-            Some(Pace::Delayed(by)) => self.clock.sleep(by).await,
-            None => {}
-        }
-        let (mut head, body) = response.into_parts();
-        // The length is the body's; hyper writes it.
-        head.headers.remove(header::CONTENT_LENGTH);
-        Ok(Response::from_parts(head, Full::new(body)))
+        handed_over(response, self.clock).await
     }
 
     fn index(&self) -> Response<Full<Bytes>> {

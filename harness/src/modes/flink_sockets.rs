@@ -24,6 +24,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::Cut;
 use crate::world::ScenarioClock;
 
 /// Cheap to clone; the sockets close with the last clone.
@@ -134,11 +135,6 @@ struct House {
     port: u16,
 }
 
-/// The connection ends without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("connection cut")]
-struct Cut;
-
 impl House {
     async fn serve(self, listener: TcpListener) {
         let mut connections = JoinSet::new();
@@ -172,14 +168,22 @@ impl House {
             Err(DialError::NoSuchHost | DialError::Refused) => return Err(Cut),
             Err(DialError::Unreachable) => match std::future::pending::<Infallible>().await {},
         };
-        match response.extensions().get::<Pace>().copied() {
-            Some(Pace::Lost) => return Err(Cut),
-            Some(Pace::Delayed(by)) => self.clock.sleep(by).await,
-            None => {}
-        }
-        let (mut head, body) = response.into_parts();
-        // The length is the body's; hyper writes it.
-        head.headers.remove(http::header::CONTENT_LENGTH);
-        Ok(Response::from_parts(head, Full::new(body)))
+        handed_over(response, self.clock).await
     }
+}
+
+/// An answer of the model at the pace it asks for; some are lost on the way.
+pub(super) async fn handed_over(
+    response: Response<Bytes>,
+    clock: ScenarioClock,
+) -> Result<Response<Full<Bytes>>, Cut> {
+    match response.extensions().get::<Pace>().copied() {
+        Some(Pace::Lost) => return Err(Cut),
+        Some(Pace::Delayed(by)) => clock.sleep(by).await,
+        None => {}
+    }
+    let (mut head, body) = response.into_parts();
+    // The length is the body's; hyper writes it.
+    head.headers.remove(http::header::CONTENT_LENGTH);
+    Ok(Response::from_parts(head, Full::new(body)))
 }

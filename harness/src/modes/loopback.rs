@@ -11,6 +11,7 @@ use fake_kube::{Cluster, Identities, ListenOptions, Listening, ServiceProxy, lis
 use fake_kube_apiserver::{ApiServer, User};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+use super::straight;
 use crate::world::gate::OPERATOR_USER;
 
 /// How the listener is opened.
@@ -95,11 +96,7 @@ impl Sockets {
 async fn configuration(kubeconfig: &str) -> anyhow::Result<kube::Config> {
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig).context("read the listener's kubeconfig")?;
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
-    let mut config = config.context("use the listener's kubeconfig")?;
-    // A 429 or 503 is the operator's to handle; a proxy of the environment knows nothing of this machine's ports.
-    config.default_retry = false;
-    config.proxy_url = None;
-    Ok(config)
+    Ok(straight(config.context("use the listener's kubeconfig")?))
 }
 
 /// 128 bits nobody else on this machine knows: `std` keys its hashers from the system's randomness.

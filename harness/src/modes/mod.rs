@@ -26,6 +26,18 @@ pub use pace::block_on as block_on_at_pace;
 
 use crate::world::{CommandLine, TimeOfDay};
 
+/// A connection ends without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("connection cut")]
+struct Cut;
+
+/// For a port of this machine, of which a proxy of the environment knows nothing. A 429 or 503 is the operator's to handle.
+fn straight(mut config: kube::Config) -> kube::Config {
+    config.default_retry = false;
+    config.proxy_url = None;
+    config
+}
+
 /// A mode with what it needs to begin.
 #[derive(Clone, Debug, Default)]
 pub enum Place {

@@ -21,7 +21,7 @@ use super::invariants::Invariants;
 use super::monitors::Monitors;
 use super::passes::{PassRecord, Passes};
 use super::records::Records;
-use super::rights::{Right, Rights};
+use super::rights::Right;
 use super::sight::Changes;
 use super::steps;
 use crate::determinism;
@@ -154,7 +154,7 @@ async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
         done: context.done.get(),
         start: began.filter(|_| context.place.has_time_of_day()),
         writes: context.world.faults.writes(),
-        rights: context.rights.all(),
+        rights: context.records.rights(),
     };
     if context.world.mode == Mode::Cluster {
         context.world.close().await;
@@ -196,8 +196,6 @@ pub(super) async fn prepare(
     monitors.watch(&world);
     let records = Records::default();
     records.watch(&world);
-    let rights = Rights::default();
-    rights.watch(&world);
     let changes = Changes::default();
     changes.watch(&world);
     let changed = Arc::new(Notify::new());
@@ -218,7 +216,6 @@ pub(super) async fn prepare(
         params: case.params_json(),
         place: run.place.clone(),
         records,
-        rights,
         skipped: RefCell::default(),
         done: Cell::new(0),
         beside: RefCell::default(),

@@ -18,7 +18,6 @@ use super::invariants::Invariants;
 use super::monitors::Monitors;
 use super::passes::Passes;
 use super::records::{Mark, Records};
-use super::rights::Rights;
 use super::sight::{Changes, Sight};
 use crate::modes::Place;
 use crate::world::World;
@@ -29,7 +28,6 @@ pub struct Context {
     pub world: World,
     pub passes: Passes,
     pub records: Records,
-    pub rights: Rights,
     pub invariants: Invariants,
     pub monitors: Monitors,
     pub evaluator: Evaluator,

@@ -1,12 +1,14 @@
 //! What counting checks look at: requests to the API server, writes by whoever, and the states objects went through.
 //! Ground truth from the server, kept for the length of a run. Leaves out: Flink's calls, which the network keeps.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drey_language::scenario::ObjectRef;
 use fake_kube_apiserver::{Change, ChangeKind, RequestInfo, RequestRecord, Resource};
 use serde_json::Value;
 
+use super::rights::{Right, rights};
 use crate::world::World;
 use crate::world::gate::is_write;
 use crate::world::kinds;
@@ -82,6 +84,11 @@ impl Records {
 
     pub fn count_calls(&self, since: Mark, fits: impl Fn(&ApiCall) -> bool) -> u64 {
         self.lock().calls[since.api..].iter().filter(|call| fits(call)).count() as u64
+    }
+
+    /// What the operator's requests so far needed.
+    pub fn rights(&self) -> BTreeSet<Right> {
+        rights(self.lock().calls.iter().map(|call| &call.info))
     }
 
     pub fn writes(&self, since: Mark, fits: impl Fn(&Write) -> bool) -> Vec<Write> {

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use fake_kube_apiserver::RequestInfo;
 
-use crate::world::World;
 use crate::world::gate::OPERATOR_USER;
 
 /// One verb on one resource.
@@ -26,27 +24,16 @@ impl fmt::Display for Right {
     }
 }
 
-#[derive(Clone, Debug, Default)]
-pub struct Rights(Arc<Mutex<BTreeSet<Right>>>);
+/// The rights behind these requests, as far as they are the operator's.
+pub fn rights<'r>(requests: impl Iterator<Item = &'r RequestInfo>) -> BTreeSet<Right> {
+    let is_its = |info: &&RequestInfo| info.user.starts_with(OPERATOR_USER) && !info.resource.is_empty();
+    requests.filter(is_its).map(right).collect()
+}
 
-impl Rights {
-    pub fn watch(&self, world: &World) {
-        let rights = self.clone();
-        world.watcher.on_request(move |record| rights.note(&record.info));
-    }
-
-    fn note(&self, info: &RequestInfo) {
-        if info.user.starts_with(OPERATOR_USER) && !info.resource.is_empty() {
-            let resource = match info.subresource.as_str() {
-                "" => info.resource.clone(),
-                subresource => format!("{}/{subresource}", info.resource),
-            };
-            let right = Right { group: info.group.clone(), resource, verb: info.verb.clone() };
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(right);
-        }
-    }
-
-    pub fn all(&self) -> BTreeSet<Right> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
+fn right(info: &RequestInfo) -> Right {
+    let resource = match info.subresource.as_str() {
+        "" => info.resource.clone(),
+        subresource => format!("{}/{subresource}", info.resource),
+    };
+    Right { group: info.group.clone(), resource, verb: info.verb.clone() }
 }

@@ -106,10 +106,6 @@ impl Serve {
         })
     }
 
-    fn limits(&self) -> Limits {
-        Limits::default()
-    }
-
     async fn bind(&self, address: SocketAddr) -> anyhow::Result<TcpListener> {
         if !address.ip().is_loopback() && !self.insecure_bind {
             bail!(
@@ -154,7 +150,7 @@ async fn serve(arguments: &Serve) -> anyhow::Result<i32> {
         AbortOnDrop(tokio::spawn(socket.serve(clusters)))
     });
     let hosted: Vec<Hosted> = running.iter().map(|cluster| cluster.hosted.clone()).collect();
-    let everything = all(running, common, is_lone, arguments.limits());
+    let everything = all(running, common, is_lone, Limits::default());
     Ok(until_ended(everything, &hosted, signals).await)
 }
 
@@ -229,7 +225,7 @@ fn announce(
     writeln!(out, "ready http://{address}").and_then(|()| out.flush()).context("write to the terminal")
 }
 
-/// Runs all clusters; the code of the last one that ended badly, or 0.
+/// Runs all clusters.
 async fn all(running: Vec<Running>, common: Option<TcpListener>, is_lone: bool, limits: Limits) -> i32 {
     let mut tasks = JoinSet::new();
     let mut by_name = BTreeMap::new();
@@ -253,13 +249,7 @@ async fn all(running: Vec<Running>, common: Option<TcpListener>, is_lone: bool, 
         };
         tasks.spawn(async move { listen(listener, front, limits, run_all(hosted)).await });
     }
-    let mut code = 0;
-    while let Some(ended) = tasks.join_next().await {
-        // A task that panicked has said so already.
-        let ended = ended.unwrap_or(1);
-        code = if ended == 0 { code } else { ended };
-    }
-    code
+    last_bad(tasks).await
 }
 
 async fn run_all(hosted: Vec<Hosted>) -> i32 {
@@ -267,8 +257,14 @@ async fn run_all(hosted: Vec<Hosted>) -> i32 {
     for cluster in hosted {
         tasks.spawn(async move { cluster.run().await });
     }
+    last_bad(tasks).await
+}
+
+/// The code of the last one that ended badly, or 0.
+async fn last_bad(mut tasks: JoinSet<i32>) -> i32 {
     let mut code = 0;
     while let Some(ended) = tasks.join_next().await {
+        // A task that panicked has said so already.
         let ended = ended.unwrap_or(1);
         code = if ended == 0 { code } else { ended };
     }

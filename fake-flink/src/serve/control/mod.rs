@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::hosted::Hosted;
 use super::stubs::{StubSpec, Stubs};
+use crate::rest::percent_decoded;
 use crate::{Command, Facts, SnapshotStore};
 
 /// A cluster that can be reached from a control endpoint, whoever runs it.
@@ -66,7 +67,7 @@ pub fn act(clusters: &Clusters, method: &Method, path: &str, body: &[u8]) -> Ans
             (StatusCode::OK, json!({"clusters": shown}))
         }
         (_, ["v1", "clusters", name, rest @ ..]) => {
-            let name = percent_decoded(name);
+            let name = decoded(name);
             match all.iter().find(|cluster| cluster.name() == name) {
                 Some(cluster) => of_cluster(&**cluster, method, rest, body),
                 None => refuse(StatusCode::NOT_FOUND, &no_such_cluster(&name, &all)),
@@ -90,7 +91,7 @@ fn of_cluster(cluster: &dyn Controlled, method: &Method, rest: &[&str], body: &[
             Err(why) => refuse(StatusCode::BAD_REQUEST, &why),
         },
         ("DELETE", ["stubs"]) => (StatusCode::OK, json!({"removed": stubs.clear()})),
-        ("DELETE", ["stubs", which]) => match stubs.remove(&percent_decoded(which)) {
+        ("DELETE", ["stubs", which]) => match stubs.remove(&decoded(which)) {
             Some(stub) => (StatusCode::OK, json!(stub)),
             None => refuse(StatusCode::NOT_FOUND, &format!("no stub is called {which:?}")),
         },
@@ -116,9 +117,9 @@ fn no_such_cluster(name: &str, all: &[Arc<dyn Controlled>]) -> String {
     format!("no cluster is called {name:?}; there are {}", names.join(", "))
 }
 
-/// `namespace/name` is one segment of a path.
-fn percent_decoded(segment: &str) -> String {
-    segment.replace("%2F", "/").replace("%2f", "/").replace("%20", " ").replace("%25", "%")
+/// `namespace/name` is one segment of a path. What cannot be decoded is nobody's name.
+fn decoded(segment: &str) -> String {
+    percent_decoded(segment).unwrap_or_else(|_| segment.to_owned())
 }
 
 fn show(cluster: &dyn Controlled) -> Value {

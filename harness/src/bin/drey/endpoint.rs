@@ -1,6 +1,6 @@
 //! Talking to a control endpoint: one request, one answer in JSON, and what people write for it.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -81,6 +81,15 @@ fn complaint(error: &Value, code: StatusCode) -> String {
 
 pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("")
+}
+
+/// What a command did: in words, or as the endpoint told it.
+pub fn show(is_json: bool, value: &Value, text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match is_json {
+        true => writeln!(out, "{value:#}"),
+        false => writeln!(out, "{text}"),
+    }
 }
 
 /// What a file says, `-` for standard input.

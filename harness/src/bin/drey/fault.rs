@@ -1,7 +1,6 @@
 //! `drey fault`: sets, shows and lifts faults of a running server, through its control endpoint. What a fault can say is
 //! checked by the server; here words become JSON and JSON becomes words.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -10,7 +9,7 @@ use http::Method;
 use kube::config::Kubeconfig;
 use serde_json::{Map, Value, json};
 
-use crate::endpoint::{call, form, from_file, text};
+use crate::endpoint::{call, form, from_file, show, text};
 
 /// Break the API server of a running `drey play --control` or `fake-kube serve --control`, and mend it again.
 ///
@@ -196,11 +195,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
             (answer, text)
         }
     };
-    let mut out = io::stdout().lock();
-    match arguments.json {
-        true => writeln!(out, "{value:#}")?,
-        false => writeln!(out, "{text}")?,
-    }
+    show(arguments.json, &value, &text)?;
     Ok(0)
 }
 

@@ -2,14 +2,13 @@
 //! their REST API. The other end is the control endpoint of `fake-flink serve --control` or `drey play --control`
 //! (docs/fake-flink.md), which checks what is said.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::endpoint::{call, form, from_file, text};
+use crate::endpoint::{call, form, from_file, show, text};
 
 /// Look at, break and stub the Flink clusters of a running `drey play --control` or `fake-flink serve --control`.
 ///
@@ -130,11 +129,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
             (answer, text)
         }
     };
-    let mut out = io::stdout().lock();
-    match arguments.json {
-        true => writeln!(out, "{value:#}")?,
-        false => writeln!(out, "{text}")?,
-    }
+    show(arguments.json, &value, &text)?;
     Ok(0)
 }
 

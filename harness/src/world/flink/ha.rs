@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fake_flink::model::ha::is_ha;
 use fake_flink::{ConfigMap, HaState};
 use fake_kube_apiserver::{LocalClient, Resource, Status};
 use serde_json::{Map, Value, json};
@@ -16,28 +17,9 @@ pub fn read(api: &LocalClient, namespace: &str, cluster: &str) -> HaState {
     let items = api.list(&config_maps(), namespace, &selector).unwrap_or_default();
     let maps = items.iter().filter(|item| is_ha(item)).map(|item| {
         let name = item["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        (name, content(item))
+        (name, ConfigMap::of(item))
     });
     HaState { maps: maps.collect() }
-}
-
-/// The cluster's own `flink-config-…` map carries the same labels.
-pub fn is_ha(object: &Value) -> bool {
-    let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    name.ends_with("-config-map") && object["metadata"]["deletionTimestamp"].is_null()
-}
-
-fn content(object: &Value) -> ConfigMap {
-    ConfigMap {
-        labels: texts(&object["metadata"]["labels"]),
-        annotations: texts(&object["metadata"]["annotations"]),
-        data: texts(&object["data"]),
-    }
-}
-
-fn texts(value: &Value) -> BTreeMap<String, String> {
-    let entries = value.as_object().into_iter().flatten();
-    entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 /// Creates or replaces a map with exactly this content.
