@@ -106,6 +106,15 @@ pub fn checkpoint_exception(message: impl Into<String>) -> Throwable {
     Throwable::wrap(class::COMPLETION, Throwable::new(class::CHECKPOINT, message))
 }
 
+/// A `file` address with a host in it (recorded).
+pub fn local_host(host: &str, path: &str) -> Throwable {
+    let meant = path.replacen("file://", "file:///", 1);
+    let text = format!(
+        "Found local file path with authority '{host}' in path '{path}'. Hint: Did you forget a slash? (correct path would be '{meant}')"
+    );
+    Throwable::new(class::IO, text)
+}
+
 pub fn unknown_scheme(scheme: &str) -> Throwable {
     Throwable::new(
         class::FS_SCHEME,

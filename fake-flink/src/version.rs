@@ -37,6 +37,11 @@ impl Version {
         }
     }
 
+    /// A failure enters the exception history when its restart begins, later versions note it at once.
+    pub fn archives_failures_at_restart(self) -> bool {
+        !self.since_1_20()
+    }
+
     pub fn rejects_unknown_fields(self) -> bool {
         !self.since_1_20()
     }

@@ -10,7 +10,7 @@ use super::ops::{OpKey, OpResult};
 use super::state::JobState;
 use crate::logs::Level;
 use crate::storage::{HaFile, Snapshot, WriteError, normal};
-use crate::throwable::{Throwable, checkpoint_exception, class, unknown_scheme};
+use crate::throwable::{Throwable, checkpoint_exception, class, local_host, unknown_scheme};
 
 /// `CheckpointRequestDecider.DEFAULT_MAX_QUEUED_REQUESTS`.
 const QUEUED_MAX: usize = 1_000;
@@ -232,9 +232,10 @@ impl Cluster {
             let cause = Throwable::new(class::ILLEGAL_ARGUMENT, "Can not create a Path from an empty string");
             return failed(TRIGGER_FAILED, cause);
         }
-        match self.storage.check_writable(&target) {
+        match self.storage.check_target(&target) {
             Ok(()) => Ok((id, Some(format!("{directory}/savepoint-{}-{suffix}", &job[..6.min(job.len())])))),
             Err(WriteError::UnknownScheme(scheme)) => failed(IO_PROBLEM, unknown_scheme(&scheme)),
+            Err(WriteError::LocalHost { host, path }) => failed(IO_PROBLEM, local_host(&host, &path)),
             Err(WriteError::ReadOnly | WriteError::Unreachable) => {
                 let text = format!("Failed to create savepoint directory at {directory}");
                 failed(IO_PROBLEM, Throwable::new(class::IO, text))
@@ -348,6 +349,7 @@ impl Cluster {
             format: pending.format.clone(),
             progress: pending.progress,
             operators: entry.operators(),
+            max_parallelism: entry.vertices.iter().map(|v| v.max_parallelism).collect(),
             bytes,
             triggered_ms: pending.triggered,
         };

@@ -7,7 +7,8 @@ use super::restart::RestartStrategy;
 use super::state::{JobState, TaskState};
 use crate::conf::Conf;
 use crate::program;
-use crate::throwable::Throwable;
+use crate::storage::Snapshot;
+use crate::throwable::{Throwable, class};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub struct Subtask {
     pub failure: Option<(Throwable, i64)>,
     /// The state the log has told.
     pub told: TaskState,
+    /// Attempts before this one, oldest first; their own lists are empty.
+    pub past: VecDeque<Subtask>,
 }
 
 impl Subtask {
@@ -33,7 +36,23 @@ impl Subtask {
             tm: None,
             failure: None,
             told: TaskState::Created,
+            past: VecDeque::new(),
         }
+    }
+
+    /// This attempt or an earlier one that is still remembered.
+    pub fn attempt(&self, number: i64) -> Option<&Subtask> {
+        let mut known = self.past.iter().chain([self]);
+        known.find(|s| i64::from(s.attempt) == number)
+    }
+
+    /// The next attempt; at most `kept` earlier ones are remembered.
+    pub fn again(&mut self, kept: usize, now: i64) {
+        let mut past = std::mem::take(&mut self.past);
+        let attempt = self.attempt + 1;
+        past.push_back(std::mem::replace(self, Subtask::new(now)));
+        past.drain(..past.len().saturating_sub(kept));
+        (self.past, self.attempt) = (past, attempt);
     }
 
     pub fn go(&mut self, state: TaskState, now: i64) {
@@ -84,6 +103,12 @@ impl Vertex {
         TaskState::aggregate(&states)
     }
 
+    /// Milliseconds its tasks are INITIALIZING.
+    pub fn opening(&self, usual: i64) -> i64 {
+        const LONGEST: u128 = 1 << 40;
+        self.spec.opening.map_or(usual, |time| time.as_millis().min(LONGEST) as i64)
+    }
+
     pub fn count(&self, state: TaskState) -> usize {
         self.subtasks.iter().filter(|s| s.state == state).count()
     }
@@ -116,6 +141,8 @@ pub struct Job {
     pub program: program::Job,
     pub conf: Conf,
     pub parallelism: u32,
+    /// Submitted with -1, the system's default.
+    pub is_parallelism_unset: bool,
     pub slot_group: String,
     /// Empty until the scheduler made the graph.
     pub vertices: Vec<Vertex>,
@@ -124,12 +151,16 @@ pub struct Job {
     pub restarts: u64,
     pub rescales: u64,
     pub history: VecDeque<Failure>,
+    /// The failure it restarts from, where a version adds it to the history only when the delay is over.
+    pub unarchived: Option<Failure>,
     /// Why it FAILED.
     pub failure: Option<Throwable>,
     /// Voids timers of earlier attempts.
     pub generation: u64,
     pub slots: Vec<String>,
     pub progress_base: u64,
+    /// Milliseconds the vertices of this attempt open that do not say it themselves.
+    pub usual_opening: i64,
     /// All tasks run since.
     pub running_since: Option<i64>,
     pub flow: Flow,
@@ -209,6 +240,36 @@ impl Job {
         self.requirements = self.vertices.iter().map(|v| (1, upper(v))).collect();
     }
 
+    /// State is cut into as many key groups as it was written with: a maximum that nobody set follows the snapshot, one
+    /// that somebody set must be the same (`Checkpoints.loadAndValidateCheckpoint`, `StateAssignmentOperation`).
+    pub fn fit_maximum(&mut self, snapshot: &Snapshot) -> Result<(), Throwable> {
+        let has_own = self.conf.int("pipeline.max-parallelism", -1) > 0;
+        for (operator, written) in snapshot.operators.iter().zip(&snapshot.max_parallelism) {
+            let Some(vertex) = self.vertices.iter_mut().find(|v| v.id == *operator) else { continue };
+            let is_set = has_own || vertex.spec.max_parallelism.is_some();
+            let now = vertex.max_parallelism;
+            if is_set && now != *written {
+                return Err(Throwable::new(
+                    class::ILLEGAL_STATE,
+                    format!(
+                        "Failed to rollback to checkpoint/savepoint Checkpoint Metadata. Max parallelism mismatch between checkpoint/savepoint state and new program. Cannot map operator {operator} with max parallelism {written} to new program with max parallelism {now}. This indicates that the program has been changed in a non-compatible way after the checkpoint/savepoint."
+                    ),
+                ));
+            }
+            if vertex.parallelism > *written {
+                let (id, given) = (&vertex.id, vertex.parallelism);
+                return Err(Throwable::new(
+                    class::ILLEGAL_STATE,
+                    format!(
+                        "The state for task {id} can not be restored. The maximum parallelism ({written}) of the restored state is lower than the configured parallelism ({given}). Please reduce the parallelism of the task to be lower or equal to the maximum parallelism."
+                    ),
+                ));
+            }
+            vertex.max_parallelism = *written;
+        }
+        Ok(())
+    }
+
     pub fn start_time(&self) -> i64 {
         self.stamps[JobState::Initializing.index()]
     }
@@ -274,6 +335,11 @@ impl Job {
             (JobState::Failed, Some(fail_at)) => fail_at,
             _ => self.progress(now),
         }
+    }
+
+    /// As the job's configuration tells it.
+    pub fn parallelism_shown(&self) -> i64 {
+        if self.is_parallelism_unset { -1 } else { i64::from(self.parallelism) }
     }
 
     pub fn rate_per_second(&self) -> u64 {

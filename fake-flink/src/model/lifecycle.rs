@@ -2,13 +2,16 @@
 
 use super::api::JobFact;
 use super::cluster::{Cluster, JobTimer};
-use super::job::{Failure, Job};
+use super::job::{Failure, Job, Subtask};
 use super::regions::is_down;
 use super::state::{JobState, TaskState};
 use crate::throwable::{Throwable, class};
+use std::collections::BTreeSet;
 
 /// `web.exception-history-size`.
 const HISTORY: usize = 16;
+/// `jobmanager.execution.attempts-history-size`.
+const ATTEMPTS: i64 = 16;
 
 impl Cluster {
     pub(super) fn schedule_tasks(&mut self, job: &str) {
@@ -68,8 +71,13 @@ impl Cluster {
             return self.fail(job, cause, Some((vertex, 0)));
         }
         self.log_tasks(job);
-        let wait = self.draw(self.knobs.restore_state);
-        self.job_after(job, wait, JobTimer::TasksRunning);
+        let usual = self.draw(self.knobs.restore_state);
+        let Some(entry) = self.jobs.get_mut(job) else { return };
+        entry.usual_opening = usual;
+        let openings: BTreeSet<i64> = entry.vertices.iter().map(|v| v.opening(usual)).collect();
+        for wait in openings {
+            self.job_after(job, wait, JobTimer::TasksRunning);
+        }
     }
 
     /// Tasks read the state they restore from; files that went missing fail them here, attempt after attempt.
@@ -93,7 +101,17 @@ impl Cluster {
     pub(super) fn tasks_running(&mut self, job: &str) {
         let now = self.now;
         let Some(entry) = self.jobs.get_mut(job).filter(|j| j.state == JobState::Running) else { return };
-        entry.each_subtask(|s| s.follow(TaskState::Initializing, TaskState::Running, now));
+        let usual = entry.usual_opening;
+        for vertex in &mut entry.vertices {
+            let opening = vertex.opening(usual);
+            let is_open = |s: &Subtask| s.stamps[TaskState::Initializing.index()] + opening <= now;
+            vertex.subtasks.iter_mut().filter(|s| is_open(s)).for_each(|s| {
+                s.follow(TaskState::Initializing, TaskState::Running, now);
+            });
+        }
+        if !entry.all_running() {
+            return self.log_tasks(job);
+        }
         entry.run(now);
         let (fails, ends) = (fails_after(entry, now), ends_after(entry, now));
         let planned = entry.fail_every_attempt.is_some();
@@ -186,7 +204,11 @@ impl Cluster {
         let failing = failure.task.as_ref().map_or_else(|| job.to_owned(), |t| t.0.clone());
         match delay {
             Some(delay) => {
-                remember(entry, failure);
+                if self.version.archives_failures_at_restart() {
+                    entry.unarchived = Some(failure);
+                } else {
+                    remember(entry, failure);
+                }
                 entry.restarts += 1;
                 self.log_tasks(job);
                 self.log(
@@ -229,19 +251,20 @@ impl Cluster {
     pub(super) fn restart(&mut self, job: &str) {
         let now = self.now;
         let Some(entry) = self.jobs.get_mut(job).filter(|j| j.state == JobState::Restarting) else { return };
+        if let Some(failure) = entry.unarchived.take() {
+            remember(entry, failure);
+        }
         let reached = entry.progress_base;
         let whole = entry.adaptive;
+        // The adaptive scheduler makes a new graph each time, which knows nothing of the one before.
+        let kept = match whole {
+            true => 0,
+            false => entry.conf.int("jobmanager.execution.attempts-history-size", ATTEMPTS).clamp(0, 1000),
+        };
         entry.each_subtask(|s| {
-            if !whole && !is_down(s.state) {
-                return;
+            if whole || is_down(s.state) {
+                s.again(kept as usize, now);
             }
-            s.attempt += 1;
-            s.failure = None;
-            s.tm = None;
-            s.stamps = [-1; 10];
-            s.state = TaskState::Scheduled;
-            s.go(TaskState::Created, now);
-            s.told = TaskState::Created;
         });
         entry.progress_base = 0;
         let retained = entry.coordinator.as_ref().and_then(|c| c.latest_restorable()).cloned();

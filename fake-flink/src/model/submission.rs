@@ -11,7 +11,7 @@ use super::state::JobState;
 use crate::conf::Conf;
 use crate::program;
 use crate::storage::{HaFile, Plan, ReadError, Snapshot, normal};
-use crate::throwable::{Throwable, class, unknown_scheme};
+use crate::throwable::{Throwable, class, local_host, unknown_scheme};
 use std::collections::VecDeque;
 
 pub(crate) struct Submission {
@@ -41,6 +41,7 @@ impl Cluster {
             state: JobState::Initializing,
             stamps,
             parallelism,
+            is_parallelism_unset: false,
             slot_group: self.ids.hex32(),
             vertices: Vec::new(),
             coordinator,
@@ -48,10 +49,12 @@ impl Cluster {
             restarts: 0,
             rescales: 0,
             history: VecDeque::new(),
+            unarchived: None,
             failure: None,
             generation: 0,
             slots: Vec::new(),
             progress_base: 0,
+            usual_opening: 0,
             running_since: None,
             flow: Flow::new(self.started),
             restore,
@@ -211,6 +214,7 @@ impl Cluster {
             );
             return Err(Throwable::new(class::ILLEGAL_STATE, text));
         }
+        self.jobs.get_mut(job).expect("looked up above").fit_maximum(&snapshot)?;
         let claimed = restore.claim == ClaimMode::Claim;
         let next = snapshot.id + 1;
         let path = normal(&path);
@@ -312,13 +316,14 @@ pub(crate) fn read_error(path: &str, why: ReadError) -> Throwable {
         }
         ReadError::Truncated => Throwable::bare("java.io.EOFException"),
         ReadError::Unreachable => {
-            let text = format!("Cannot access file system for checkpoint/savepoint path '{path}'.");
-            Throwable::new(class::IO, text)
-                .caused_by(Throwable::new("java.net.ConnectException", "Connection refused"))
+            no_file_system(path, Throwable::new("java.net.ConnectException", "Connection refused"))
         }
-        ReadError::UnknownScheme(scheme) => {
-            let text = format!("Cannot access file system for checkpoint/savepoint path '{path}'.");
-            Throwable::new(class::IO, text).caused_by(unknown_scheme(&scheme))
-        }
+        ReadError::UnknownScheme(scheme) => no_file_system(path, unknown_scheme(&scheme)),
+        ReadError::LocalHost { host, path } => no_file_system(&path, local_host(&host, &path)),
     }
+}
+
+fn no_file_system(path: &str, cause: Throwable) -> Throwable {
+    let text = format!("Cannot access file system for checkpoint/savepoint path '{path}'.");
+    Throwable::new(class::IO, text).caused_by(cause)
 }

@@ -4,15 +4,13 @@
 //! is told, too.
 
 use super::cluster::Cluster;
-use super::job::Job;
+use super::job::{Job, Subtask, Vertex};
 use super::state::TaskState;
 
 impl Job {
     /// `<graph>_<vertex>_<subtask>_<attempt>`.
-    pub(crate) fn attempt_id(&self, vertex: usize, subtask: usize) -> String {
-        let v = &self.vertices[vertex];
-        let attempt = v.subtasks.get(subtask).map_or(0, |s| s.attempt);
-        format!("{}_{}_{subtask}_{attempt}", self.slot_group, v.id)
+    pub(crate) fn attempt_id(&self, vertex: &Vertex, index: usize, subtask: &Subtask) -> String {
+        format!("{}_{}_{index}_{}", self.slot_group, vertex.id, subtask.attempt)
     }
 }
 
@@ -27,9 +25,9 @@ impl Cluster {
     fn task_lines(&mut self, job: &str) -> Vec<String> {
         let Some(entry) = self.jobs.get(job) else { return Vec::new() };
         let mut lines = Vec::new();
-        for (v, vertex) in entry.vertices.iter().enumerate() {
+        for vertex in &entry.vertices {
             for (s, subtask) in vertex.subtasks.iter().enumerate().filter(|(_, s)| s.told != s.state) {
-                let task = format!("{} ({})", vertex.task_name(s), entry.attempt_id(v, s));
+                let task = format!("{} ({})", vertex.task_name(s), entry.attempt_id(vertex, s, subtask));
                 let place = subtask.tm.as_deref().map_or_else(String::new, |tm| self.place_of(tm));
                 let mut from = subtask.told;
                 if subtask.state == TaskState::Canceled && from != TaskState::Canceling {
@@ -52,7 +50,7 @@ impl Cluster {
                         "Deploying {} (attempt #{}) with attempt id {} and vertex id {}_{s} to {place}",
                         vertex.task_name(s),
                         subtask.attempt,
-                        entry.attempt_id(v, s),
+                        entry.attempt_id(vertex, s, subtask),
                         vertex.id
                     ));
                 }

@@ -2,7 +2,7 @@
 
 use super::api::{Effect, ResourceManager, TaskManagers};
 use super::cluster::{Cluster, Timer};
-use super::job::Job;
+use super::job::{Job, Vertex};
 use super::state::{JobState, TaskState};
 use crate::throwable::{Throwable, class};
 
@@ -94,8 +94,13 @@ impl Cluster {
         for job in hit {
             let Some(entry) = self.jobs.get_mut(&job) else { continue };
             entry.slots.retain(|s| s != id);
-            let vertex =
-                entry.vertices.iter().position(|v| v.subtasks.iter().any(|s| s.tm.as_deref() == Some(id)));
+            let mut vertices = entry.vertices.iter();
+            let is_hit = |v: &Vertex| v.subtasks.iter().any(|s| s.tm.as_deref() == Some(id));
+            // Under the adaptive scheduler the last one is told first (recorded by 1.20.3).
+            let vertex = match entry.adaptive {
+                true => vertices.rposition(is_hit),
+                false => vertices.position(is_hit),
+            };
             let subtask = vertex
                 .and_then(|v| entry.vertices[v].subtasks.iter().position(|s| s.tm.as_deref() == Some(id)));
             let text = format!("TaskManager with id {id} is no longer reachable.");

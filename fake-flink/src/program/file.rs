@@ -136,6 +136,7 @@ struct VertexFile {
     cost: Option<Spanned<String>>,
     selectivity: Option<Spanned<f64>>,
     state: Option<StateFile>,
+    opening: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -292,6 +293,7 @@ impl Reader<'_> {
                 max: s.bytes_max,
             }),
         };
+        vertex.opening = file.opening.map(|opening| self.duration(&opening)).transpose()?;
         Ok(vertex)
     }
 

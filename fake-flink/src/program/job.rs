@@ -9,6 +9,7 @@ use crate::throwable::{Throwable, class};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::time::Duration;
 
 /// How records travel along an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +84,8 @@ pub struct VertexSpec {
     /// `rate`.
     pub topic: Option<Topic>,
     pub work: Work,
+    /// How long its tasks take to open, INITIALIZING; without it what the model's knob for restored state says.
+    pub opening: Option<Duration>,
 }
 
 impl VertexSpec {
@@ -103,6 +106,7 @@ impl VertexSpec {
             inputs: Vec::new(),
             topic: None,
             work: Work::default(),
+            opening: None,
         }
     }
 
@@ -130,6 +134,12 @@ impl VertexSpec {
 
     pub fn reading(mut self, topic: Topic) -> VertexSpec {
         self.topic = Some(topic);
+        self
+    }
+
+    /// Its tasks take so long to open; zero runs as soon as it is deployed.
+    pub fn opening(mut self, time: Duration) -> VertexSpec {
+        self.opening = Some(time);
         self
     }
 
@@ -185,9 +195,11 @@ pub struct Job {
 /// What the arguments of the program change about its job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShapedBy {
-    /// `--name`, `--records`, `--fail-at` and `--uid`, as the conformance jar reads them.
+    /// `--name`, `--records`, `--fail-at` and `--uid`, read as Flink's `ParameterTool` does.
     #[default]
     Options,
+    /// The same options, taken two by two: the conformance jar.
+    Pairs,
     /// Everything: the operator's autoscaling example.
     LoadSimulation,
 }
@@ -294,9 +306,12 @@ impl Job {
 
     /// This job as `main()` builds it under these arguments; all of them are the job's `user-config`.
     pub(super) fn with_args(self, args: &[String]) -> Job {
-        let options = options(args);
+        let options = match self.shaped_by {
+            ShapedBy::Pairs => pairs(args),
+            ShapedBy::Options | ShapedBy::LoadSimulation => options(args),
+        };
         let job = match self.shaped_by {
-            ShapedBy::Options => self.with_options(&options),
+            ShapedBy::Options | ShapedBy::Pairs => self.with_options(&options),
             ShapedBy::LoadSimulation => super::known::load_simulation(&options),
         };
         Job { user_config: options, ..job }
@@ -341,6 +356,12 @@ fn options(args: &[String]) -> IndexMap<String, String> {
         }
     }
     out
+}
+
+/// Every argument in an even place is a key, with or without `--`; a last one without a value is dropped.
+fn pairs(args: &[String]) -> IndexMap<String, String> {
+    let key = |arg: &String| arg.strip_prefix("--").unwrap_or(arg).to_owned();
+    args.chunks_exact(2).map(|pair| (key(&pair[0]), pair[1].clone())).collect()
 }
 
 #[cfg(test)]

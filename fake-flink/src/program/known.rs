@@ -45,7 +45,7 @@ fn ends(name: &str, vertices: Vec<VertexSpec>, records: u64) -> Job {
 fn stream() -> Job {
     let source = VertexSpec::new("Source: numbers -> throttle", "numbers");
     let count = VertexSpec::new("count -> out: Writer", "count").fed_by(0, Ship::Hash);
-    Job { counts_records: true, ..job("stream", vec![source, count]) }
+    Job { counts_records: true, shaped_by: ShapedBy::Pairs, ..job("stream", vec![source, count]) }
 }
 
 /// The five-vertex job of the conformance jar.
@@ -55,16 +55,14 @@ fn wide() -> Job {
         .fed_by(2, Ship::Rebalance)
         .fixed(1)
         .at_most(8);
-    job(
-        "wide",
-        vec![
-            VertexSpec::new("Source: left -> slow left", "left"),
-            VertexSpec::new("Source: right", "right"),
-            VertexSpec::new("slow right", "slow-right").fed_by(1, Ship::Forward),
-            middle,
-            VertexSpec::new("tail -> out: Writer", "tail").fed_by(3, Ship::Forward).fixed(1),
-        ],
-    )
+    let vertices = vec![
+        VertexSpec::new("Source: left -> slow left", "left"),
+        VertexSpec::new("Source: right", "right"),
+        VertexSpec::new("slow right", "slow-right").fed_by(1, Ship::Forward),
+        middle,
+        VertexSpec::new("tail -> out: Writer", "tail").fed_by(3, Ship::Forward).fixed(1),
+    ];
+    Job { shaped_by: ShapedBy::Pairs, ..job("wide", vertices) }
 }
 
 pub(crate) fn state_machine() -> Job {

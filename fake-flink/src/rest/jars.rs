@@ -99,7 +99,7 @@ fn arguments(c: &Cluster, call: &Call) -> Result<Vec<String>, RestError> {
         .body
         .get("programArgsList")
         .and_then(Value::as_array)
-        .map(|l| l.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect());
+        .map(|l| l.iter().filter_map(as_text).collect());
     // The text form went with 2.0: there it is ignored like any unknown member.
     let text = if c.version.is_2() { None } else { call.text("programArgs") };
     if text.is_some() && list.is_some() {
@@ -112,6 +112,15 @@ fn arguments(c: &Cluster, call: &Call) -> Result<Vec<String>, RestError> {
     let in_query = call.query_list("programArg").map(|l| l.into_iter().map(str::to_owned).collect());
     let text = if c.version.is_2() { None } else { call.query_one("program-args")? };
     Ok(in_query.or_else(|| text.map(tokenize)).unwrap_or_default())
+}
+
+/// Numbers and flags are taken as they are written (recorded).
+fn as_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 /// Nulls and a parallelism that is no number are found when the configuration is made, before `main()`.
@@ -191,6 +200,8 @@ fn behaviour(c: &Cluster, call: &Call, r: &Request) -> Result<Behaviour, RestErr
 }
 
 const NO_JOBS: &str = "No jobs included in application.";
+/// `ExecutionConfig.PARALLELISM_DEFAULT`: shown as it was given, and one task each once the job is scheduled (recorded).
+const SYSTEM_DEFAULT: i64 = -1;
 const NO_PARALLELISM: &str =
     "Parallelism must be at least one, or ExecutionConfig.PARALLELISM_DEFAULT (use system default).";
 /// What operators say to -2, which the environment lets through as "unknown".
@@ -214,18 +225,18 @@ pub(super) fn plan(c: &mut Cluster, call: &Call) -> Answer {
             return Err(RestError::Server(Throwable::new(class::PROGRAM_INVOCATION, text)));
         }
     };
-    let parallelism = r.parallelism.filter(|p| *p != -1).unwrap_or(1);
+    let parallelism = r.parallelism.unwrap_or(1);
     if parallelism == -2 {
         let cause = Throwable::new(class::ILLEGAL_ARGUMENT, UNKNOWN_PARALLELISM);
         return Err(RestError::Server(main_error(cause)));
     }
-    if parallelism < 1 {
+    if parallelism < 1 && parallelism != SYSTEM_DEFAULT {
         return Err(RestError::Server(Throwable::new(class::ILLEGAL_ARGUMENT, NO_PARALLELISM)));
     }
     let kind = if job.batch { "BATCH" } else { "STREAMING" };
-    let given = parallelism.min(32_768) as u32;
-    let vertices: Vec<(&program::VertexSpec, u32)> =
-        job.vertices.iter().map(|v| (v, v.parallelism.unwrap_or(given))).collect();
+    let given = parallelism.min(32_768);
+    let vertices: Vec<(&program::VertexSpec, i64)> =
+        job.vertices.iter().map(|v| (v, v.parallelism.map_or(given, i64::from))).collect();
     let id = call.text("jobId").map_or_else(|| c.ids.hex32(), str::to_owned);
     ok(json!({"plan": super::jobs::plan_of(&id, &job.name, kind, &vertices)}))
 }
@@ -244,8 +255,8 @@ pub(super) fn run(c: &mut Cluster, call: &Call) -> Answer {
     let refused = |cause: Throwable| Err(not_executed(main_error(cause)));
     // The cluster's own parallelism.default does not count here, one in flinkConfiguration does (recorded).
     let own_default = r.own.get("parallelism.default").and_then(|p| p.trim().parse().ok());
-    let parallelism = r.parallelism.filter(|p| *p != -1).or(own_default).unwrap_or(1);
-    if parallelism < 1 {
+    let parallelism = r.parallelism.or(own_default).unwrap_or(1);
+    if parallelism < 1 && parallelism != SYSTEM_DEFAULT {
         let text = if parallelism == -2 { UNKNOWN_PARALLELISM } else { NO_PARALLELISM };
         return refused(Throwable::new(class::ILLEGAL_ARGUMENT, text));
     }
@@ -264,8 +275,12 @@ pub(super) fn run(c: &mut Cluster, call: &Call) -> Answer {
         return failed(cause);
     }
     let restore = restore(call, &r.conf)?;
-    let parallelism = parallelism.min(1 << 20) as u32;
+    let given = parallelism;
+    let parallelism = parallelism.clamp(1, 1 << 20) as u32;
     c.accept(Submission { id: id.clone(), program, parallelism, conf: r.conf, restore });
+    if let Some(job) = c.jobs.get_mut(&id) {
+        job.is_parallelism_unset = given == SYSTEM_DEFAULT;
+    }
     match c.initialize(&id) {
         // The first job runs, the second `execute()` throws, and the caller learns only of that.
         Ok(()) if executes_again => {

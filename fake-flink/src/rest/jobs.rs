@@ -134,7 +134,7 @@ pub(super) fn plan_json(job: &Job, version: Version) -> Value {
             json!({})
         };
     }
-    let vertices: Vec<_> = job.vertices.iter().map(|v| (&v.spec, v.parallelism)).collect();
+    let vertices: Vec<_> = job.vertices.iter().map(|v| (&v.spec, i64::from(v.parallelism))).collect();
     let mut plan = plan_of(&job.id, &job.name, job_type(job), &vertices);
     // The adaptive scheduler's plans come source first (recorded).
     if let Some(nodes) = plan["nodes"].as_array_mut().filter(|_| job.adaptive) {
@@ -148,7 +148,7 @@ pub(super) fn plan_of(
     jid: &str,
     name: &str,
     kind: &str,
-    vertices: &[(&crate::program::VertexSpec, u32)],
+    vertices: &[(&crate::program::VertexSpec, i64)],
 ) -> Value {
     let mut order = Vec::new();
     for last in (0..vertices.len()).rev() {
@@ -174,7 +174,7 @@ pub(super) fn plan_of(
     json!({"jid": jid, "name": name, "type": kind, "nodes": nodes})
 }
 
-fn visit(at: usize, vertices: &[(&crate::program::VertexSpec, u32)], order: &mut Vec<usize>) {
+fn visit(at: usize, vertices: &[(&crate::program::VertexSpec, i64)], order: &mut Vec<usize>) {
     if order.contains(&at) || at >= vertices.len() {
         return;
     }
@@ -202,7 +202,7 @@ pub(super) fn config(c: &mut Cluster, call: &Call) -> Answer {
         "Cluster level default restart strategy".to_owned()
     };
     let mut execution = json!({
-        "restart-strategy": strategy, "job-parallelism": job.parallelism, "object-reuse-mode": job.conf.bool("pipeline.object-reuse", false), "user-config": user
+        "restart-strategy": strategy, "job-parallelism": job.parallelism_shown(), "object-reuse-mode": job.conf.bool("pipeline.object-reuse", false), "user-config": user
     });
     if !c.version.is_2() {
         execution["execution-mode"] = "PIPELINED".into();
@@ -251,7 +251,8 @@ pub(super) fn exceptions(c: &mut Cluster, call: &Call) -> Answer {
     let truncated = all.len() > max;
     let all: Vec<Value> = all.into_iter().take(max).collect();
     // The adaptive scheduler sets the root exception only when the job is over (recorded as null before).
-    let newest = job.history.front().filter(|_| !job.adaptive || job.state.is_terminal());
+    let newest = job.unarchived.as_ref().or(job.history.front());
+    let newest = newest.filter(|_| !job.adaptive || job.state.is_terminal());
     ok(json!({
         "root-exception": newest.map(|f| f.cause.trace()), "timestamp": newest.map(|f| f.at),
         "all-exceptions": all, "truncated": truncated, "exceptionHistory": history

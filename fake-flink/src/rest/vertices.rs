@@ -62,7 +62,16 @@ pub(super) fn io_metrics(job: &Job, v: &Vertex, subtask: Option<usize>, metrics:
 }
 
 fn subtask_json(c: &Cluster, job: &Job, v: &Vertex, index: usize, metrics: &MetricStore) -> Value {
-    let s = &v.subtasks[index];
+    attempt_json(c, job, v, (index, &v.subtasks[index]), metrics)
+}
+
+fn attempt_json(
+    c: &Cluster,
+    job: &Job,
+    v: &Vertex,
+    (index, s): (usize, &Subtask),
+    metrics: &MetricStore,
+) -> Value {
     let (start, end) = (s.start(), s.end());
     let duration = if start < 0 { -1 } else { (if end > 0 { end } else { c.now }) - start };
     let mut out = json!({
@@ -153,19 +162,18 @@ pub(super) fn subtask(c: &mut Cluster, call: &Call) -> Answer {
     ok(subtask_json(c, &job, v, index, &metrics))
 }
 
-/// Only the current attempt is kept.
-fn check_attempt(s: &Subtask, call: &Call) -> Result<(), RestError> {
-    let attempt = call.number("attempt");
-    if i64::from(s.attempt) == attempt {
-        return Ok(());
-    }
-    Err(error::rest(StatusCode::NOT_FOUND, format!("Invalid attempt num {attempt}")))
+fn attempt_of<'a>(v: &'a Vertex, call: &Call) -> Result<(usize, &'a Subtask), RestError> {
+    let (index, s) = subtask_of(v, call)?;
+    let number = call.number("attempt");
+    let unknown = || error::rest(StatusCode::NOT_FOUND, format!("Invalid attempt num {number}"));
+    Ok((index, s.attempt(number).ok_or_else(unknown)?))
 }
 
 pub(super) fn attempt(c: &mut Cluster, call: &Call) -> Answer {
     let job = graph(c, call)?;
-    check_attempt(subtask_of(vertex(&job, call)?, call)?.1, call)?;
-    subtask(c, call)
+    let metrics = c.fetched_metrics();
+    let v = vertex(&job, call)?;
+    ok(attempt_json(c, &job, v, attempt_of(v, call)?, &metrics))
 }
 
 fn counted(job: &Job, v: &Vertex, now: i64) -> Value {
@@ -176,10 +184,8 @@ fn counted(job: &Job, v: &Vertex, now: i64) -> Value {
 pub(super) fn attempt_accumulators(c: &mut Cluster, call: &Call) -> Answer {
     let job = graph(c, call)?;
     let v = vertex(&job, call)?;
-    let (index, s) = subtask_of(v, call)?;
-    check_attempt(s, call)?;
-    let at = job.vertices.iter().position(|other| other.id == v.id).unwrap_or(0);
-    let id = job.attempt_id(at, index);
+    let (index, s) = attempt_of(v, call)?;
+    let id = job.attempt_id(v, index, s);
     ok(
         json!({"subtask": index, "attempt": s.attempt, "id": id, "user-accumulators": counted(&job, v, c.now)}),
     )

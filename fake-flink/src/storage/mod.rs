@@ -32,6 +32,9 @@ pub struct Snapshot {
     pub progress: u64,
     /// Ids of the operators whose state is inside.
     pub operators: Vec<String>,
+    /// Their maximum parallelism, in the same order; empty where it was not noted.
+    #[serde(default)]
+    pub max_parallelism: Vec<u32>,
     pub bytes: u64,
     pub triggered_ms: i64,
 }
@@ -66,6 +69,11 @@ pub enum ReadError {
     Truncated,
     Unreachable,
     UnknownScheme(String),
+    /// A `file` address that names a host.
+    LocalHost {
+        host: String,
+        path: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +81,11 @@ pub enum WriteError {
     ReadOnly,
     Unreachable,
     UnknownScheme(String),
+    /// A `file` address that names a host.
+    LocalHost {
+        host: String,
+        path: String,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -140,7 +153,15 @@ impl SnapshotStore {
         Ok(())
     }
 
-    pub fn check_writable(&self, path: &str) -> Result<(), WriteError> {
+    /// Whether snapshots can be put below an address that somebody gave.
+    pub fn check_target(&self, path: &str) -> Result<(), WriteError> {
+        if let Some(host) = local_host(path) {
+            return Err(WriteError::LocalHost { host: host.to_owned(), path: path.to_owned() });
+        }
+        self.check_writable(path)
+    }
+
+    fn check_writable(&self, path: &str) -> Result<(), WriteError> {
         let normal = normal(path);
         let scheme = scheme(path);
         if !SCHEMES.contains(&scheme) {
@@ -159,6 +180,9 @@ impl SnapshotStore {
         let scheme = scheme(path);
         if !SCHEMES.contains(&scheme) {
             return Err(ReadError::UnknownScheme(scheme.to_owned()));
+        }
+        if let Some(host) = local_host(path) {
+            return Err(ReadError::LocalHost { host: host.to_owned(), path: path.to_owned() });
         }
         let path = normal(path);
         if self.lock().is_unreachable(&path) {
@@ -338,6 +362,12 @@ fn scheme(path: &str) -> &str {
 }
 
 /// The one spelling of a path: `file:/x` for every way to write a local one, no `_metadata`, no trailing slash.
+/// The host in `file://host/path`, which no local file system has.
+fn local_host(path: &str) -> Option<&str> {
+    let host = path.strip_prefix("file://")?.split('/').next()?;
+    (!host.is_empty()).then_some(host)
+}
+
 pub fn normal(path: &str) -> String {
     let path = path.strip_suffix("/_metadata").unwrap_or(path).trim_end_matches('/');
     if let Some(rest) = path.strip_prefix("file:") {
@@ -361,6 +391,7 @@ mod tests {
             format: None,
             progress: 7,
             operators: vec![],
+            max_parallelism: vec![],
             bytes: 1,
             triggered_ms: 0,
         }

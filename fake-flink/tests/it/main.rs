@@ -4,6 +4,7 @@ mod adaptive;
 mod cases;
 mod driver;
 mod forms;
+mod fuzzed;
 mod ha;
 mod image;
 mod machine;

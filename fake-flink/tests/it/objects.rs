@@ -29,6 +29,7 @@ fn snapshot() -> Snapshot {
         format: None,
         progress: 7,
         operators: vec!["x".into()],
+        max_parallelism: Vec::new(),
         bytes: 1,
         triggered_ms: 0,
     }

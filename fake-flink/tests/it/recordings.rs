@@ -1,7 +1,8 @@
 //! The recorded calls of real clusters, each repeated against a model brought into the situation it was made in.
 //!
 //! `tests/data/recorded-*.jsonl` holds the recordings (traces cut to class and message lines). The situation follows
-//! from the recording's name; nothing of the recorded answer goes in. Compared are the status, the members of every
+//! from the recording's name, and where a cluster was asked a moment earlier or later than the others from its version
+//! (`Moment`); nothing of the recorded answer goes in. Compared are the status, the members of every
 //! object (32-hex keys as wildcards), JSON types, upper-case enum values, and the first line of errors. Recordings that
 //! do not pass are listed with the reason; a listed one that passes fails the test.
 
@@ -9,8 +10,8 @@ use super::driver::{Driver, start_time};
 use super::ha::{application, checkpoints, with_ha};
 use fake_flink::model::api::SavepointFault;
 use fake_flink::{
-    Behaviour, Command, Event, Program, ProgramJob, ResourceManager, Ship, Signal, Snapshot, SnapshotStore,
-    StartOptions, Throwable, Version, VertexSpec, jar,
+    Behaviour, Command, Effect, Event, Program, ProgramJob, ResourceManager, Ship, Signal, Snapshot,
+    SnapshotStore, StartOptions, Throwable, Version, VertexSpec, jar,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -52,7 +53,7 @@ fn recorded_calls() {
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-fn probe(args: &[&str]) -> Program {
+fn probe(args: &[&str], opening: Option<Duration>) -> Program {
     if args.contains(&"--main-error") {
         let cause = Throwable::new("java.lang.IllegalStateException", "boom in main");
         return Program { behaviour: Behaviour::Throws(cause) };
@@ -61,7 +62,8 @@ fn probe(args: &[&str]) -> Program {
         return Program { behaviour: Behaviour::NoJob };
     }
     let source = VertexSpec::new("Source: seq-source -> throttle", "seq-source");
-    let stateful = VertexSpec::new("stateful -> drop -> Sink: out", "stateful").fed_by(0, Ship::Hash);
+    let mut stateful = VertexSpec::new("stateful -> drop -> Sink: out", "stateful").fed_by(0, Ship::Hash);
+    stateful.opening = opening;
     let job = ProgramJob {
         name: "probe".into(),
         vertices: vec![source, stateful],
@@ -86,6 +88,51 @@ fn ids() -> [(&'static str, String); 2] {
         ("5e695f00738be66c275f8a96a14aa10e", of("seq-source")),
         ("2bf2326fd66dcbd2442fd50df173e152", of("stateful")),
     ]
+}
+
+/// A moment that differs between the recorded clusters, told by the times inside the recordings: all of them were asked
+/// by one script with real pauses, and got there sooner or later.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Moment {
+    Usual,
+    /// Before the metric fetcher had answered once.
+    Fresh,
+    /// While tasks that take long to open are still at it.
+    Opening,
+    /// The first checkpoint after the start is complete.
+    FirstCheckpoint,
+    /// The first checkpoint after the start is under way.
+    CheckpointUnderWay,
+    /// After a restart and before the next checkpoint.
+    BeforeNextCheckpoint,
+    /// The job failed again, and what is told of it is a moment old.
+    StaleAfterSecondFailure,
+    /// The second failure was less than the restart delay ago.
+    SecondRestartDelay,
+    /// The TaskManager was lost less than the restart delay ago.
+    LossRestartDelay,
+}
+
+const MOMENTS: &[(&str, &str, Moment)] = &[
+    ("1.18.1", "s-taskmanager-metrics-get", Moment::Fresh),
+    ("1.18.1", "s-job-initializing-tasks", Moment::Opening),
+    ("1.20.3", "s-job-initializing-tasks", Moment::Opening),
+    ("2.2.1", "s-job-initializing-tasks", Moment::Opening),
+    ("1.18.1", "s-checkpoints-restored-from-savepoint", Moment::FirstCheckpoint),
+    ("1.18.1", "app-checkpoints-after-jm-failover", Moment::CheckpointUnderWay),
+    ("1.18.1", "s-checkpoints-canceled", Moment::BeforeNextCheckpoint),
+    ("1.18.1", "s-job-restarting", Moment::StaleAfterSecondFailure),
+    ("1.18.1", "s-job-after-failed-stop", Moment::SecondRestartDelay),
+    ("1.18.1", "s-exceptions-after-failed-stop", Moment::SecondRestartDelay),
+    ("1.20.3", "s-job-after-failed-stop", Moment::SecondRestartDelay),
+    ("1.20.3", "ad-job-tm-lost", Moment::LossRestartDelay),
+];
+
+fn moment(version: Version, r: &Value) -> Moment {
+    let id = format!("{}-{}", r["cluster"].as_str().unwrap(), r["name"].as_str().unwrap());
+    let version = RECORDED.iter().find(|(_, v, _)| *v == version).map_or("", |(name, ..)| *name);
+    let found = MOMENTS.iter().find(|(v, name, _)| *v == version && *name == id);
+    found.map_or(Moment::Usual, |(.., moment)| *moment)
 }
 
 fn has(name: &str, parts: &[&str]) -> bool {
@@ -131,7 +178,8 @@ fn session(r: &Value, version: Version) -> (Driver, String) {
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    o.programs.insert("ProbeJob", probe(&args));
+    let opening = (moment(version, r) == Moment::Opening).then_some(Duration::from_secs(10));
+    o.programs.insert("ProbeJob", probe(&args, opening));
     let savepoint = |path: &str| {
         let operators = ids().map(|(_, id)| id).to_vec();
         let snapshot = Snapshot {
@@ -141,6 +189,7 @@ fn session(r: &Value, version: Version) -> (Driver, String) {
             format: Some("CANONICAL".into()),
             progress: 100,
             operators,
+            max_parallelism: Vec::new(),
             bytes: 914,
             triggered_ms: 0,
         };
@@ -152,7 +201,9 @@ fn session(r: &Value, version: Version) -> (Driver, String) {
     savepoint("file:/flink/run/sp/savepoint-given");
     let mut d = Driver::start(o, start_time());
     d.pass(Duration::from_secs(5));
-    if !has(name, &["empty-", "waiting", "tasks-not-running", "no-tm", "before-run", "tm-lost"]) {
+    let has_task_manager = moment(version, r) == Moment::LossRestartDelay
+        || !has(name, &["empty-", "waiting", "tasks-not-running", "no-tm", "before-run", "tm-lost"]);
+    if has_task_manager {
         d.event(Event::TaskManagerUp { id: TM.into(), slots: 4 });
     }
     let jar = if has(name, &["corrupt"]) {
@@ -190,7 +241,7 @@ fn trigger_of(path: &str, what: &str) -> Option<String> {
 }
 
 /// Brings a session cluster into the situation the recording's name speaks of.
-fn situation(d: &mut Driver, r: &Value, jar: &str) {
+fn situation(d: &mut Driver, r: &Value, jar: &str, moment: Moment) {
     let (name, path, method) = (
         r["name"].as_str().unwrap(),
         r["request"]["path"].as_str().unwrap(),
@@ -253,7 +304,11 @@ fn situation(d: &mut Driver, r: &Value, jar: &str) {
     let ran = d.post(&format!("/jars/{jar}/run"), run);
     assert_eq!(ran.status, 200, "{}", ran.body);
     let step = |d: &mut Driver, ms| d.pass(Duration::from_millis(ms));
-    if has(name, &["initializing", "during-init"]) {
+    if moment == Moment::Opening {
+        step(d, 2000);
+    } else if moment == Moment::FirstCheckpoint {
+        checkpoints(d, 1);
+    } else if has(name, &["initializing", "during-init"]) {
         step(d, 600);
     } else if finished {
         step(d, 8000);
@@ -286,6 +341,15 @@ fn situation(d: &mut Driver, r: &Value, jar: &str) {
     } else if has(name, &["after-restart"]) || name == "checkpoints-restored" {
         d.event(fail(Some(1)));
         step(d, 8000);
+    } else if moment == Moment::StaleAfterSecondFailure {
+        d.event(fail(Some(1)));
+        step(d, 4000);
+        status(d);
+        d.event(fail(Some(1)));
+        step(d, 100);
+    } else if moment == Moment::LossRestartDelay {
+        d.event(Event::TaskManagerLost { id: TM.into() });
+        step(d, 500);
     } else if has(name, &["restarting", "exceptions-adaptive"]) {
         d.event(fail(Some(1)));
         step(d, 500);
@@ -302,7 +366,7 @@ fn situation(d: &mut Driver, r: &Value, jar: &str) {
     if r["cluster"] == "s" && has(name, &["-canceled"]) && !has(name, &["-before-run"]) {
         // The recorded job had failed and recovered before it was cancelled.
         d.event(fail(Some(1)));
-        step(d, 8000);
+        step(d, if moment == Moment::BeforeNextCheckpoint { 4000 } else { 8000 });
     }
     if r["cluster"] == "ad" && name.contains("rescaled") {
         let bounds: serde_json::Map<String, Value> = ids()
@@ -336,6 +400,11 @@ fn situation(d: &mut Driver, r: &Value, jar: &str) {
         d.event(Event::Command(Command::NextSavepoint(SavepointFault::Fails)));
         d.post(&format!("/jobs/{job}/stop"), json!({"targetDirectory": SP}));
         step(d, 6000);
+        if moment == Moment::SecondRestartDelay {
+            d.event(Event::Command(Command::NextSavepoint(SavepointFault::FailsTask)));
+            d.post(&format!("/jobs/{job}/stop"), json!({"targetDirectory": SP}));
+            step(d, 2000);
+        }
     }
     if method == "GET" {
         triggers(d, r, &job);
@@ -422,7 +491,7 @@ fn app(r: &Value, version: Version) -> Driver {
     let name = r["name"].as_str().unwrap();
     let storage = SnapshotStore::new();
     let mut options = application(version, &storage).config("metrics.fetcher.update-interval", "1000");
-    options.programs.set_default(probe(&[]));
+    options.programs.set_default(probe(&[], None));
     if name.contains("main-error") {
         let cause = Throwable::new("java.lang.IllegalStateException", "boom");
         options.programs.set_default(Program { behaviour: Behaviour::Throws(cause) });
@@ -437,6 +506,21 @@ fn app(r: &Value, version: Version) -> Driver {
         d.event(Event::Signal(Signal::Kill));
         d = Driver::start(with_ha(options, &d.ha), d.now);
         d.pass(Duration::from_millis(9090));
+        if moment(version, r) == Moment::CheckpointUnderWay {
+            let begun = |d: &Driver| {
+                let is_begun =
+                    |e: &Effect| matches!(e, Effect::Log(line) if line.contains("Triggering checkpoint"));
+                d.effects.iter().filter(|e| is_begun(e)).count()
+            };
+            let before = begun(&d);
+            // Its interval is three seconds.
+            for _ in 0..1000 {
+                if begun(&d) > before {
+                    break;
+                }
+                d.pass(Duration::from_millis(10));
+            }
+        }
     } else if name.contains("after-cancel") {
         d.call("PATCH", &format!("/jobs/{}", super::ha::JOB), None);
         d.pass(Duration::from_secs(1));
@@ -451,7 +535,7 @@ fn replay(r: &Value, version: Version) -> Result<(), String> {
         app(r, version)
     } else {
         let (mut d, jar) = session(r, version);
-        situation(&mut d, r, &jar);
+        situation(&mut d, r, &jar, moment(version, r));
         if let Some((before, rest)) = path.split_once("/jars/").map(|(b, p)| (b.to_owned(), p.to_owned()))
             && !rest.starts_with("upload")
             && !rest.starts_with("nope")
@@ -487,10 +571,9 @@ fn replay(r: &Value, version: Version) -> Result<(), String> {
         d.get("/jobmanager/metrics");
         d.pass(Duration::from_millis(20));
     }
-    if r["body"] == json!([])
-        && path.contains("metrics")
-        && has(r["name"].as_str().unwrap(), &["empty", "taskmanager-metrics-list"])
-    {
+    let asked_first = moment(version, r) == Moment::Fresh
+        || r["body"] == json!([]) && has(r["name"].as_str().unwrap(), &["empty", "taskmanager-metrics-list"]);
+    if asked_first && path.contains("metrics") {
         let (mut fresh, _) = session(r, version);
         return verdict(r, fresh.call("GET", &path, None));
     }

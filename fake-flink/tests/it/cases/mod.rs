@@ -20,7 +20,7 @@ use std::time::Duration;
 /// true.
 const KNOWN_FAILURES: &[(&str, &str, &str)] = include!("known.in");
 
-const CASES: &str = include_str!("../../data/cases.jsonl");
+pub const CASES: &str = include_str!("../../data/cases.jsonl");
 const PROBES: &str = include_str!("../../data/probes.jsonl");
 const TASK_MANAGER: &str = "localhost:40001-5e55ed";
 /// Cases over HTTP run this much faster than they were recorded.
