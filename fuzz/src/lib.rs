@@ -1,4 +1,5 @@
-//! What the fuzz targets do; `fuzz_targets/` hands it bytes, and so does a test of fake-kube-apiserver with the kept
-//! corpus.
+//! What the fuzz targets do; `fuzz_targets/` hands it bytes, and so do tests of fake-kube-apiserver and
+//! fake-flink with the kept corpus.
 
+pub mod flink;
 pub mod targets;
