@@ -2,7 +2,7 @@
 CARGO ?= cargo
 REPORT ?= target/drey/report
 
-.PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-clients test-clusters web image images fuzz gates bench load bless lint fmt
+.PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-clients test-clusters web image images fuzz gates bench load load-flink bless lint fmt
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,7 +47,7 @@ fuzz: ## the fuzz targets over their kept corpus and some thousand inputs made f
 	ci/fuzz
 
 gates: ## exact cost counts of passes and actions against benches/baseline.json; BLESS=--bless rewrites it
-	@$(CARGO) run --quiet --locked -p drey-benches --bin gates -- $(BLESS)
+	@$(CARGO) run --quiet --locked --bin gates -- $(BLESS)
 
 bench: ## criterion benchmarks and the figures of docs/benchmarks.md
 	$(CARGO) bench --locked -p drey-benches
@@ -56,6 +56,10 @@ bench: ## criterion benchmarks and the figures of docs/benchmarks.md
 load: ## fake-kube and, where make test-real has built one, a real CRD server under load, side by side
 	$(CARGO) build --release --locked -p fake-kube
 	$(CARGO) run --release --locked -p drey-benches --no-default-features --bin load
+
+load-flink: ## fake-flink and a real JobManager, side by side; needs Maven and JDK 17 for the real one
+	$(CARGO) build --release --locked -p fake-flink
+	ci/load-flink
 
 bless: ## rewrite the golden transcripts; read the diff before you commit it
 	@$(CARGO) run --quiet --locked --bin drey -- run scenarios --bless --report $(REPORT)

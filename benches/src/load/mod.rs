@@ -7,6 +7,7 @@
 
 mod client;
 mod figures;
+pub mod flink;
 pub mod in_process;
 pub mod object;
 pub mod phases;

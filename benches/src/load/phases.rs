@@ -56,7 +56,7 @@ async fn answered(served: &Served) -> anyhow::Result<(Duration, Duration)> {
     Ok((ready, ready + began.elapsed()))
 }
 
-fn median(times: impl Iterator<Item = Duration>) -> Option<Duration> {
+pub(super) fn median(times: impl Iterator<Item = Duration>) -> Option<Duration> {
     let mut times: Vec<Duration> = times.collect();
     times.sort();
     times.get(times.len() / 2).copied()
@@ -116,7 +116,7 @@ async fn define(connection: &Connection) -> anyhow::Result<()> {
 }
 
 /// `count` operations, spread over the connections, each of which makes one at a time.
-async fn many(
+pub(super) async fn many(
     connections: &[Connection],
     count: usize,
     operation: impl AsyncFn(&Connection, usize) -> anyhow::Result<()>,
@@ -135,7 +135,7 @@ async fn many(
 }
 
 /// Time and the server's CPU time of some work.
-async fn clocked(
+pub(super) async fn clocked(
     served: &Served,
     count: usize,
     work: impl Future<Output = anyhow::Result<()>>,

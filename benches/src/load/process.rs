@@ -17,6 +17,8 @@ pub enum Program {
     Ours { binary: PathBuf, arguments: Vec<String> },
     /// ci/real-crd-server.
     Real { binary: PathBuf },
+    /// `fake-flink serve` with these arguments.
+    Flink { binary: PathBuf, arguments: Vec<String> },
 }
 
 /// A server that runs. One that was started here ends with this value.
@@ -52,6 +54,11 @@ impl Served {
                     .args(arguments)
                     .stdout(Stdio::piped())
                     .stderr(Stdio::inherit());
+                (binary, command)
+            }
+            Program::Flink { binary, arguments } => {
+                let mut command = Command::new(binary);
+                command.arg("serve").args(arguments).stdout(Stdio::piped()).stderr(Stdio::inherit());
                 (binary, command)
             }
             Program::Real { binary } => {
@@ -96,8 +103,12 @@ impl Served {
 
     /// One that runs already. Without its process id there are no figures of CPU and memory.
     pub fn found(kubeconfig: &Path, pid: Option<u32>) -> Served {
+        Served::running(Endpoint::Kubeconfig(kubeconfig.to_owned()), pid)
+    }
+
+    pub fn running(endpoint: Endpoint, pid: Option<u32>) -> Served {
         Served {
-            endpoint: Endpoint::Kubeconfig(kubeconfig.to_owned()),
+            endpoint,
             ready: None,
             began: Instant::now(),
             pid,

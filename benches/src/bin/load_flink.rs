@@ -1,0 +1,69 @@
+//! `load-flink`: JobManagers under load. Starts `fake-flink serve` and asks it and, where its address is given, a real one.
+//! Nothing is judged: exit code 0 when everything could be measured.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use clap::Parser;
+use drey_benches::load::flink::{self, Plan, side_by_side};
+use drey_benches::load::{Endpoint, Served};
+use drey_benches::page;
+
+/// That of the `drey` command, unless allocations are counted.
+#[cfg(not(feature = "count-allocations"))]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Parser)]
+#[command(name = "load-flink")]
+struct Options {
+    /// Our server's binary; without it, the one beside this program.
+    #[arg(long, value_name = "FILE")]
+    fake: Option<PathBuf>,
+    /// Address of a real session cluster with four free slots (`ci/real-flink/cluster start`).
+    #[arg(long, value_name = "URL")]
+    real: Option<String>,
+    /// Process id of its JobManager: without it there is no CPU time and no memory.
+    #[arg(long, requires = "real")]
+    pid: Option<u32>,
+    #[arg(long, default_value_t = 8)]
+    connections: usize,
+    /// Requests of each kind; a real one gets twice as many before they count.
+    #[arg(long, default_value_t = 4_000)]
+    requests: usize,
+    /// Rewrite the table of docs/benchmarks.md.
+    #[arg(long)]
+    write: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    ensure!(options.requests > 0 && options.connections > 0, "at least one request and one connection are needed");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let table = runtime.block_on(measure(&options))?;
+    println!("{table}");
+    if options.write {
+        page::rewrite(&[("load-flink", format!("{}\n{table}", page::machine()))])?;
+    }
+    Ok(())
+}
+
+async fn measure(options: &Options) -> anyhow::Result<String> {
+    let jar = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fake-flink/tests/data/Job.jar");
+    let jar = std::fs::read(&jar).with_context(|| format!("read {}", jar.display()))?;
+    let Options { connections, requests, .. } = *options;
+    let binary = match &options.fake {
+        Some(binary) => binary.clone(),
+        None => std::env::current_exe().context("find this program")?.with_file_name("fake-flink"),
+    };
+    let plan = Plan { connections, requests, warm_up: 100 };
+    let ours = flink::ours(binary, &jar, &plan).await.context("measure fake-flink")?;
+    let Some(url) = &options.real else {
+        eprintln!("no real JobManager: `make load-flink` starts one; measured without");
+        return Ok(side_by_side(&ours, None));
+    };
+    let served = Served::running(Endpoint::Url(url.clone()), options.pid);
+    let plan = Plan { warm_up: 2 * requests, ..plan };
+    let real = flink::load(&served, &jar, &plan).await.context("measure the real JobManager")?;
+    Ok(side_by_side(&ours, Some(&real)))
+}
