@@ -38,6 +38,8 @@ pub fn in_place(p: &mut Pass, recorded: &ReconciledSpec, sight: &Sight) -> Flow<
     }
     if is_there {
         p.note("2.8", "the job has these bounds already");
+        // Who crashed between the request and the record finds them so, and nobody else would tell.
+        p.event(EventKind::Normal, Component::Job, "Scaling", "The job has the wanted bounds");
     } else {
         p.note("2.8", "scaled in place: the JobManager is told the new bounds");
         let action = Action::Rescale { job: job.id.clone(), requirements: wanted };
