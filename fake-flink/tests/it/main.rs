@@ -3,6 +3,7 @@
 mod adaptive;
 mod cases;
 mod driver;
+mod fidelity;
 mod forms;
 mod fuzzed;
 mod ha;

@@ -17,14 +17,14 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-const RECORDED: [(&str, Version, &str); 3] = [
+pub const RECORDED: [(&str, Version, &str); 3] = [
     ("1.18.1", Version::V1_18, include_str!("../data/recorded-1.18.1.jsonl")),
     ("1.20.3", Version::V1_20, include_str!("../data/recorded-1.20.3.jsonl")),
     ("2.2.1", Version::V2_2, include_str!("../data/recorded-2.2.1.jsonl")),
 ];
 
 /// `(version, recording, why)`.
-const NOT_PASSING: &[(&str, &str, &str)] = include!("not_passing.in");
+pub const NOT_PASSING: &[(&str, &str, &str)] = include!("not_passing.in");
 
 const SP: &str = "file:///flink/run/sp";
 const TM: &str = "localhost:41493-ade4c5";

@@ -18,10 +18,10 @@ use std::time::Duration;
 
 /// Cases that do not pass, with the reason: `(version, case, why)`. One that passes fails the test, so the list stays
 /// true.
-const KNOWN_FAILURES: &[(&str, &str, &str)] = include!("known.in");
+pub const KNOWN_FAILURES: &[(&str, &str, &str)] = include!("known.in");
 
 pub const CASES: &str = include_str!("../../data/cases.jsonl");
-const PROBES: &str = include_str!("../../data/probes.jsonl");
+pub const PROBES: &str = include_str!("../../data/probes.jsonl");
 const TASK_MANAGER: &str = "localhost:40001-5e55ed";
 /// Cases over HTTP run this much faster than they were recorded.
 const SPEED: f64 = 20.0;
