@@ -33,6 +33,7 @@ pub const RULES: &[Rule] = &[
     Rule { package: "fake-flink", ours: &[], never: &["kube-client", "kube-runtime"] },
     Rule { package: "drey-yaml", ours: &[], never: IO_AND_DICE },
     Rule { package: "drey-language", ours: &["drey-yaml"], never: IO },
+    Rule { package: "drey-gate", ours: &["drey-yaml"], never: IO_AND_DICE },
     Rule { package: "drey-clusters", ours: &["drey-yaml"], never: IO_AND_DICE },
     Rule { package: "drey-testkit", ours: &["drey-api"], never: IO },
     Rule { package: "drey-ci", ours: &[], never: IO },

@@ -5,3 +5,4 @@ mod command;
 mod determinism;
 mod drey;
 mod fault;
+mod templates;

@@ -11,6 +11,7 @@ mod endpoint;
 mod explain;
 mod fault;
 mod flink;
+mod gate;
 mod lint;
 mod list;
 mod place;
@@ -43,6 +44,7 @@ enum Word {
     List(list::Arguments),
     Lint(lint::Arguments),
     Explain(explain::Arguments),
+    Gate(Box<gate::Arguments>),
     Replay(replay::Arguments),
     Schema(schema::Arguments),
     ExplainStep(schema::StepArguments),
@@ -62,10 +64,12 @@ Examples:
   drey list                                    what there is
   drey explain scenarios/upgrade/x.yaml        why the reconciler did what it did, pass by pass
   drey replay scenarios/upgrade/x.yaml --seed 7   one run again, told in full
+  drey gate --report out --baseline gate.json   worse than what is stored? one answer for CI
   drey explain-step savepoint                  a word of the scenario language with all its keys
   drey schema > scenario.schema.json           for completion in editors
 
-Exit codes: 0 all passed; 1 something failed; 2 nothing ran, because of the command line, a file, or an empty choice.";
+Exit codes: 0 all passed; 1 something failed; 2 nothing ran, because of the command line, a file, or an empty choice;
+3 `gate` cannot tell.";
 
 fn main() -> ExitCode {
     let result = match Command::parse().word {
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
         Word::List(arguments) => list::run(&arguments),
         Word::Lint(arguments) => lint::run(&arguments),
         Word::Explain(arguments) => explain::run(&arguments),
+        Word::Gate(arguments) => gate::run(&arguments),
         Word::Replay(arguments) => replay::run(&arguments),
         Word::Schema(arguments) => schema::run(&arguments),
         Word::ExplainStep(arguments) => schema::explain_step(&arguments),
