@@ -1,6 +1,25 @@
-//! Scenarios under `cargo test`, for this repository and for others: a folder becomes one test per case.
+//! Scenarios under `cargo test`, for this repository and for others: a folder becomes one test per case, and a scenario can
+//! be written in Rust.
 //!
-//! See docs/cargo-test.md. Leaves out: clusters; `drey run --mode cluster` has them.
+//! This module and [`scenarios!`](crate::scenarios) are the stable surface of the crate: harness/stable-api.txt lists it,
+//! a test holds the list, and what it names changes only with the minor version. See docs/cargo-test.md. Leaves out:
+//! clusters; `drey run --mode cluster` has them.
+
+mod finished;
+mod flink;
+mod live;
+mod scenario;
+
+pub use finished::Finished;
+pub use flink::{Flink, Job, Savepoint, Start};
+pub use live::{HookError, HookResult, Live, Object};
+pub use scenario::Scenario;
+
+pub use crate::library::Mode;
+/// The Rust types of Flink's custom resources.
+pub use drey_api as api;
+/// The Rust types of Kubernetes' own objects.
+pub use k8s_openapi;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,10 +27,11 @@ use std::sync::Arc;
 
 use drey_language::files::normalise;
 use drey_language::report::{CaseReport, Outcome};
-use drey_language::{Paint, Scenario, Vocabulary, failure};
+use drey_language::scenario::Scenario as Written;
+use drey_language::{Paint, Vocabulary, failure};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::library::{self, Found, GOLDEN_SEED, Goldens, Mode, Options, cells_of};
+use crate::library::{self, Found, GOLDEN_SEED, Goldens, Options, cells_of};
 use crate::modes::usual_jobs;
 use crate::run::vocabulary;
 
@@ -32,7 +52,7 @@ macro_rules! scenarios {
     ($folder:literal, in $mode:ident) => {
         fn main() -> ::std::process::ExitCode {
             let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/", $folder);
-            $crate::testing::run_folder_in(folder, $crate::library::Mode::$mode)
+            $crate::testing::run_folder_in(folder, $crate::testing::Mode::$mode)
         }
     };
 }
@@ -138,18 +158,14 @@ fn name_of(problems: &drey_language::Diagnostics) -> String {
 }
 
 /// `upgrade/running-keeps-state`, `upgrade/running-keeps-state::upgradeMode=savepoint`.
-fn title(folder: &Path, scenario: &Scenario, case: &str) -> String {
+fn title(folder: &Path, scenario: &Written, case: &str) -> String {
     let path = scenario.path.strip_prefix(folder).unwrap_or(&scenario.path).with_extension("");
     let path = path.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
     if case == "default" { path } else { format!("{path}::{case}") }
 }
 
 fn options(mode: Mode) -> Result<Options, String> {
-    let is_blessing = std::env::var_os(BLESS).is_some_and(|value| !value.is_empty() && value != "0");
-    let seed = match std::env::var(SEED) {
-        Err(_) => GOLDEN_SEED,
-        Ok(text) => text.parse().map_err(|_| format!("{SEED}={text}: a seed is a whole number"))?,
-    };
+    let (is_blessing, seed) = (is_blessing(), chosen_seed()?);
     if is_blessing && seed != GOLDEN_SEED {
         return Err(format!("golden transcripts are of seed {GOLDEN_SEED}: unset {SEED} to bless"));
     }
@@ -157,8 +173,19 @@ fn options(mode: Mode) -> Result<Options, String> {
     Ok(Options { jobs: 1, goldens, mode, ..Options::usual(seed) })
 }
 
+fn is_blessing() -> bool {
+    std::env::var_os(BLESS).is_some_and(|value| !value.is_empty() && value != "0")
+}
+
+fn chosen_seed() -> Result<u64, String> {
+    match std::env::var(SEED) {
+        Err(_) => Ok(GOLDEN_SEED),
+        Ok(text) => text.parse().map_err(|_| format!("{SEED}={text}: a seed is a whole number")),
+    }
+}
+
 /// One case with the crashes it stands for; the report of the first that fails.
-fn play(scenario: &Scenario, case: &str, vocabulary: &Vocabulary, options: &Options) -> Result<(), String> {
+fn play(scenario: &Written, case: &str, vocabulary: &Vocabulary, options: &Options) -> Result<(), String> {
     let run = library::find_run(scenario, case)?;
     let reports = library::play(&[run], vocabulary, options, &mut ());
     let bad: Vec<&CaseReport> = reports.iter().filter(|report| report.outcome.is_bad()).collect();

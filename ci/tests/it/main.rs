@@ -1,5 +1,7 @@
 //! Holds the dependency table of ARCHITECTURE.md against `cargo metadata`.
 
+mod surface;
+
 use drey_ci::graph::Graph;
 use drey_ci::rules::{RULES, breaches};
 use serde_json::json;

@@ -72,6 +72,7 @@ pub enum Kind {
     /// A fault ended: `{fault: seq}`.
     FaultEnded,
     CheckPassed,
+    /// `{at}`: `file:line:column` of the step that failed, or during which an invariant was found broken.
     CheckFailed,
     Log,
     Note,

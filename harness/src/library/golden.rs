@@ -25,7 +25,7 @@ pub enum Goldens {
 
 /// Whether a run is the one that was read.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+pub enum Verdict {
     Same,
     /// Nobody has blessed one yet.
     Absent,
@@ -107,7 +107,8 @@ fn failed(report: &CaseReport, expected: String, note: String) -> Outcome {
     Outcome::Failed { failures: vec![failure] }
 }
 
-fn check(path: &Path, text: &str, is_blessing: bool) -> io::Result<Verdict> {
+/// Holds a transcript against the one that is kept; the first is kept when that is wished.
+pub fn check(path: &Path, text: &str, is_blessing: bool) -> io::Result<Verdict> {
     let golden = match std::fs::read_to_string(path) {
         Ok(golden) => Some(golden),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,

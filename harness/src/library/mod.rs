@@ -14,6 +14,7 @@ mod written;
 pub use filter::{Filter, FilterError};
 pub use find::{Found, find, is_scenario, missing};
 pub use golden::{GOLDEN_SEED, Goldens, path_of as golden_path, stale as stale_goldens, transcript_of};
+pub(crate) use golden::{Verdict as Kept, check as keep};
 pub use manifests::check_file as check_manifest;
 pub use mode::Mode;
 pub use play::{Options, Progress, play, play_in_its_world};

@@ -12,10 +12,12 @@ use drey_language::scenario::Case;
 use drey_language::vocabulary::Vocabulary;
 use fake_kube_apiserver::Verdict;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 use tokio::sync::Notify;
 
 use super::context::{Context, RESTART};
 use super::failure::Failure;
+use super::hooks::{self, Hooks};
 use super::interrupt::Interrupt;
 use super::invariants::Invariants;
 use super::monitors::Monitors;
@@ -73,11 +75,16 @@ pub struct Played {
 
 /// Runs a case on a thread of its own. In virtual time the same seed gives the same report.
 pub fn run_case(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
-    let (case, vocabulary, run) = (case.clone(), vocabulary.clone(), run.clone());
+    run_case_with(case, vocabulary, run, &Hooks::default())
+}
+
+/// As [`run_case`], with the closures of the test that made the case.
+pub(crate) fn run_case_with(case: &Case, vocabulary: &Vocabulary, run: &CaseRun, hooks: &Hooks) -> Played {
+    let (case, vocabulary, run, hooks) = (case.clone(), vocabulary.clone(), run.clone(), hooks.clone());
     let seed = run.seed;
     let is_virtual = matches!(run.place, Place::Virtual);
     let work = move || {
-        let work = play(&case, &vocabulary, &run);
+        let work = play(&case, &vocabulary, &run, hooks);
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let played = match run.place {
             Place::Virtual => {
@@ -94,12 +101,7 @@ pub fn run_case(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
         true => determinism::on_seeded_thread(seed, "scenario", work),
         false => determinism::on_thread("scenario", work),
     };
-    outcome.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text =
-            text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
-        Played::broken(format!("panic: {text}"))
-    })
+    outcome.unwrap_or_else(|panic| Played::broken(format!("panic: {}", hooks::text_of(panic.as_ref()))))
 }
 
 impl Played {
@@ -122,10 +124,10 @@ impl Played {
     }
 }
 
-async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
+async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun, hooks: Hooks) -> Played {
     let started = Instant::now();
     let context = match prepare(case, vocabulary, run, 1.0).await {
-        Ok(context) => context,
+        Ok(context) => Context { hooks, ..context },
         Err(error) => return Played::broken(format!("the world did not start: {error:#}")),
     };
     if let Some(listener) = &run.listener {
@@ -136,7 +138,9 @@ async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun) -> Played {
         () = run.interrupt.happens() => Some(Failure::new("interrupted")),
     };
     if let Some(failure) = &failure {
-        context.journal(Lane::Check, Kind::CheckFailed, None, failure.expected.clone());
+        let detail = json!({"at": failure.span.as_ref().map(ToString::to_string)});
+        let event = context.world.journal.event(Lane::Check, Kind::CheckFailed, failure.expected.clone());
+        context.world.journal.push(event.detail(detail));
     }
     let elapsed = context.world.clock.elapsed();
     let began = SignedDuration::try_from(elapsed)
@@ -226,6 +230,7 @@ pub(super) async fn prepare(
         hiccups: hiccups(&run.place),
         restart_after: Cell::new((run.crash.is_some() || run.place.is_command()).then_some(RESTART)),
         deaths: Default::default(),
+        hooks: Hooks::default(),
     })
 }
 
@@ -236,5 +241,10 @@ async fn perform(context: &Context, case: &Case) -> Result<(), Failure> {
         let _ = steps::run_sequence(context, &case.catch).await;
         return result;
     }
-    steps::settle(context).await
+    // What is found at the very end is told at the last step: a place to look at beats none.
+    let last = case.steps.last();
+    steps::settle(context).await.map_err(|failure| match last {
+        Some(step) => failure.at(&step.span),
+        None => failure,
+    })
 }

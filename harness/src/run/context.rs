@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::failure::Failure;
+use super::hooks::Hooks;
 use super::invariants::Invariants;
 use super::monitors::Monitors;
 use super::passes::Passes;
@@ -51,6 +52,8 @@ pub struct Context {
     pub beside_added: Notify,
     /// When each dead operator was first seen dead.
     pub deaths: RefCell<BTreeMap<String, Duration>>,
+    /// Closures of the test that made the scenario, if one did.
+    pub(crate) hooks: Hooks,
 }
 
 /// When a dead operator comes back, unless the scenario says otherwise: a kubelet's first back-off is about as long.

@@ -21,7 +21,7 @@ pub struct Failure {
     pub mismatches: Vec<Mismatch>,
     /// Fields of the object whose history matters.
     pub fields: Vec<String>,
-    /// Where in the scenario file; none for what holds everywhere.
+    /// Where in the scenario file: the step that asked, or during which a breach of what always holds was found.
     pub span: Option<Span>,
 }
 

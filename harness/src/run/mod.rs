@@ -5,6 +5,7 @@
 mod case;
 mod context;
 mod failure;
+pub(crate) mod hooks;
 pub mod interrupt;
 pub mod invariants;
 mod monitors;
@@ -16,8 +17,11 @@ mod sight;
 mod steps;
 pub mod vocabulary;
 
+pub(crate) use case::run_case_with;
 pub use case::{CaseRun, Crash, Played, run_case};
+pub(crate) use context::Context;
 pub use failure::Failure;
 pub use interrupt::Interrupt;
 pub use open::OpenCase;
+pub(crate) use steps::{run_sequence as play_steps, settle};
 pub use vocabulary::vocabulary;

@@ -108,6 +108,18 @@ impl Records {
         self.lock().states[since.states..].iter().filter(is_it).map(|state| state.object.clone()).collect()
     }
 
+    /// States of one object since the beginning, oldest first.
+    pub fn all_states(&self, info: &kinds::KindInfo, namespace: &str, name: &str) -> Vec<Arc<Value>> {
+        let is_it = |state: &&State| {
+            let metadata = &state.object["metadata"];
+            state.resource.plural == info.plural
+                && state.resource.group == info.group
+                && metadata["name"] == *name
+                && (!info.is_namespaced || metadata["namespace"] == *namespace)
+        };
+        self.lock().states.iter().filter(is_it).map(|state| state.object.clone()).collect()
+    }
+
     fn see(&self, change: &Change) {
         let text = |key: &str| change.object["metadata"][key].as_str().unwrap_or_default().to_owned();
         let verb = match change.kind {

@@ -17,6 +17,7 @@ use futures::stream::FuturesUnordered;
 
 use super::context::Context;
 use super::failure::Failure;
+use super::hooks;
 use super::records::Mark;
 
 /// Runs the steps of a scenario: one after another, and beside them those that start by themselves (`at`). Ends when
@@ -75,7 +76,8 @@ fn run_all<'a>(
             }
             context.done.set(context.done.get() + 1);
             run_one(context, step, since).await.map_err(|failure| failure.in_step(step))?;
-            settle(context).await?;
+            // A breach that shows between two steps is told at the one that was carried out.
+            settle(context).await.map_err(|failure| failure.at(&step.span))?;
         }
         Ok(())
     })
@@ -112,6 +114,9 @@ async fn run_one(context: &Context, step: &Step, since: &mut Since) -> Result<()
         since.next(context);
     }
     announce(context, step);
+    if step.name == hooks::WORD {
+        return hooks::run(context, step).await;
+    }
     match step.kind {
         StepKind::Action => objects::run(context, step).await,
         StepKind::Time => time::run(context, step).await,
