@@ -2,7 +2,7 @@
 CARGO ?= cargo
 REPORT ?= target/drey/report
 
-.PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-clients test-clusters web image images fuzz gates bench load load-flink bless lint fmt
+.PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-clients test-clusters web image images fuzz gates gate bench load load-flink bless lint fmt
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,7 +47,10 @@ fuzz: ## the fuzz targets over their kept corpus and some thousand inputs made f
 	ci/fuzz
 
 gates: ## exact cost counts of passes and actions against benches/baseline.json; BLESS=--bless rewrites it
-	@$(CARGO) run --quiet --locked --bin gates -- $(BLESS)
+	@$(CARGO) run --quiet --locked --bin gates -- --out target/drey/counts.json $(BLESS)
+
+gate: ## the verdict of drey gate on the report of make run and the counts of make gates
+	@$(CARGO) run --quiet --locked --bin drey -- gate --report $(REPORT) --counts target/drey/counts.json --baseline benches/baseline.json --strict --markdown target/drey/gate.md
 
 bench: ## criterion benchmarks and the figures of docs/benchmarks.md
 	$(CARGO) bench --locked -p drey-benches

@@ -1,11 +1,15 @@
 //! The gate: exact counts against the stored baseline. Every difference fails, better ones too, so that the baseline
 //! states the truth and a gain cannot be lost unseen. Times are never gated; scenario time is a count here, since it
-//! follows from the seed.
+//! follows from the seed. The judging is `drey gate`'s.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use drey_gate::counts::Counts as GateCounts;
+use drey_gate::judge::accept;
+use drey_gate::verdict::Verdict;
+use drey_gate::{Baseline, Limits, Measured};
 use drey_reconciler::Policy;
 
 use crate::observations::samples;
@@ -59,120 +63,103 @@ fn add_operation(counts: &mut Counts, operation: &Operation) {
     );
 }
 
-/// Goals that are not met, in words.
-pub fn missed_goals(counts: &Counts) -> Vec<String> {
-    let goal = |name: &str| match name {
-        "converged pass: API requests" | "converged pass: writes" => Some(CONVERGED_API_MAX),
-        "converged pass: Flink requests" => Some(CONVERGED_FLINK_MAX),
-        _ if name.ends_with(": scenario ms") => Some(SCENARIO_MILLIS_MAX),
-        _ => None,
-    };
-    let missed = counts.iter().filter_map(|(name, value)| {
-        let goal = goal(name).filter(|goal| value > goal)?;
-        Some(format!("{name} is {value}, the goal is at most {goal}"))
-    });
-    missed.collect()
+/// What the gate is given: the counts, what this build cannot count, and goals that hold whatever is stored.
+pub fn counts() -> anyhow::Result<GateCounts> {
+    Ok(with_goals(measure()?))
 }
 
-/// A count that is not what the baseline says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    pub name: String,
-    pub stored: Option<u64>,
-    pub found: Option<u64>,
-}
-
-/// Counts of the other profile are left alone.
-pub fn compare(stored: &Counts, found: &Counts) -> Vec<Difference> {
-    let is_ours = |name: &&String| !name.ends_with(&format!(" in {OTHER_PROFILE}"));
-    let mut names: Vec<&String> = stored.keys().filter(is_ours).chain(found.keys()).collect();
-    names.sort();
-    names.dedup();
-    let differences = names.into_iter().filter_map(|name| {
-        let (stored, found) = (stored.get(name).copied(), found.get(name).copied());
-        (stored != found).then(|| Difference { name: name.clone(), stored, found })
-    });
-    differences.collect()
-}
-
-/// A table of name, stored, found and what that means.
-pub fn render(differences: &[Difference]) -> String {
-    let width = differences.iter().map(|difference| difference.name.len()).max().unwrap_or(0).max(5);
-    let show = |value: Option<u64>| value.map_or("-".to_owned(), |value| value.to_string());
-    let mut text = format!("{:width$}  {:>9}  {:>9}\n", "count", "baseline", "found");
-    for difference in differences {
-        let Difference { name, stored, found } = difference;
-        let verdict = match (stored, found) {
-            (Some(stored), Some(found)) if found < stored => "better: keep it with --bless",
-            (Some(_), Some(_)) => "worse",
-            (None, _) => "not in the baseline: --bless adds it",
-            (_, None) => "no longer counted: --bless removes it",
-        };
-        text.push_str(&format!("{name:width$}  {:>9}  {:>9}  {verdict}\n", show(*stored), show(*found)));
+fn with_goals(values: Counts) -> GateCounts {
+    let goals = [
+        ("converged pass: API requests", CONVERGED_API_MAX),
+        ("converged pass: writes", CONVERGED_API_MAX),
+        ("converged pass: Flink requests", CONVERGED_FLINK_MAX),
+        ("*: scenario ms", SCENARIO_MILLIS_MAX),
+    ];
+    GateCounts {
+        values,
+        left_out: vec![format!("* in {OTHER_PROFILE}")],
+        goals: goals.into_iter().map(|(name, most)| (name.to_owned(), most)).collect(),
     }
-    text
 }
+
+/// As `drey gate --counts FILE --baseline benches/baseline.json --strict` judges them.
+pub fn judge(counts: &GateCounts, baseline: &Baseline) -> Verdict {
+    drey_gate::judge(&measured(counts), Some(baseline), &LIMITS)
+}
+
+fn measured(counts: &GateCounts) -> Measured {
+    Measured { counts: Some(counts.clone()), ..Measured::default() }
+}
+
+const LIMITS: Limits =
+    Limits { is_strict: true, is_partial: false, tolerance: 0.0, ratio_max: 1.0, noise_max: 0.0 };
 
 /// benches/baseline.json of this checkout.
 pub fn baseline_path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("baseline.json")
 }
 
+pub fn stored() -> anyhow::Result<Baseline> {
+    let next = "`make gates BLESS=--bless` writes it";
+    let mut stored =
+        Baseline::read(&baseline_path()).with_context(|| format!("read the stored counts; {next}"))?;
+    // As it is called from the root of the repository.
+    stored.name = "benches/baseline.json".to_owned();
+    Ok(stored)
+}
+
+/// The stored counts by name.
 pub fn load() -> anyhow::Result<Counts> {
-    let path = baseline_path();
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("read {}; `make gates BLESS=--bless` writes it", path.display()))?;
-    serde_json::from_str(&text)
-        .with_context(|| format!("read {} as a map of names to counts", path.display()))
+    let counts = stored()?.counts.unwrap_or_default();
+    Ok(counts.into_iter().map(|(name, count)| (name, count.value)).collect())
 }
 
 /// Writes what was found and keeps the counts of the other profile.
-pub fn bless(stored: &Counts, found: &Counts) -> anyhow::Result<()> {
-    let kept = stored.iter().filter(|(name, _)| name.ends_with(&format!(" in {OTHER_PROFILE}")));
-    let mut all = found.clone();
-    all.extend(kept.map(|(name, value)| (name.clone(), *value)));
+pub fn bless(stored: &Baseline, found: &GateCounts) -> anyhow::Result<()> {
     let path = baseline_path();
-    let text = serde_json::to_string_pretty(&all)? + "\n";
-    std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+    accept(&measured(found), stored, &LIMITS)
+        .write(&path)
+        .with_context(|| format!("write {}", path.display()))
+}
+
+/// The counts as a file for `drey gate --counts`.
+pub fn write(counts: &GateCounts, path: &Path) -> anyhow::Result<()> {
+    counts.write(path).with_context(|| format!("write {}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use drey_gate::verdict::Weight;
 
-    fn counts(rows: &[(&str, u64)]) -> Counts {
-        rows.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
-    }
-
-    #[test]
-    fn every_difference_is_told() {
-        let stored = counts(&[("a", 1), ("b", 2), ("gone", 3), ("same", 4)]);
-        let found = counts(&[("a", 2), ("b", 1), ("new", 5), ("same", 4)]);
-        let differences = compare(&stored, &found);
-        let names: Vec<&str> = differences.iter().map(|difference| difference.name.as_str()).collect();
-        assert_eq!(names, ["a", "b", "gone", "new"]);
-        let table = render(&differences);
-        for words in ["worse", "better: keep it", "no longer counted", "not in the baseline"] {
-            assert!(table.contains(words), "{table}");
-        }
+    fn judged(values: &[(&str, u64)], stored: &[(&str, u64)]) -> Verdict {
+        let map = |rows: &[(&str, u64)]| -> Counts {
+            rows.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+        };
+        let text = serde_json::to_string(&map(stored)).expect("a map of numbers");
+        let baseline =
+            Baseline::parse(&drey_gate::Source::new("baseline.json", text)).expect("a flat baseline");
+        judge(&with_goals(map(values)), &baseline)
     }
 
     #[test]
     fn allocations_of_the_other_profile_are_not_compared() {
-        let stored = counts(&[(&format!("decide: allocations in {OTHER_PROFILE}"), 7)]);
-        assert_eq!(compare(&stored, &Counts::new()), []);
+        let other = format!("decide: allocations in {OTHER_PROFILE}");
+        assert_eq!(judged(&[("a", 1)], &[("a", 1), (&other, 7)]).exit_code(), 0);
+        assert_eq!(judged(&[("a", 1)], &[("a", 1), ("b", 7)]).exit_code(), 1);
+        assert_eq!(judged(&[("a", 1)], &[("a", 2)]).exit_code(), 1, "better is to be stored, too");
     }
 
     #[test]
     fn goals_hold_whatever_was_blessed() {
-        let bad = counts(&[
+        let bad = [
             ("converged pass: API requests", 1),
             ("converged pass: Flink requests", 3),
             ("converged pass: writes", 1),
             ("create savepoint: scenario ms", 2_001),
-        ]);
-        assert_eq!(missed_goals(&bad).len(), 4);
-        let good = counts(&[("converged pass: Flink requests", 2), ("create savepoint: scenario ms", 2_000)]);
-        assert_eq!(missed_goals(&good), Vec::<String>::new());
+        ];
+        assert_eq!(judged(&bad, &bad).total(Weight::Worse), 4);
+        let good = [("converged pass: Flink requests", 2), ("create savepoint: scenario ms", 2_000)];
+        assert_eq!(judged(&good, &good).exit_code(), 0);
     }
 }

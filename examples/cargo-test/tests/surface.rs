@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 mod entry_points {
     use super::{ExitCode, Mode, Path, run_folder, run_folder_in};
 
-    pub const FUNCTIONS: (fn(&'static Path) -> ExitCode, fn(&'static Path, Mode) -> ExitCode) =
-        (run_folder, run_folder_in);
+    pub const RUN: fn(&'static Path) -> ExitCode = run_folder;
+    pub const RUN_IN: fn(&'static Path, Mode) -> ExitCode = run_folder_in;
 
     pub mod in_virtual_time {
         drey_harness::scenarios!("scenarios");
@@ -45,7 +45,8 @@ fn names_stay() {
     let name: &'static str = Mode::Virtual.name();
     assert_eq!(name.parse::<Mode>(), Ok(Mode::default()));
     assert_eq!(Mode::Loopback.to_string(), "loopback");
-    let _ = (entry_points::FUNCTIONS, entry_points::in_virtual_time::MAIN, entry_points::over_loopback::MAIN);
+    let _ = (entry_points::RUN, entry_points::RUN_IN);
+    let _ = (entry_points::in_virtual_time::MAIN, entry_points::over_loopback::MAIN);
     assert_scenario(Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/scaling-keeps-state.yaml"));
 }
 
@@ -58,7 +59,7 @@ fn the_builder_stays() {
         .limit(second(3600))
         .monitor("always: {of: ConfigMap/a, cel: \"obj.metadata.name == 'a'\"}")
         .given(config_map("a"))
-        .given(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}))
+        .given(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}))
         .given_yaml("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: d}\n")
         .given_file("scenarios/manifests/clicks.yaml")
         .patch("ConfigMap/a", json!({"data": {"k": "v"}}))
