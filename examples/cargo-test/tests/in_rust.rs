@@ -51,16 +51,21 @@ fn over_loopback_too() {
     scaled().in_mode(Mode::Loopback).run().assert_passed();
 }
 
+/// The example of docs/cargo-test.md.
 #[test]
-fn a_failed_savepoint_leaves_the_job_running() {
-    running("a failed savepoint leaves the job running")
+fn a_failed_savepoint_does_not_stop_the_job() {
+    let minutes = |count: u64| Duration::from_secs(60 * count);
+    Scenario::named("a failed savepoint does not stop the job")
+        .given_file("scenarios/manifests/clicks.yaml")
+        .eventually("FlinkDeployment/clicks", minutes(2), json!({"status": {"lifecycleState": "STABLE"}}))
         .hook("break the next savepoint", async |live| live.flink("clicks").next_savepoint(Savepoint::Fails))
-        .patch(CLICKS, json!({"spec": {"job": {"savepointTriggerNonce": 7}}}))
-        .hook("the job runs on", async |live| {
+        .step("crashOperator: {}")
+        .hook("ask for one", async move |live| {
+            let clicks = live.typed::<FlinkDeployment>("clicks");
+            clicks.patch(json!({"spec": {"job": {"savepointTriggerNonce": 7}}})).await?;
             live.advance(minutes(1)).await?;
             let jobs = live.flink("clicks").jobs();
-            let job = jobs.first().ok_or_else(|| HookError::new("the job is gone"))?;
-            assert_eq!((job.state.as_str(), job.restarts), ("RUNNING", 0), "{job:?}");
+            assert!(jobs.iter().any(|job| job.state == "RUNNING"), "{jobs:?}");
             Ok(())
         })
         .run()

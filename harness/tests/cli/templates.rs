@@ -127,6 +127,35 @@ fn they_pass_fail_and_let_through() {
     assert!(quality.contains("\"begin\": 6"), "{quality}");
 }
 
+fn in_turn(arguments: &[&str]) -> (i32, String) {
+    let script = root().join("ci/templates/in-turn");
+    let output = Command::new(script).args(arguments).output().expect("bash is there");
+    let code = output.status.code().expect("it ends by itself");
+    (code, String::from_utf8(output.stdout).expect("UTF-8") + &String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn two_commands_are_timed_in_turn_for_the_gate() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let gate = |samples: &str, most: &str| {
+        std::fs::write(folder.path().join("samples.json"), samples).expect("write");
+        run(folder.path(), &["gate", "--ratios", "samples.json", "--ratio-max", most, "--noise-max", "1000%"])
+    };
+    let (code, slower) = in_turn(&["three times", "5", "sleep 0.3", "sleep 0.1"]);
+    assert_eq!(code, 0, "{slower}");
+    let said = gate(&slower, "1.5");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.out.contains("three times"), "{said:?}");
+    assert_eq!(gate(&slower, "30").code, 0);
+    for bad in
+        [&["too few", "4", "true", "true"][..], &["name", "5", "true"], &["a \"quote\"", "5", "true", "true"]]
+    {
+        assert_eq!(in_turn(bad).0, 2, "{bad:?}");
+    }
+    let (code, text) = in_turn(&["fails", "5", "false", "true"]);
+    assert!(code != 0 && !text.contains("GateRatios"), "{text}");
+}
+
 /// Nothing was run: the gate has no report, and that is no pass.
 #[test]
 fn a_run_that_did_not_begin_fails() {
