@@ -22,7 +22,7 @@ test-real: ## fake-kube and a real CRD server answer the same requests; builds t
 test-real-flink: ## real JobManagers of 1.20.3 and 2.2.1 answer the recorded cases as fake-flink does; needs Maven and JDK 17
 	ci/test-real-flink
 
-test-flink-clients: ## Flink's own command line of 1.20.3 and 2.2.1 against fake-flink; needs Maven and JDK 17
+test-flink-clients: ## Flink's own command line and Java client of 1.20.3 and 2.2.1 against fake-flink; needs Maven and JDK 17
 	ci/test-flink-clients
 
 test-dashboard: ## every page of Flink's web dashboard on fake-flink in a headless Chromium; needs Chromium and Maven
