@@ -202,3 +202,21 @@ fn closed_pipes_are_no_failure() {
     assert!(status.code().is_some_and(|code| code == 0), "{status:?}");
     assert!(Path::new(env!("CARGO_BIN_EXE_drey")).exists());
 }
+
+/// What holds everywhere has no line of its own: it is told at the step before which it was found broken.
+#[test]
+fn every_failure_has_a_line_in_the_stream() {
+    let folder = library("v");
+    let text = SCENARIO.replace("steps:", "clock: {limit: 1ms}\nsteps:");
+    std::fs::write(folder.path().join("config-map.yaml"), text).expect("write a scenario");
+    let said = run(folder.path(), &["run", ".", "--no-golden", "--format", "json"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    let records: Vec<Value> =
+        said.out.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+    let result = records.iter().find(|record| record["type"] == "result").expect("a result");
+    let failure = &result["outcome"]["failures"][0];
+    assert_eq!(failure["check"], "invariant", "{failure}");
+    assert_eq!(failure["at"], "config-map.yaml:6:5", "{failure}");
+    let event = records.iter().find(|record| record["kind"] == "check-failed").expect("an event");
+    assert_eq!(event["detail"]["at"], failure["at"]);
+}
