@@ -68,6 +68,8 @@ pub struct Knobs {
     pub image_pull: Delay,
     /// Image present -> container running.
     pub container_start: Delay,
+    /// A lifecycle hook begun -> done, beside what its command takes of itself.
+    pub hook: Delay,
     /// A process ended by a signal -> its container is reported stopped.
     pub termination: Delay,
     pub gc: Delay,
@@ -92,6 +94,7 @@ impl Default for Knobs {
             pod_schedule: Delay::uniform_millis(5, 50),
             image_pull: Delay::uniform_millis(500, 2500),
             container_start: Delay::uniform_millis(200, 800),
+            hook: Delay::uniform_millis(5, 50),
             termination: Delay::uniform_millis(50, 300),
             gc: Delay::uniform_millis(5, 50),
             controllers: Delay::NONE,
@@ -111,6 +114,7 @@ impl Knobs {
             pod_schedule: Delay::NONE,
             image_pull: Delay::NONE,
             container_start: Delay::NONE,
+            hook: Delay::NONE,
             termination: Delay::NONE,
             gc: Delay::NONE,
             ..Knobs::default()

@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
+
+use super::environment;
+use crate::json::{name, set};
+use crate::view::View;
 
 /// Longest script, and most output of one command.
 const SCRIPT_MAX: usize = 64 << 10;
@@ -19,6 +24,29 @@ pub struct Surroundings {
     pub files: BTreeMap<String, String>,
     pub hostname: String,
     pub now: Timestamp,
+    /// The container's image has whatever a script calls, and it does well: its lifecycle hooks are written for it.
+    pub has_image: bool,
+}
+
+impl Surroundings {
+    /// What a command run beside a container's process finds.
+    pub fn of(view: &View, pod: &Value, container: &Value, ip: &str, now: Timestamp) -> Surroundings {
+        let mut pod = pod.clone();
+        set(&mut pod, "/status/podIP", ip.into());
+        let mut env = environment::variables(view, &pod, container).unwrap_or_default();
+        env.entry("HOSTNAME".to_owned()).or_insert_with(|| name(&pod).to_owned());
+        for (key, value) in
+            [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root")]
+        {
+            env.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+        }
+        let files = environment::files(view, &pod, container);
+        Surroundings { env, files, hostname: name(&pod).to_owned(), now, has_image: false }
+    }
+
+    pub fn with_image(self) -> Surroundings {
+        Surroundings { has_image: true, ..self }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -179,6 +207,7 @@ fn script(text: &str, around: &Surroundings, depth: usize) -> Output {
     let mut run = true;
     for part in match split(text, around) {
         Ok(parts) => parts,
+        Err(_) if around.has_image => return out,
         Err(why) => return Output::fail(2, format!("sh: {why}\n")),
     } {
         if run && let Some((first, rest)) = part.words.split_first() {
@@ -189,8 +218,10 @@ fn script(text: &str, around: &Surroundings, depth: usize) -> Output {
                 }
                 "cd" | "set" | "export" | ":" => Output::default(),
                 "exec" => program(rest, around, depth).unwrap_or_default(),
-                _ => program(&part.words, around, depth)
-                    .unwrap_or_else(|| Output::fail(127, format!("sh: {first}: not found\n"))),
+                _ => program(&part.words, around, depth).unwrap_or_else(|| match around.has_image {
+                    true => Output::default(),
+                    false => Output::fail(127, format!("sh: {first}: not found\n")),
+                }),
             };
             out.stdout.push_str(&one.stdout);
             out.stderr.push_str(&one.stderr);
@@ -235,6 +266,13 @@ fn split(text: &str, around: &Surroundings) -> Result<Vec<Part>, String> {
             ';' | '\n' => end(&mut words, &mut word, Then::Always),
             '&' if chars.next_if_eq(&'&').is_some() => end(&mut words, &mut word, Then::IfGood),
             '|' if chars.next_if_eq(&'|').is_some() => end(&mut words, &mut word, Then::IfBad),
+            // Of a script that is written for its image, what goes into files and pipes is of no interest.
+            '<' | '>' if around.has_image => {
+                words.extend(word.take().filter(|w| !w.bytes().all(|b| b.is_ascii_digit())));
+                while chars.next_if(|c| matches!(c, '<' | '>' | '&' | ' ')).is_some() {}
+                while chars.next_if(|c| !c.is_whitespace() && !matches!(c, ';' | '&' | '|')).is_some() {}
+            }
+            '&' | '|' if around.has_image => end(&mut words, &mut word, Then::Always),
             '&' | '|' | '<' | '>' | '(' | ')' | '`' => {
                 return Err(format!("syntax error: unexpected \"{c}\""));
             }
@@ -295,6 +333,7 @@ mod tests {
             files: map(&[("/etc/c/one", "x\n"), ("/etc/c/two/three", "y")]),
             hostname: "web-1".to_owned(),
             now: Timestamp::UNIX_EPOCH,
+            has_image: false,
         }
     }
 
@@ -332,5 +371,11 @@ mod tests {
         assert_eq!(run(&["nope".to_owned()], &around()), None);
         assert_eq!(run(&["/opt/cat".to_owned()], &around()), None);
         assert_eq!(script("sleep 1.5", &around(), 0).took, Duration::from_millis(1500));
+        // A hook's script calls what its image has.
+        let hook = |text: &str| script(text, &around().with_image(), 0);
+        assert_eq!((hook("nginx -s quit; sleep 2").code, hook("sleep 2; nope").took.as_secs()), (0, 2));
+        assert_eq!((hook("echo hello > /dev/null").code, hook("nginx && exit 4").code), (0, 4));
+        let piped = hook("sleep 3 2>&1 >/dev/null | tee /x && sleep 1");
+        assert_eq!((piped.took.as_secs(), piped.code), (4, 0));
     }
 }

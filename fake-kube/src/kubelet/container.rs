@@ -1,5 +1,5 @@
 //! One container: image pull, start, run, probes, stop, back-off. A state machine that is advanced to a time and
-//! tells when it wants to be advanced next. Texts and timings: kube-api.md 3.2.
+//! tells when it wants to be advanced next. Texts and timings: kube-api.md 3.2; stopping is `stop`.
 //! Leaves out what the pod decides (`worker`): order of containers, whether an ended one may restart.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +10,10 @@ use serde_json::Value;
 
 use super::backoff::Backoff;
 use super::environment::{expand, files, variables};
+use super::hooks::{self, Hook};
 use super::images::{self, PullPolicy};
 use super::probes::{Prober, Probers, Purpose, Verdict, ask};
+use super::stop::Stop;
 use crate::faults::Faults;
 use crate::json::*;
 use crate::knobs::Knobs;
@@ -105,12 +107,7 @@ pub struct Seen {
     started: bool,
     /// A fault says so, whatever the probes do.
     not_ready: bool,
-}
-
-struct Stop {
-    kill_at: Timestamp,
-    /// The process is gone, and reported then.
-    ended: Option<(Timestamp, i32, String, String)>,
+    is_hooked: bool,
 }
 
 pub struct Container {
@@ -122,12 +119,15 @@ pub struct Container {
     pub ready: bool,
     pub started: bool,
     pub id: String,
+    /// Why its last start failed after it had begun to run.
+    pub hook_error: Option<String>,
     runs: u32,
     backoff: Backoff,
     image_backoff: Backoff,
     probers: Probers,
-    process: Option<Box<dyn Process>>,
-    stop: Option<Stop>,
+    pub(super) process: Option<Box<dyn Process>>,
+    post_start: Option<Hook>,
+    pub(super) stop: Option<Stop>,
     environment: (BTreeMap<String, String>, BTreeMap<String, String>),
 }
 
@@ -142,11 +142,13 @@ impl Container {
             ready: false,
             started: false,
             id: String::new(),
+            hook_error: None,
             runs: 0,
             backoff: Backoff::default(),
             image_backoff: Backoff::default(),
             probers: Probers::new(),
             process: None,
+            post_start: None,
             stop: None,
             environment: Default::default(),
         }
@@ -155,7 +157,20 @@ impl Container {
     pub fn seen(&self, w: &World) -> Seen {
         let (state, restarts) = (self.state.clone(), self.restarts);
         let not_ready = w.faults.not_ready(w.pod);
-        Seen { state, restarts, ready: self.ready, started: self.started, not_ready }
+        let is_hooked = self.is_hooked();
+        Seen { state, restarts, ready: self.ready, started: self.started, not_ready, is_hooked }
+    }
+
+    /// Its process runs, and the kubelet still waits for `postStart`: nobody is told that it runs.
+    pub fn is_hooked(&self) -> bool {
+        self.post_start.is_some()
+    }
+
+    /// The kubelet starts the containers of a pod one after the other and waits for the hook of each.
+    pub fn holds_others(&self, pod: &Value) -> bool {
+        let has_hook = at(self.spec(pod), "/lifecycle/postStart").is_object();
+        let is_starting = matches!(self.state, State::Pulling { .. } | State::Starting { .. });
+        self.is_hooked() || has_hook && is_starting
     }
 
     pub fn is_running(&self) -> bool {
@@ -185,7 +200,7 @@ impl Container {
         )
     }
 
-    fn tell(&self, w: &mut World, kind: EventKind, reason: &'static str, message: String) {
+    pub(super) fn tell(&self, w: &mut World, kind: EventKind, reason: &'static str, message: String) {
         let mut involved = reference(w.pod);
         let list = if self.role == Role::Main { "containers" } else { "initContainers" };
         involved["fieldPath"] = format!("spec.{list}{{{}}}", self.name).into();
@@ -305,13 +320,26 @@ impl Container {
         self.tell(w, EventKind::Normal, "Started", format!("Started container {}", self.name));
         w.logs.begin(uid(w.pod), &self.name);
         let start = self.process_start(w);
-        self.process = Some(w.programs.start(&start));
+        let mut process = w.programs.start(&start);
         self.state = State::Running { since: w.now };
+        let spec = self.spec(w.pod);
+        let hook = at(spec, "/lifecycle/postStart");
+        self.post_start = hook.is_object().then(|| hooks::begin(hook, spec, &mut *process, w));
+        self.process = Some(process);
+        if self.post_start.is_none() {
+            self.settle(w);
+        }
+    }
+
+    /// It runs for all to see: probes begin.
+    fn settle(&mut self, w: &World) {
+        self.hook_error = None;
+        let State::Running { since } = self.state else { return };
         let spec = self.spec(w.pod);
         self.probers = Purpose::ALL
             .into_iter()
             .filter(|p| spec[p.field()].is_object())
-            .map(|p| (p, Prober::start(&spec[p.field()], w.now)))
+            .map(|p| (p, Prober::start(&spec[p.field()], since)))
             .collect();
         self.started = !self.probers.contains_key(&Purpose::Startup);
         self.ready = self.started && !self.probers.contains_key(&Purpose::Readiness);
@@ -381,6 +409,7 @@ impl Container {
                 break;
             }
         }
+        self.finish_post_start(w);
         if self.is_running() && self.stop.is_none() {
             match w.faults.crash(w.pod) {
                 Some((code, delay)) if crash_at(since, delay) <= w.now => self.kill_now(w, code, "", ""),
@@ -390,6 +419,27 @@ impl Container {
         self.finish_stop(w);
     }
 
+    fn finish_post_start(&mut self, w: &mut World) {
+        let is_done = |hook: &Hook| hook.until.is_some_and(|t| t <= w.now);
+        if !self.is_running() || !self.post_start.as_ref().is_some_and(is_done) {
+            return;
+        }
+        match self.post_start.take().and_then(|hook| hook.failure) {
+            None => self.settle(w),
+            Some(why) => {
+                self.fail_post_start(w, why);
+                let grace = int_or(w.pod, "/spec/terminationGracePeriodSeconds", 30);
+                self.stop(w, grace, "FailedPostStartHook".to_owned(), true);
+            }
+        }
+    }
+
+    fn fail_post_start(&mut self, w: &mut World, why: String) {
+        // The event says no more, for secrets may be in the text.
+        self.tell(w, EventKind::Warning, "FailedPostStartHook", "PostStartHook failed".into());
+        self.hook_error = Some(why);
+    }
+
     /// Handles what the process reported.
     pub fn take(&mut self, w: &mut World, events: Vec<ProcessEvent>) {
         for event in events {
@@ -397,23 +447,27 @@ impl Container {
                 ProcessEvent::Log(line) => {
                     w.logs.write(uid(w.pod), &self.name, w.now, &line, w.knobs.log_lines_max);
                 }
-                ProcessEvent::Exit { code, reason, message } => match &mut self.stop {
-                    Some(stop) => {
-                        let what = format!("termination/{}/{}/{}", uid(w.pod), self.name, self.runs);
-                        let at = w
-                            .knobs
-                            .termination
-                            .after(w.now, w.knobs.seed, &what)
-                            .min(stop.kill_at.max(w.now));
-                        stop.ended.get_or_insert((at, code, reason, message));
+                ProcessEvent::Exit { code, reason, message } => {
+                    let what = format!("termination/{}/{}/{}", uid(w.pod), self.name, self.runs);
+                    match &mut self.stop {
+                        Some(stop) => {
+                            let at = w.knobs.termination.after(w.now, w.knobs.seed, &what);
+                            stop.note_end(at, w.now, (code, reason, message));
+                        }
+                        None => {
+                            if let Some(why) = self.post_start.take().and_then(|hook| hook.cut_short()) {
+                                self.fail_post_start(w, why);
+                                self.tell(w, EventKind::Normal, "Killing", "FailedPostStartHook".into());
+                            }
+                            self.end(w.now, code, &reason, &message);
+                        }
                     }
-                    None => self.end(w.now, code, &reason, &message),
-                },
+                }
             }
         }
     }
 
-    fn end(&mut self, now: Timestamp, code: i32, reason: &str, message: &str) {
+    pub(super) fn end(&mut self, now: Timestamp, code: i32, reason: &str, message: &str) {
         let State::Running { since } = self.state else { return };
         let reason = match (reason, code) {
             ("", 0) => "Completed",
@@ -429,6 +483,7 @@ impl Container {
             id: self.id.clone(),
         });
         self.process = None;
+        self.post_start = None;
         self.stop = None;
         self.ready = false;
         self.started = false;
@@ -445,34 +500,8 @@ impl Container {
         self.end(w.now, code, reason, message);
     }
 
-    /// SIGTERM now, SIGKILL after the grace. Containers that do not run are simply not begun any more.
-    pub fn stop(&mut self, w: &mut World, grace_secs: i64, message: String) {
-        if !self.is_running() {
-            return;
-        }
-        let kill_at = after_secs(w.now, grace_secs);
-        if let Some(stop) = &mut self.stop {
-            stop.kill_at = stop.kill_at.min(kill_at);
-            return;
-        }
-        self.tell(w, EventKind::Normal, "Killing", message);
-        self.stop = Some(Stop { kill_at, ended: None });
-        if w.faults.hangs(w.pod) {
-            return;
-        }
-        let events = self.process.as_mut().map(|p| p.signal(Signal::Term, w.now)).unwrap_or_default();
-        self.take(w, events);
-        self.finish_stop(w);
-    }
-
-    fn finish_stop(&mut self, w: &mut World) {
-        let Some(stop) = &self.stop else { return };
-        match stop.ended.clone() {
-            Some((at, code, reason, message)) if at <= w.now => self.end(w.now, code, &reason, &message),
-            Some(_) => {}
-            None if stop.kill_at <= w.now => self.kill_now(w, 137, "", ""),
-            None => {}
-        }
+    pub(super) fn forget_post_start(&mut self) {
+        self.post_start = None;
     }
 
     fn probe(&mut self, w: &mut World) {
@@ -518,7 +547,7 @@ impl Container {
                 let message = format!("Container {} failed {kind} probe, will be restarted", self.name);
                 let own = at(probe, "/terminationGracePeriodSeconds").as_i64();
                 let grace = own.unwrap_or_else(|| int_or(w.pod, "/spec/terminationGracePeriodSeconds", 30));
-                self.stop(w, grace, message);
+                self.stop(w, grace, message, true);
             }
         }
     }
@@ -569,8 +598,9 @@ impl Container {
         let breath = after(w.now, SignedDuration::from_millis(1));
         let mut due = self.process.as_ref().and_then(|p| p.next_due()).map(|t| t.max(breath));
         if let Some(stop) = &self.stop {
-            return earliest(due, Some(stop.ended.as_ref().map_or(stop.kill_at, |e| e.0)));
+            return earliest(due, Some(stop.due()));
         }
+        due = earliest(due, self.post_start.as_ref().and_then(|hook| hook.until));
         for purpose in Purpose::ALL.into_iter().filter(|p| self.is_active(*p)) {
             due = earliest(due, Some(self.probers[&purpose].due));
         }

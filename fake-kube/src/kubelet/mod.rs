@@ -5,9 +5,11 @@ pub mod backoff;
 pub mod commands;
 pub mod container;
 pub mod environment;
+pub mod hooks;
 pub mod images;
 pub mod probes;
 pub mod status;
+mod stop;
 pub mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -167,18 +169,7 @@ impl Kubelet {
         if let Some((code, stdout)) = found.command(argv, now) {
             return Ok(Some(Output { code, stdout, ..Output::default() }));
         }
-        let mut pod = Value::clone(pod);
-        set(&mut pod, "/status/podIP", ip.into());
-        let spec = found.spec(&pod);
-        let mut env = environment::variables(view, &pod, spec).unwrap_or_default();
-        env.entry("HOSTNAME".to_owned()).or_insert_with(|| name(&pod).to_owned());
-        for (key, value) in
-            [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root")]
-        {
-            env.entry(key.to_owned()).or_insert_with(|| value.to_owned());
-        }
-        let files = environment::files(view, &pod, spec);
-        let around = Surroundings { env, files, hostname: name(&pod).to_owned(), now };
+        let around = Surroundings::of(view, pod, found.spec(pod), &ip, now);
         Ok(commands::run(argv, &around))
     }
 

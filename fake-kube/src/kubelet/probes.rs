@@ -105,13 +105,7 @@ pub fn ask(
         _ if probe["tcpSocket"].is_object() => (&probe["tcpSocket"], false),
         _ => (&probe["grpc"], false),
     };
-    let Some(port) = port(&target["port"], container) else {
-        return Err("couldn't find port: ".to_owned() + &target["port"].to_string());
-    };
-    let host = target["host"].as_str().filter(|h| !h.is_empty()).unwrap_or(ip);
-    let path = get["path"].as_str().unwrap_or("/");
-    let scheme = get["scheme"].as_str().unwrap_or("HTTP").to_lowercase();
-    let url = format!("{scheme}://{host}:{port}{path}");
+    let Asked { port, host, url, request } = http_get(target, container, ip, "kube-probe/1.35")?;
     if hangs {
         return Err(match is_http {
             true => format!(
@@ -120,12 +114,6 @@ pub fn ask(
             false => format!("dial tcp {host}:{port}: i/o timeout"),
         });
     }
-    let mut request =
-        http::Request::builder().method("GET").uri(&url).header("user-agent", "kube-probe/1.35");
-    for h in items(get, "/httpHeaders") {
-        request = request.header(h["name"].as_str().unwrap_or(""), h["value"].as_str().unwrap_or(""));
-    }
-    let request = request.body(Bytes::new()).map_err(|e| e.to_string())?;
     match process.http(port, &request, now) {
         Some(_) if !is_http => Ok(()),
         Some(answer) if (200..400).contains(&answer.status().as_u16()) => Ok(()),
@@ -135,19 +123,45 @@ pub fn ask(
     }
 }
 
+/// A request of the kubelet's to a container.
+pub struct Asked {
+    pub port: u16,
+    pub host: String,
+    pub url: String,
+    pub request: http::Request<Bytes>,
+}
+
+/// The request of an `httpGet`, as probes and hooks send it.
+pub fn http_get(target: &Value, container: &Value, ip: &str, agent: &str) -> Result<Asked, String> {
+    let port = port(&target["port"], container)?;
+    let host = target["host"].as_str().filter(|h| !h.is_empty()).unwrap_or(ip).to_owned();
+    let path = target["path"].as_str().unwrap_or("/");
+    let scheme = target["scheme"].as_str().unwrap_or("HTTP").to_lowercase();
+    let url = format!("{scheme}://{host}:{port}{path}");
+    let mut request = http::Request::builder().method("GET").uri(&url).header("user-agent", agent);
+    for h in items(target, "/httpHeaders") {
+        request = request.header(h["name"].as_str().unwrap_or(""), h["value"].as_str().unwrap_or(""));
+    }
+    let request = request.body(Bytes::new()).map_err(|e| e.to_string())?;
+    Ok(Asked { port, host, url, request })
+}
+
 fn words(command: &[Value]) -> Vec<String> {
     command.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn port(wanted: &Value, container: &Value) -> Option<u16> {
+/// A number, or the name of a port the container declares (`ResolveContainerPort`).
+fn port(wanted: &Value, container: &Value) -> Result<u16, String> {
     let number = match wanted {
         Value::String(name) => {
             let named = items(container, "/ports").iter().find(|p| p["name"] == **name);
-            named.and_then(|p| p["containerPort"].as_i64()).or_else(|| name.parse().ok())
+            let number = named.and_then(|p| p["containerPort"].as_i64()).or_else(|| name.parse().ok());
+            number.ok_or_else(|| format!("strconv.Atoi: parsing {name:?}: invalid syntax"))?
         }
-        other => other.as_i64(),
+        other => other.as_i64().unwrap_or(0),
     };
-    number.and_then(|n| u16::try_from(n).ok())
+    let port = u16::try_from(number).ok().filter(|p| *p > 0);
+    port.ok_or_else(|| format!("invalid port number: {number}"))
 }
 
 pub type Probers = BTreeMap<Purpose, Prober>;

@@ -30,7 +30,7 @@ pub fn phase(worker: &Worker, pod: &Value) -> &'static str {
         return "Pending";
     }
     let main: Vec<&Container> = main.collect();
-    if main.iter().any(|c| c.last.is_none() && !c.is_running() && c.ended().is_none()) {
+    if main.iter().any(|c| c.last.is_none() && (!c.is_running() || c.is_hooked()) && c.ended().is_none()) {
         return "Pending";
     }
     if main.iter().any(|c| !over(c)) {
@@ -189,11 +189,13 @@ fn condition_value(w: &World, kind: &str, state: &(bool, &str, String)) -> Value
 fn container_status(c: &Container, worker: &Worker, w: &World) -> Value {
     let spec = c.spec(w.pod);
     let image = spec["image"].as_str().unwrap_or("");
-    let ran = !c.id.is_empty();
+    let is_first = c.is_hooked() && c.last.is_none();
+    let ran = !c.id.is_empty() && !is_first;
+    let last = c.ended().filter(|_| failed_start(c, worker, w).is_some()).or(c.last.as_ref());
     let mut out = json!({
         "name": c.name,
         "state": state(c, worker, w),
-        "lastState": c.last.as_ref().map_or(json!({}), |e| json!({"terminated": terminated(e)})),
+        "lastState": last.map_or(json!({}), |e| json!({"terminated": terminated(e)})),
         "ready": match c.role { Role::Init => c.ended().is_some_and(|e| e.code == 0), _ => is_ready(c, w) },
         "restartCount": c.restarts,
         "image": if ran { images::full_name(image) } else { image.to_owned() },
@@ -206,6 +208,13 @@ fn container_status(c: &Container, worker: &Worker, w: &World) -> Value {
     out
 }
 
+/// Why it could not be started, for a container that is to run again.
+fn failed_start<'a>(c: &'a Container, worker: &Worker, w: &World) -> Option<&'a str> {
+    let is_going = !is_deleting(w.pod) && worker.failed.is_none();
+    let is_waiting = c.ended().is_none() || may_restart(c, w.pod);
+    c.hook_error.as_deref().filter(|_| is_going && is_waiting)
+}
+
 fn state(c: &Container, worker: &Worker, w: &World) -> Value {
     let waiting = |reason: &str, message: &str| {
         let mut v = json!({"waiting": {"reason": reason}});
@@ -216,17 +225,25 @@ fn state(c: &Container, worker: &Worker, w: &World) -> Value {
     };
     let has_init = worker.containers.iter().any(|c| c.role != Role::Main);
     let creating = if has_init { "PodInitializing" } else { "ContainerCreating" };
+    if let Some(message) = failed_start(c, worker, w)
+        && !matches!(c.state, State::Held { .. })
+        && (!c.is_running() || c.is_hooked())
+    {
+        return waiting("PostStartHookError", message);
+    }
     match &c.state {
-        State::Running { since } => json!({"running": {"startedAt": stamp(*since)}}),
+        State::Running { since } if !c.is_hooked() => json!({"running": {"startedAt": stamp(*since)}}),
         State::Ended(e) => json!({"terminated": terminated(e)}),
         State::Held { .. } => waiting("CrashLoopBackOff", &c.back_off_text(w.pod)),
         State::PullFailed { reason, message, .. } => waiting(reason, message),
         State::ConfigError { message, .. } => waiting("CreateContainerConfigError", message),
         // Between two runs the last one is still what is seen.
-        State::Pulling { .. } | State::Starting { .. } if c.last.is_some() => {
+        State::Pulling { .. } | State::Starting { .. } | State::Running { .. } if c.last.is_some() => {
             c.last.as_ref().map_or(Value::Null, |e| json!({"terminated": terminated(e)}))
         }
-        State::Idle | State::Pulling { .. } | State::Starting { .. } => waiting(creating, ""),
+        State::Idle | State::Pulling { .. } | State::Starting { .. } | State::Running { .. } => {
+            waiting(creating, "")
+        }
     }
 }
 

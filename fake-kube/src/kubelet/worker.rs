@@ -142,6 +142,9 @@ impl Worker {
     /// Begins what may begin: init containers one after the other, then all main containers.
     fn run_in_order(&mut self, w: &mut World) {
         for i in 0..self.containers.len() {
+            if self.is_held(w) {
+                return;
+            }
             let c = &mut self.containers[i];
             if c.role == Role::Main {
                 break;
@@ -158,7 +161,11 @@ impl Worker {
                 return;
             }
         }
-        for c in &mut self.containers {
+        for i in 0..self.containers.len() {
+            if self.is_held(w) {
+                return;
+            }
+            let c = &mut self.containers[i];
             if c.role == Role::Main && c.state == super::container::State::Idle {
                 c.begin(w);
                 c.advance(w);
@@ -166,8 +173,17 @@ impl Worker {
         }
     }
 
+    /// A container on its way whose `postStart` the kubelet waits for.
+    fn is_held(&self, w: &World) -> bool {
+        self.containers.iter().any(|c| c.holds_others(w.pod))
+    }
+
     fn restart_ended(&mut self, w: &mut World) {
-        for c in &mut self.containers {
+        for i in 0..self.containers.len() {
+            if self.is_held(w) {
+                return;
+            }
+            let c = &mut self.containers[i];
             if may_restart(c, w.pod) {
                 c.restart(w);
                 c.advance(w);
@@ -189,9 +205,24 @@ impl Worker {
     }
 
     fn stop_where(&mut self, w: &mut World, grace: i64, wanted: impl Fn(&Container) -> bool) {
-        for c in self.containers.iter_mut().filter(|c| wanted(c)) {
-            c.stop(w, grace, format!("Stopping container {}", c.name));
+        for i in (0..self.containers.len()).rev() {
+            let turn = self.has_turn(i);
+            let c = &mut self.containers[i];
+            if wanted(c) {
+                c.stop(w, grace, format!("Stopping container {}", c.name), turn);
+            }
         }
+    }
+
+    /// Sidecars end after the main containers, the last one first (`terminationOrdering`).
+    fn has_turn(&self, i: usize) -> bool {
+        let is_ahead = |(j, other): (usize, &Container)| match other.role {
+            Role::Main => true,
+            Role::Sidecar => j > i,
+            Role::Init => false,
+        };
+        let mut others = self.containers.iter().enumerate();
+        self.containers[i].role != Role::Sidecar || !others.any(|(j, o)| o.is_running() && is_ahead((j, o)))
     }
 
     fn check_deadline(&mut self, w: &mut World) {

@@ -7,6 +7,7 @@ mod fidelity;
 mod http1;
 mod kubectl;
 mod kubectl_commands;
+mod lifecycle_stories;
 mod loopback;
 mod over_http;
 mod real;
