@@ -1,8 +1,9 @@
 //! Where a pod may run because of other pods: required pod affinity and anti-affinity, its own and those of pods that
 //! run already, and topology spread constraints that are `DoNotSchedule` (kubernetes 1.35
-//! pkg/scheduler/framework/plugins/interpodaffinity and podtopologyspread, `Filter`). Leaves out preferences.
+//! pkg/scheduler/framework/plugins/interpodaffinity and podtopologyspread, `Filter`). What would be if some pods were not
+//! there, or were, is asked with a [`Trial`]. Leaves out preferences.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -18,6 +19,18 @@ pub struct Unfit {
     pub reason: &'static str,
     pub is_resolvable: bool,
 }
+
+/// Running pods as they would be.
+#[derive(Clone, Debug, Default)]
+pub struct Trial<'a> {
+    /// By uid.
+    pub without: BTreeSet<&'a str>,
+    /// Pods on this node that are not there yet.
+    pub with: Vec<(&'a Arc<Value>, &'a str)>,
+}
+
+/// A pod and the node it runs on, or would.
+type Placed<'a> = (&'a Value, &'a str);
 
 /// What is asked of other pods' places, worked out once for a pod.
 #[derive(Default)]
@@ -101,16 +114,20 @@ fn matches_pod(owner: &Value, term: &Value, pod: &Value) -> bool {
 }
 
 impl Company {
-    pub fn of(view: &View, pod: &Value, nodes: &[&Arc<Value>]) -> Company {
+    pub fn of(view: &View, pod: &Value, nodes: &[&Arc<Value>], trial: &Trial) -> Company {
         let mut out = Company::default();
-        let place = |p: &Value, key: &str| -> Option<String> {
-            let node = nodes.iter().find(|n| name(n) == text(p, "/spec/nodeName"))?;
-            at(node, "/metadata/labels")[key].as_str().map(str::to_owned)
-        };
+        let labels: BTreeMap<&str, &Value> =
+            nodes.iter().map(|n| (name(n), at(n, "/metadata/labels"))).collect();
+        let place =
+            |p: Placed, key: &str| -> Option<String> { labels.get(p.1)?[key].as_str().map(str::to_owned) };
         let key_of = |t: &Value| t["topologyKey"].as_str().unwrap_or("").to_owned();
-        for other in view.keeping_away() {
-            for term in terms(other, "podAntiAffinity") {
-                if concerns(view, other, term, pod)
+        let is_there = |p: &Placed| !trial.without.contains(uid(p.0));
+        let placed = |p: &'_ Arc<Value>| -> bool { !text(p, "/spec/nodeName").is_empty() && !is_over(p) };
+        let added = || trial.with.iter().map(|(p, node)| (&***p, *node));
+        let guards = view.keeping_away().map(|p| (&**p, text(p, "/spec/nodeName")));
+        for other in guards.filter(is_there).chain(added()) {
+            for term in terms(other.0, "podAntiAffinity") {
+                if concerns(view, other.0, term, pod)
                     && let Some(value) = place(other, &key_of(term))
                 {
                     out.avoided_by.push((key_of(term), value));
@@ -120,22 +137,20 @@ impl Company {
         if !has_terms(pod) {
             return out;
         }
-        let running: Vec<&Arc<Value>> = view
-            .list(r::PODS)
-            .map(|(_, p)| p)
-            .filter(|p| !text(p, "/spec/nodeName").is_empty() && !is_over(p))
-            .collect();
+        let bound = view.list(r::PODS).map(|(_, p)| p).filter(|p| placed(p));
+        let bound = bound.map(|p| (&**p, text(p, "/spec/nodeName")));
+        let running: Vec<Placed> = bound.filter(is_there).chain(added()).collect();
         for term in terms(pod, "podAntiAffinity") {
-            let there = running.iter().filter(|p| concerns(view, pod, term, p));
-            out.avoid.extend(there.filter_map(|p| Some((key_of(term), place(p, &key_of(term))?))));
+            let there = running.iter().filter(|p| concerns(view, pod, term, p.0));
+            out.avoid.extend(there.filter_map(|p| Some((key_of(term), place(*p, &key_of(term))?))));
         }
         let affinity = terms(pod, "podAffinity");
         let is_company = |p: &Value| affinity.iter().all(|t| concerns(view, pod, t, p));
-        let company: Vec<&&Arc<Value>> =
-            running.iter().filter(|p| !affinity.is_empty() && is_company(p)).collect();
+        let company: Vec<&Placed> =
+            running.iter().filter(|p| !affinity.is_empty() && is_company(p.0)).collect();
         for term in affinity {
             let mut places: BTreeMap<String, usize> = BTreeMap::new();
-            for value in company.iter().filter_map(|p| place(p, &key_of(term))) {
+            for value in company.iter().filter_map(|p| place(**p, &key_of(term))) {
                 *places.entry(value).or_default() += 1;
             }
             out.affinity.push(Term { key: key_of(term) });
@@ -188,7 +203,7 @@ impl Spread {
         pod: &Value,
         constraint: &Value,
         keys: &[String],
-        running: &[&Arc<Value>],
+        running: &[Placed],
         nodes: &[&Arc<Value>],
     ) -> Spread {
         let key = constraint["topologyKey"].as_str().unwrap_or("").to_owned();
@@ -206,11 +221,11 @@ impl Spread {
             counts.entry(value.clone()).or_default();
             domain_of.insert(name(node), value);
         }
-        for other in running {
+        for (other, node) in running {
             let counted = namespace(other) == namespace(pod)
                 && !is_deleting(other)
                 && matches_pod(pod, constraint, other);
-            if let Some(value) = domain_of.get(text(other, "/spec/nodeName")).filter(|_| counted) {
+            if let Some(value) = domain_of.get(node).filter(|_| counted) {
                 *counts.entry(value.clone()).or_default() += 1;
             }
         }
@@ -251,7 +266,7 @@ mod tests {
         objects.extend(others.into_iter().map(|p| (r::PODS, p)));
         let view = view(objects);
         let nodes: Vec<&Arc<Value>> = view.list(r::NODES).map(|(_, n)| n).collect();
-        let company = Company::of(&view, pod, &nodes);
+        let company = Company::of(&view, pod, &nodes, &Trial::default());
         let short = |u: Option<Unfit>| u.map_or("", |u| u.reason.trim_start_matches("node(s) didn't "));
         let said: Vec<&str> = nodes.iter().map(|n| short(company.unfit(n))).collect();
         assert_eq!(said, expected);

@@ -21,6 +21,7 @@ mod load;
 mod logs;
 mod nodes;
 mod pod_logs;
+mod preemption;
 mod programs;
 mod quantity;
 mod scheduler;

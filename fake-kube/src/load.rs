@@ -40,12 +40,18 @@ impl Load {
     fn add(&mut self, pod: &Value, sign: i128) {
         let node = text(pod, "/spec/nodeName");
         let taken = self.0.entry(node.to_owned()).or_default();
-        *taken.entry(PODS.to_owned()).or_default() += 1000 * sign;
-        for (resource, n) in requests(pod) {
+        for (resource, n) in share(pod) {
             *taken.entry(resource).or_default() += n * sign;
         }
         if taken.get(PODS) == Some(&0) {
             self.0.remove(node);
         }
     }
+}
+
+/// What one pod takes of its node.
+pub fn share(pod: &Value) -> Taken {
+    let mut taken = requests(pod);
+    taken.insert(PODS.to_owned(), 1000);
+    taken
 }

@@ -12,7 +12,7 @@ use crate::affinity::keeps_away;
 use crate::json::{at, controller_of, items, map_matches, name, namespace, uid};
 use crate::labels::Labels;
 use crate::load::{Load, Taken};
-use crate::scheduler::{is_over, is_pending};
+use crate::scheduler::{is_over, is_pending, nominated_node, priority};
 
 /// Resources by `plural.group`, as error messages and discovery name them.
 pub mod resource {
@@ -146,6 +146,10 @@ pub struct View {
     load: Load,
     /// Pods that wait for the scheduler.
     pending: BTreeSet<Key>,
+    /// How many of them have which priority.
+    priorities: BTreeMap<i64, usize>,
+    /// Those of them that a node is kept for.
+    nominated: BTreeSet<Key>,
     /// Bound pods with required anti-affinity.
     guards: BTreeSet<Key>,
     pub refusals: BTreeMap<String, Refusal>,
@@ -169,11 +173,7 @@ impl View {
         self.labels.change(key, old, new);
         if &*key.resource == resource::PODS {
             self.load.change(old, new);
-            if new.is_some_and(is_pending) {
-                self.pending.insert(key.clone());
-            } else {
-                self.pending.remove(key);
-            }
+            self.index_pending(key, old, new);
             let is_guard = |p: &Value| {
                 !crate::json::text(p, "/spec/nodeName").is_empty() && !is_over(p) && keeps_away(p)
             };
@@ -207,6 +207,26 @@ impl View {
         }
         for owner in owner_uids(new) {
             self.dependents.entry(owner.into()).or_default().insert(key.clone());
+        }
+    }
+
+    fn index_pending(&mut self, key: &Key, old: Option<&Value>, new: Option<&Value>) {
+        let (was, is) = (old.filter(|p| is_pending(p)), new.filter(|p| is_pending(p)));
+        if let Some(pod) = was {
+            let n = self.priorities.entry(priority(pod)).or_default();
+            *n = n.saturating_sub(1);
+            self.priorities.retain(|_, n| *n > 0);
+        }
+        if let Some(pod) = is {
+            *self.priorities.entry(priority(pod)).or_default() += 1;
+            self.pending.insert(key.clone());
+        } else {
+            self.pending.remove(key);
+        }
+        if is.is_some_and(|p| !nominated_node(p).is_empty()) {
+            self.nominated.insert(key.clone());
+        } else if !self.nominated.is_empty() {
+            self.nominated.remove(key);
         }
     }
 
@@ -284,6 +304,16 @@ impl View {
     /// Pods that wait for the scheduler.
     pub fn pending(&self) -> impl Iterator<Item = &Key> {
         self.pending.iter()
+    }
+
+    /// Whether a pod of a higher priority waits.
+    pub fn has_pending_above(&self, priority: i64) -> bool {
+        self.priorities.last_key_value().is_some_and(|(highest, _)| *highest > priority)
+    }
+
+    /// Waiting pods that a node is kept for.
+    pub fn nominated(&self) -> impl Iterator<Item = &Arc<Value>> {
+        self.nominated.iter().filter_map(|key| self.objects.get(key))
     }
 
     /// Bound pods that will not have certain others beside them.

@@ -229,6 +229,10 @@ impl State {
         conditions.retain(|c| c["type"] != "PodScheduled");
         conditions.push(scheduled);
         next["status"]["conditions"] = Value::Array(conditions);
+        // It has its node; none is kept for it any more (ClearingNominatedNodeNameAfterBinding).
+        if let Some(status) = next["status"].as_object_mut() {
+            status.shift_remove("nominatedNodeName");
+        }
         for (k, v) in meta::get(body, "annotations").and_then(Value::as_object).into_iter().flatten() {
             let notes = meta::of(&mut next).entry("annotations").or_insert_with(|| json!({}));
             if notes.is_object() {

@@ -12,6 +12,7 @@ mod loopback;
 mod over_http;
 mod real;
 mod responder;
+mod scheduling_stories;
 mod serve_flags;
 mod served;
 mod state;

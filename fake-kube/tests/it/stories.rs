@@ -132,7 +132,7 @@ fn a_pod_that_fits_nowhere_says_why() {
                 w.get("pods", "p").filter(|p| condition(p, "PodScheduled")["status"] == "False")
             })
             .await;
-        let message = "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
+        let message = "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
         assert_eq!(condition(&p, "PodScheduled")["message"], message);
         assert_eq!(condition(&p, "PodScheduled")["reason"], "Unschedulable");
         assert_eq!(w.events("Pod"), [format!("FailedScheduling: {message}")]);
