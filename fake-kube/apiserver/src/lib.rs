@@ -16,6 +16,7 @@ mod codec;
 mod contents;
 mod crd;
 mod crd_paths;
+pub mod cron;
 mod decode;
 mod delete;
 mod discovery;

@@ -1,13 +1,14 @@
 //! The CronJob controller: a Job when one is due, at most one behind, history limits, concurrency policies
 //! (kubernetes 1.35 pkg/controller/cronjob: syncCronJob, mostRecentScheduleTime, cleanupFinishedJobs).
-//! Leaves out time zones other than UTC: such a CronJob starts nothing and says so.
+//! Schedules and the zones they are in: `fake_kube_apiserver::cron`.
 
 use std::sync::Arc;
 
+use fake_kube_apiserver::cron::{self, Schedule};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::cron::Schedule;
 use super::deployment::ACTOR;
 use crate::json::*;
 use crate::view::{Key, View, resource as r};
@@ -40,8 +41,14 @@ pub fn sync(view: &View, key: &Key, now: Timestamp) -> Step {
             ended.iter().take(surplus).for_each(|job| delete(cron, job, &mut step));
         }
     }
-    if !flag(cron, "/spec/suspend") {
-        schedule(cron, &jobs, &status, now, &mut step);
+    let named = text(cron, "/spec/timeZone");
+    match cron::zone(named) {
+        Ok(_) if flag(cron, "/spec/suspend") => {}
+        Ok(zone) => schedule(cron, &jobs, &status, &zone, now, &mut step),
+        Err(why) => {
+            let message = format!("invalid timeZone: {named:?}: {why}");
+            step.push(Write::event(EventSpec::warning(cron, COMPONENT, "UnknownTimeZone", message)));
+        }
     }
     step
 }
@@ -98,15 +105,17 @@ fn active_version(old: &Value, job: &Value) -> Value {
     known.map_or(at(job, "/metadata/resourceVersion"), |a| &a["resourceVersion"]).clone()
 }
 
-fn schedule(cron: &Arc<Value>, jobs: &[&Arc<Value>], status: &Value, now: Timestamp, step: &mut Step) {
+fn schedule(
+    cron: &Arc<Value>,
+    jobs: &[&Arc<Value>],
+    status: &Value,
+    zone: &TimeZone,
+    now: Timestamp,
+    step: &mut Step,
+) {
     let mut warn = |reason: &'static str, message: String| {
         step.push(Write::event(EventSpec::warning(cron, COMPONENT, reason, message)));
     };
-    let zone = text(cron, "/spec/timeZone");
-    if !matches!(zone, "" | "UTC" | "Etc/UTC" | "Etc/GMT" | "GMT" | "Etc/Universal" | "Etc/Zulu") {
-        warn("UnknownTimeZone", format!("invalid timeZone: {zone:?}: unknown time zone {zone}"));
-        return;
-    }
     let written = text(cron, "/spec/schedule");
     let schedule = match Schedule::parse(written) {
         Ok(schedule) => schedule,
@@ -119,19 +128,18 @@ fn schedule(cron: &Arc<Value>, jobs: &[&Arc<Value>], status: &Value, now: Timest
     let earliest = deadline.map_or(since, |s| {
         since.max(now.saturating_sub(SignedDuration::from_secs(s)).unwrap_or(Timestamp::MIN))
     });
-    let Some((due, missed)) = most_recent(&schedule, earliest, now) else {
-        if let Some(next) = schedule.next(now) {
+    let Some((due, missed)) = most_recent(&schedule, zone, earliest, now) else {
+        if let Some(next) = schedule.next(now, zone) {
             step.look_again(next);
         }
         return;
     };
     if missed > MISSED_MAX {
-        let message = format!(
-            "too many missed start times: {missed}. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
-        );
-        warn("TooManyMissedTimes", message);
+        let message =
+            "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew";
+        warn("TooManyMissedTimes", message.to_owned());
     }
-    if let Some(next) = schedule.next(now) {
+    if let Some(next) = schedule.next(now, zone) {
         step.look_again(next);
     }
     let job_name = format!("{}-{}", name(cron), due.as_second() / 60);
@@ -149,20 +157,26 @@ fn schedule(cron: &Arc<Value>, jobs: &[&Arc<Value>], status: &Value, now: Timest
         "Replace" => active.iter().filter(|j| !is_deleting(j)).for_each(|job| delete(cron, job, step)),
         _ => {}
     }
-    create(cron, &job_name, due, step);
+    create(cron, &job_name, due, zone, step);
 }
 
 /// The last time that is due, and how many there were since.
-fn most_recent(schedule: &Schedule, earliest: Timestamp, now: Timestamp) -> Option<(Timestamp, i64)> {
-    let first = schedule.next(earliest).filter(|t| *t <= now)?;
-    let Some(second) = schedule.next(first).filter(|t| *t <= now) else { return Some((first, 1)) };
+fn most_recent(
+    schedule: &Schedule,
+    zone: &TimeZone,
+    earliest: Timestamp,
+    now: Timestamp,
+) -> Option<(Timestamp, i64)> {
+    let next = |after: Timestamp| schedule.next(after, zone).filter(|t| *t <= now);
+    let first = next(earliest)?;
+    let Some(second) = next(first) else { return Some((first, 1)) };
     let between = second.duration_since(first).as_secs().max(1);
     let missed = now.duration_since(first).as_secs() / between + 1;
     // From shortly before now on, as there can be very many.
     let near = first.saturating_add(SignedDuration::from_secs((missed - 2) * between)).ok()?;
     let (mut last, mut at) = (first, near);
     for _ in 0..1000 {
-        match schedule.next(at).filter(|t| *t <= now) {
+        match next(at) {
             Some(t) => (last, at) = (t.max(last), t),
             None => break,
         }
@@ -170,14 +184,14 @@ fn most_recent(schedule: &Schedule, earliest: Timestamp, now: Timestamp) -> Opti
     Some((last, missed))
 }
 
-fn create(cron: &Arc<Value>, job_name: &str, due: Timestamp, step: &mut Step) {
+fn create(cron: &Arc<Value>, job_name: &str, due: Timestamp, zone: &TimeZone, step: &mut Step) {
     let template = at(cron, "/spec/jobTemplate");
     let mut metadata = json!({"name": job_name, "namespace": namespace(cron)});
     if let Some(labels) = at(template, "/metadata/labels").as_object() {
         metadata["labels"] = labels.clone().into();
     }
     let mut annotations = at(template, "/metadata/annotations").as_object().cloned().unwrap_or_default();
-    annotations.insert(SCHEDULED.to_owned(), stamp(due));
+    annotations.insert(SCHEDULED.to_owned(), local(due, zone).into());
     metadata["annotations"] = annotations.into();
     metadata["ownerReferences"] = json!([controller_ref(cron, "batch/v1", "CronJob")]);
     let job =
@@ -192,6 +206,15 @@ fn create(cron: &Arc<Value>, job_name: &str, due: Timestamp, step: &mut Step) {
             .then(EventSpec::normal(cron, COMPONENT, "SuccessfulCreate", "Created job {name}".into()))
             .or_refused(refused),
     );
+}
+
+/// A time by the clocks of a zone, as RFC 3339 has it: `2026-01-01T01:00:00+01:00`.
+fn local(at: Timestamp, zone: &TimeZone) -> String {
+    let at = at.to_zoned(zone.clone());
+    match at.offset().is_zero() {
+        true => at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        false => at.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+    }
 }
 
 fn delete(cron: &Arc<Value>, job: &Arc<Value>, step: &mut Step) {
@@ -247,6 +270,12 @@ mod tests {
         check(vec![cron(json!({}), json!({"lastScheduleTime": "2026-01-01T00:00:00Z"}))], &[]);
         check(vec![cron(json!({"schedule": "nope"}), json!({}))], &["UnparseableSchedule"]);
         check(vec![cron(json!({"timeZone": "Mars/Base"}), json!({}))], &["UnknownTimeZone"]);
+        check(vec![cron(json!({"timeZone": "Mars/Base", "suspend": true}), json!({}))], &["UnknownTimeZone"]);
+        // At one in Berlin.
+        check(
+            vec![cron(json!({"schedule": "0 1 1 * *", "timeZone": "Europe/Berlin"}), json!({}))],
+            &[r#"create c-29453760 "2026-01-01T01:00:00+01:00""#],
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The DaemonSet controller: a pod for every node that its template fits, rolling updates, revisions
 //! (kubernetes 1.35 pkg/controller/daemon: podsShouldBeOnNode, rollingUpdate, updateDaemonSetStatus).
-//! Pods are bound by the scheduler, to the node their affinity names. Leaves out `maxSurge`: an update with it goes on
-//! as one with `maxUnavailable: 1`.
+//! Pods are bound by the scheduler, to the node their affinity names. With `maxSurge` a node has the new pod beside the old
+//! one until the new one is available.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,14 +45,16 @@ pub fn sync(view: &View, key: &Key, now: Timestamp) -> Step {
         by_node.entry(node_of(pod)).or_default().push(pod);
     }
     for pods in by_node.values_mut() {
-        pods.sort_by_key(|p| (text(p, "/metadata/creationTimestamp").to_owned(), name(p).to_owned()));
+        let created = |p: &Value| text(p, "/metadata/creationTimestamp").to_owned();
+        pods.sort_by_key(|p| (text(p, "/spec/nodeName").is_empty(), created(p), name(p).to_owned()));
     }
     let nodes: Vec<&Arc<Value>> = view.list(r::NODES).map(|(_, n)| n).collect();
     let template = pod_template(set, &current);
+    let hash = revisions::hash_of(set, &current);
     let mut plan = Plan::default();
     for node in &nodes {
         let pods = by_node.get(name(node)).map_or(&[][..], Vec::as_slice);
-        plan.node(set, &template, node, pods, now, &mut step);
+        plan.node(set, &template, node, pods, hash, now, &mut step);
     }
     // Of nodes that are gone.
     for (node, pods) in &by_node {
@@ -61,8 +63,12 @@ pub fn sync(view: &View, key: &Key, now: Timestamp) -> Step {
         }
     }
     if text(set, "/spec/updateStrategy/type") != "OnDelete" && plan.is_settled() {
-        let desired = nodes.iter().filter(|n| fits(&template, n).should_run).count();
-        roll(set, desired, &by_node, &current, now, &mut plan);
+        let wanted: Vec<&str> =
+            nodes.iter().filter(|n| fits(&template, n).should_run).map(|n| name(n)).collect();
+        match scaled(set, "maxSurge", wanted.len()).unwrap_or(0) {
+            0 => roll(set, wanted.len(), &by_node, hash, now, &mut plan),
+            most => surge(set, &wanted, &by_node, hash, most, now, &mut plan),
+        }
     }
     let refused = view.refusals.get(uid(set)).filter(|refusal| refusal.retry_at() > now);
     match refused {
@@ -110,6 +116,7 @@ impl<'a> Plan<'a> {
         template: &Value,
         node: &Value,
         pods: &[&'a Arc<Value>],
+        hash: &str,
         now: Timestamp,
         step: &mut Step,
     ) {
@@ -119,11 +126,7 @@ impl<'a> Plan<'a> {
             return;
         }
         let mut running = Vec::new();
-        for pod in pods {
-            if is_deleting(pod) {
-                running.push(*pod);
-                continue;
-            }
+        for pod in pods.iter().filter(|p| !is_deleting(p)) {
             let at = format!("{}/{} on node {}", namespace(pod), name(pod), name(node));
             match text(pod, "/status/phase") {
                 "Failed" => {
@@ -134,7 +137,6 @@ impl<'a> Plan<'a> {
                     let due = after_secs(ended.unwrap_or(now), FAILED_SECS);
                     if due > now {
                         step.look_again(due);
-                        running.push(*pod);
                         continue;
                     }
                     let message = format!("Found failed daemon pod {at}, will try to kill it");
@@ -149,10 +151,27 @@ impl<'a> Plan<'a> {
                 _ => running.push(*pod),
             }
         }
-        // The oldest stays.
-        self.delete.extend(running.iter().skip(1).filter(|p| !is_deleting(p)).copied());
-        if pods.is_empty() && fit.should_run {
+        let may_surge = scaled(set, "maxSurge", 1).is_some_and(|n| n > 0);
+        if may_surge {
+            self.surplus(set, &running, hash, now);
+        } else {
+            // The oldest stays.
+            self.delete.extend(running.iter().skip(1).copied());
+        }
+        if fit.should_run && (pods.is_empty() || may_surge && running.is_empty()) {
             self.create.push(name(node).to_owned());
+        }
+    }
+
+    /// One new and one old pod may be on a node, while the old one is ready and the new one is not available yet.
+    fn surplus(&mut self, set: &Value, running: &[&'a Arc<Value>], hash: &str, now: Timestamp) {
+        let (new, old): (Vec<&'a Arc<Value>>, Vec<&'a Arc<Value>>) =
+            running.iter().copied().partition(|p| label(p, REVISION) == hash);
+        self.delete.extend(new.iter().skip(1).chain(old.iter().skip(1)).copied());
+        if let (Some(new), Some(old)) = (new.first(), old.first())
+            && (!condition_is_true(old, "Ready") || is_available(set, new, now))
+        {
+            self.delete.push(*old);
         }
     }
 }
@@ -247,19 +266,11 @@ fn roll<'a>(
     set: &Value,
     desired: usize,
     by_node: &BTreeMap<&str, Vec<&'a Arc<Value>>>,
-    current: &str,
+    hash: &str,
     now: Timestamp,
     plan: &mut Plan<'a>,
 ) {
-    let most = match at(set, "/spec/updateStrategy/rollingUpdate/maxUnavailable") {
-        Value::String(percent) => {
-            let n: usize = percent.trim_end_matches('%').parse().unwrap_or(0);
-            // Rounded up, and never none.
-            (n * desired).div_ceil(100)
-        }
-        n => n.as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(1),
-    };
-    let hash = revisions::hash_of(set, current);
+    let most = scaled(set, "maxUnavailable", desired).unwrap_or(1);
     let (mut unavailable, mut candidates) = (0, Vec::new());
     for pods in by_node.values() {
         let alive: Vec<&'a Arc<Value>> = pods.iter().filter(|p| !is_deleting(p)).copied().collect();
@@ -277,6 +288,55 @@ fn roll<'a>(
     }
     let room = most.max(1).saturating_sub(unavailable);
     plan.delete.extend(candidates.into_iter().take(room));
+}
+
+/// A limit of the update, as a number or a share of the nodes that is rounded up.
+fn scaled(set: &Value, limit: &str, nodes: usize) -> Option<usize> {
+    match at(set, &format!("/spec/updateStrategy/rollingUpdate/{limit}")) {
+        Value::String(percent) => {
+            let n: usize = percent.trim_end_matches('%').parse().unwrap_or(0);
+            Some((n.min(100) * nodes).div_ceil(100))
+        }
+        n => n.as_u64().and_then(|n| usize::try_from(n).ok()),
+    }
+}
+
+/// Makes new pods beside old ones, so many at a time, and deletes old ones whose new one is available. A node that is not
+/// to have a pod any more keeps it as long as it is needed.
+fn surge<'a>(
+    set: &Value,
+    wanted: &[&str],
+    by_node: &BTreeMap<&str, Vec<&'a Arc<Value>>>,
+    hash: &str,
+    most: usize,
+    now: Timestamp,
+    plan: &mut Plan<'a>,
+) {
+    let (mut surging, mut available) = (0, 0);
+    let (mut candidates, mut unwanted) = (Vec::new(), Vec::new());
+    for (node, pods) in by_node {
+        let (new, old): (Vec<&'a Arc<Value>>, Vec<&'a Arc<Value>>) =
+            pods.iter().copied().filter(|p| !is_deleting(p)).partition(|p| label(p, REVISION) == hash);
+        if new.len() > 1 || old.len() > 1 {
+            surging += 1;
+            continue;
+        }
+        let is_there = |p: &&'a Arc<Value>| is_available(set, p, now);
+        available += usize::from(old.first().or(new.first()).is_some_and(is_there));
+        match (new.first(), old.first()) {
+            (_, None) => {}
+            (Some(new), Some(_)) if !is_there(new) => surging += 1,
+            (Some(_), Some(old)) => plan.delete.push(*old),
+            (None, Some(old)) => match (wanted.contains(node), is_there(old)) {
+                (true, true) => candidates.push((*node).to_owned()),
+                (true, false) => plan.create.push((*node).to_owned()),
+                (false, true) => unwanted.push(*old),
+                (false, false) => plan.delete.push(*old),
+            },
+        }
+    }
+    plan.delete.extend(unwanted.into_iter().take(available.saturating_sub(wanted.len())));
+    plan.create.extend(candidates.into_iter().take(most.saturating_sub(surging)));
 }
 
 fn status(
@@ -301,7 +361,7 @@ fn status(
         let Some(pod) = pod else { continue };
         scheduled += 1;
         updated += u64::from(label(pod, REVISION) == hash);
-        if is_deleting(pod) || !condition_is_true(pod, "Ready") {
+        if !condition_is_true(pod, "Ready") {
             continue;
         }
         ready += 1;
@@ -408,6 +468,33 @@ mod tests {
         check(
             vec![set("i"), node("a", "ssd", json!([])), failed],
             &["FailedDaemonPod", "delete p", "status 0/1 updated 1 misplaced 0"],
+        );
+    }
+
+    #[test]
+    fn an_update_with_surge_makes_the_new_pod_first() {
+        let surging = |old: Vec<(&'static str, Value)>| {
+            let mut set = set("new");
+            set.1["spec"]["updateStrategy"]["rollingUpdate"] = json!({"maxSurge": 1, "maxUnavailable": 0});
+            let nodes = vec![set, node("a", "ssd", json!([])), node("b", "ssd", json!([]))];
+            nodes.into_iter().chain(old).collect::<Vec<_>>()
+        };
+        let old = |name: &str, node: &str| pod(name, node, "old", "True");
+        let status = "status 2/2 updated 0 misplaced 0";
+        check(surging(vec![old("p", "a"), old("q", "b")]), &["create on a", status]);
+        // The new one is not there yet; then it is.
+        let new = |ready: &str| pod("r", "a", "new", ready);
+        check(surging(vec![old("p", "a"), new("False"), old("q", "b")]), &[status]);
+        check(surging(vec![old("p", "a"), new("True"), old("q", "b")]), &["delete p", status]);
+        // An old one that is not ready makes way for the new one, and one that is not there for anybody.
+        let gone = pod("p", "a", "old", "False");
+        check(
+            surging(vec![gone.clone(), new("False"), old("q", "b")]),
+            &["delete p", "status 1/2 updated 0 misplaced 0"],
+        );
+        check(
+            surging(vec![gone, old("q", "b")]),
+            &["create on a", "create on b", "status 1/2 updated 0 misplaced 0"],
         );
     }
 

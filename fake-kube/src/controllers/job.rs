@@ -1,73 +1,61 @@
-//! The Job controller: pods until enough succeeded, back-off, the two-step conditions (kube-api.md 3.3, case wl-job).
-//! A finished pod is counted through `uncountedTerminatedPods` and its tracking finalizer, as the real one does, so
-//! that no lost race counts twice. Indexed Jobs have a pod for each index. Policies of failure and success are
-//! `job_policies`. Leaves out limits per index.
+//! The Job controller: pods until enough succeeded, back-off, the two-step conditions (kube-api.md 3.3, case wl-job;
+//! kubernetes 1.35 pkg/controller/job: syncJob, trackJobStatusAndRemoveFinalizers). A finished pod is counted through
+//! `uncountedTerminatedPods` and its tracking finalizer, as the real one does, so that no lost race counts twice; an index
+//! that is done is counted by its number. Policies of failure and success are `job_policies`, indexes and their limits
+//! `job_indexes`, which pods are made and removed `job_pods`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::deployment::ACTOR;
+use super::job_indexes::{self, index_of, is_indexed};
+use super::job_pods;
 use super::job_policies::{self, Failure};
-use super::replica_set::pod_from_template;
 use crate::json::*;
 use crate::view::{Key, View, resource as r};
-use crate::write::{EventSpec, OnRefusal, Step, Write};
+use crate::write::{EventSpec, Step, Write};
 
-const COMPONENT: &str = "job-controller";
-const TRACKING: &str = "batch.kubernetes.io/job-tracking";
-const INDEX: &str = "batch.kubernetes.io/job-completion-index";
-/// 10 s doubling to 6 min between pods after failures.
-const BACKOFF_SECS: i64 = 10;
-const BACKOFF_MAX_SECS: i64 = 360;
+pub(super) const COMPONENT: &str = "job-controller";
+pub(super) const TRACKING: &str = "batch.kubernetes.io/job-tracking";
+const ITSELF: &str = "kubernetes.io/job-controller";
 
 pub fn sync(view: &View, key: &Key, now: Timestamp) -> Step {
     let mut step = Step::nothing();
     let Some(job) = view.find(key) else { return step };
+    // Somebody else looks after it.
+    if at(job, "/spec/managedBy").as_str().is_some_and(|by| by != ITSELF) {
+        return step;
+    }
     let pods = view.controlled(r::PODS, uid(job));
     if is_finished(job) || is_deleting(job) {
-        release(&pods, &mut step);
+        pods.iter().filter(|p| is_tracked(p)).for_each(|p| release(p, &mut step));
         expire(job, key, now, &mut step);
         return step;
     }
-    let mut new = Tally::of(job, &pods, now);
-    let verdict = decided(job).or_else(|| failed_by_policy(job, &pods)).or_else(|| new.verdict(job, now));
-    // Failures that do not count are let go at once.
-    let ignored = pods.iter().filter(|p| has_finalizer(p, TRACKING) && is_ignored(job, p));
-    for pod in ignored {
-        step.push(Write::merge(ACTOR, &Key::of(r::PODS, pod), untracked(pod)));
-    }
-    let active: Vec<&Arc<Value>> =
-        pods.iter().copied().filter(|p| super::replica_set::is_active(p)).collect();
-    new.write_conditions(job, verdict.as_ref(), active.is_empty(), now, &mut step);
+    let tally = Tally::of(job, &pods);
+    let mut verdict = tally.verdict(now);
+    let mut plan = match &verdict {
+        Some(_) => job_pods::Plan { delete: tally.active.clone(), ..Default::default() },
+        None => job_pods::plan(&tally, now),
+    };
+    let active = tally.active.len() - plan.delete.len();
     if verdict.is_none() {
-        new.write_suspension(job, now, &mut step);
+        verdict = tally.completion(active);
+        if verdict.is_some() {
+            plan.create.clear();
+        }
     }
-    if new.status != *at(job, "/status") {
+    let status = tally.status(verdict.as_ref(), &plan.delete, now, &mut step);
+    if status != *at(job, "/status") {
         let mut object = Value::clone(job);
-        object["status"] = new.status.clone();
+        object["status"] = status.clone();
         step.push(Write::update_status(ACTOR, r::JOBS, object));
     }
-    // Only what the stored status already lists may lose its finalizer.
-    let listed = uncounted(at(job, "/status"));
-    for pod in pods.iter().filter(|p| has_finalizer(p, TRACKING) && listed.iter().any(|(u, _)| u == uid(p))) {
-        step.push(Write::merge(ACTOR, &Key::of(r::PODS, pod), untracked(pod)));
-    }
-    match verdict {
-        Some(_) => {
-            for pod in &active {
-                step.push(Write::delete(ACTOR, &Key::of(r::PODS, pod), None, uid(pod)));
-            }
-        }
-        None if flag(job, "/spec/suspend") => {
-            for pod in &active {
-                step.push(Write::delete(ACTOR, &Key::of(r::PODS, pod), None, uid(pod)));
-            }
-        }
-        None => create(view, job, &pods, active.len(), &new, now, &mut step),
-    }
+    tally.release(verdict.as_ref(), &plan.delete, &mut step);
+    plan.carry_out(view, &tally, now, &mut step);
     if let Some(deadline) = deadline(job).filter(|t| *t > now) {
         step.look_again(deadline);
     }
@@ -78,17 +66,17 @@ fn is_finished(job: &Value) -> bool {
     condition_is_true(job, "Complete") || condition_is_true(job, "Failed")
 }
 
-fn release(pods: &[&Arc<Value>], step: &mut Step) {
-    for pod in pods.iter().filter(|p| has_finalizer(p, TRACKING)) {
-        step.push(Write::merge(ACTOR, &Key::of(r::PODS, pod), untracked(pod)));
-    }
+pub(super) fn is_tracked(pod: &Value) -> bool {
+    has_finalizer(pod, TRACKING)
 }
 
-fn untracked(pod: &Value) -> Value {
+/// Lets a pod go, as far as this controller is concerned.
+pub(super) fn release(pod: &Arc<Value>, step: &mut Step) {
     let kept: Vec<Value> =
         items(pod, "/metadata/finalizers").iter().filter(|f| *f != TRACKING).cloned().collect();
     let kept = if kept.is_empty() { Value::Null } else { kept.into() };
-    json!({"metadata": {"uid": uid(pod), "finalizers": kept}})
+    let patch = json!({"metadata": {"uid": uid(pod), "finalizers": kept}});
+    step.push(Write::merge(ACTOR, &Key::of(r::PODS, pod), patch));
 }
 
 fn expire(job: &Value, key: &Key, now: Timestamp, step: &mut Step) {
@@ -104,8 +92,360 @@ fn expire(job: &Value, key: &Key, now: Timestamp, step: &mut Step) {
 }
 
 fn deadline(job: &Value) -> Option<Timestamp> {
-    let seconds = at(job, "/spec/activeDeadlineSeconds").as_i64()?;
+    let seconds = at(job, "/spec/activeDeadlineSeconds").as_i64().filter(|_| !is_suspended(job))?;
     Some(after_secs(time(job, "/status/startTime")?, seconds))
+}
+
+pub(super) fn is_suspended(job: &Value) -> bool {
+    flag(job, "/spec/suspend")
+}
+
+/// Pods are replaced once they failed, not when they begin to end (`onlyReplaceFailedPods`).
+pub(super) fn waits_for_failure(job: &Value) -> bool {
+    text(job, "/spec/podReplacementPolicy") == "Failed" || at(job, "/spec/podFailurePolicy").is_object()
+}
+
+pub(super) fn is_failed(job: &Value, pod: &Value) -> bool {
+    match text(pod, "/status/phase") {
+        "Failed" => true,
+        "Succeeded" => false,
+        _ => is_deleting(pod) && !waits_for_failure(job),
+    }
+}
+
+pub(super) fn is_terminating(pod: &Value) -> bool {
+    is_deleting(pod) && !matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
+}
+
+#[derive(Clone)]
+struct Verdict {
+    /// Kind of the first and of the last condition.
+    kinds: (&'static str, &'static str),
+    reason: String,
+    message: String,
+}
+
+const FAILING: (&str, &str) = ("FailureTarget", "Failed");
+const SUCCEEDING: (&str, &str) = ("SuccessCriteriaMet", "Complete");
+
+impl Verdict {
+    fn fails(reason: &str, message: &str) -> Verdict {
+        Verdict { kinds: FAILING, reason: reason.to_owned(), message: message.to_owned() }
+    }
+
+    fn succeeds(reason: &str, message: &str) -> Verdict {
+        Verdict { kinds: SUCCEEDING, reason: reason.to_owned(), message: message.to_owned() }
+    }
+
+    /// One that is told already stands: what happens to the remaining pods changes nothing.
+    fn known(job: &Value) -> Option<Verdict> {
+        [SUCCEEDING, FAILING].into_iter().find_map(|kinds| {
+            let known = condition(job, kinds.0).filter(|c| c["status"] == "True")?;
+            let (reason, message) = (text(known, "/reason").to_owned(), text(known, "/message").to_owned());
+            Some(Verdict { kinds, reason, message })
+        })
+    }
+
+    fn is_success(&self) -> bool {
+        self.kinds == SUCCEEDING
+    }
+}
+
+/// A Job and its pods, counted.
+pub(super) struct Tally<'a> {
+    pub job: &'a Arc<Value>,
+    pub pods: &'a [&'a Arc<Value>],
+    pub active: Vec<&'a Arc<Value>>,
+    /// Counted, and their finalizers not yet taken off: uid and whether it succeeded.
+    uncounted: Vec<(String, bool)>,
+    /// Of the status, with those that have lost their finalizers since.
+    base: (i64, i64),
+    pub succeeded: i64,
+    pub failed: i64,
+    /// Indexes that are done, of an indexed Job.
+    pub indexes: BTreeSet<i64>,
+    /// Those that failed for good, where each has its limit.
+    pub failed_indexes: Option<BTreeSet<i64>>,
+    /// The last failed pod of an index that waits for its next pod, which takes the count over.
+    pub delayed: BTreeMap<i64, &'a Arc<Value>>,
+}
+
+impl<'a> Tally<'a> {
+    fn of(job: &'a Arc<Value>, pods: &'a [&'a Arc<Value>]) -> Tally<'a> {
+        let old = at(job, "/status");
+        let mut base = (int(old, "/succeeded"), int(old, "/failed"));
+        let mut uncounted = uncounted(old);
+        // Without its finalizer a listed pod is counted for good.
+        uncounted.retain(|(u, ok)| {
+            let held = pods.iter().any(|p| uid(p) == u && is_tracked(p));
+            if !held {
+                if *ok { base.0 += 1 } else { base.1 += 1 }
+            }
+            held
+        });
+        let listed: BTreeSet<&str> = uncounted.iter().map(|(u, _)| u.as_str()).collect();
+        let fresh = || {
+            let tracked = pods.iter().filter(|p| is_tracked(p) && !listed.contains(uid(p)));
+            tracked.filter(|p| !is_indexed(job) || job_indexes::valid(job, p).is_some())
+        };
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let total = |ok: bool| count(uncounted.iter().filter(|(_, o)| *o == ok).count());
+        let done = fresh().filter(|p| text(p, "/status/phase") == "Succeeded");
+        let lost = fresh().filter(|p| is_failed(job, p) && job_policies::judge(job, p) != Failure::Ignored);
+        let mut succeeded = base.0 + total(true) + count(done.clone().count());
+        let failed = base.1 + total(false) + count(lost.count());
+        let mut indexes = BTreeSet::new();
+        if is_indexed(job) {
+            indexes = job_indexes::parse(text(old, "/completedIndexes"), int(job, "/spec/completions"));
+            indexes.extend(done.filter_map(|p| index_of(p)));
+            succeeded = count(indexes.len());
+        }
+        let active: Vec<&Arc<Value>> =
+            pods.iter().copied().filter(|p| super::replica_set::is_active(p)).collect();
+        let failed_indexes = job_indexes::failed(job, pods);
+        let delayed = match &failed_indexes {
+            Some(failed) => job_indexes::delayed(job, pods, &active, &indexes, failed),
+            None => BTreeMap::new(),
+        };
+        Tally { job, pods, active, uncounted, base, succeeded, failed, indexes, failed_indexes, delayed }
+    }
+
+    /// What is decided before pods are made or removed.
+    fn verdict(&self, now: Timestamp) -> Option<Verdict> {
+        let job = self.job;
+        Verdict::known(job)
+            .or_else(|| self.failed_by_policy())
+            .or_else(|| {
+                let is_over = self.failed > int_or(job, "/spec/backoffLimit", 6) || self.restarts_exceeded();
+                is_over.then(|| {
+                    Verdict::fails("BackoffLimitExceeded", "Job has reached the specified backoff limit")
+                })
+            })
+            .or_else(|| {
+                let is_late = deadline(job).is_some_and(|t| t <= now);
+                is_late.then(|| {
+                    Verdict::fails("DeadlineExceeded", "Job was active longer than specified deadline")
+                })
+            })
+            .or_else(|| self.failed_by_indexes())
+            .or_else(|| {
+                let message = job_policies::success(job, &self.indexes, |text| {
+                    job_indexes::parse(text, int(job, "/spec/completions"))
+                })?;
+                Some(Verdict::succeeds("SuccessPolicy", &message))
+            })
+    }
+
+    fn failed_by_policy(&self) -> Option<Verdict> {
+        let message =
+            self.pods.iter().filter(|p| is_failed(self.job, p)).find_map(|pod| match job_policies::judge(
+                self.job, pod,
+            ) {
+                Failure::FailsJob(message) => Some(message),
+                _ => None,
+            })?;
+        Some(Verdict::fails("PodFailurePolicy", &message))
+    }
+
+    fn failed_by_indexes(&self) -> Option<Verdict> {
+        let failed = i64::try_from(self.failed_indexes.as_ref()?.len()).unwrap_or(i64::MAX);
+        if at(self.job, "/spec/maxFailedIndexes").as_i64().is_some_and(|max| failed > max) {
+            let message = "Job has exceeded the specified maximal number of failed indexes";
+            return Some(Verdict::fails("MaxFailedIndexesExceeded", message));
+        }
+        let is_through = failed > 0 && failed + self.succeeded >= int(self.job, "/spec/completions");
+        is_through.then(|| Verdict::fails("FailedIndexes", "Job has failed indexes"))
+    }
+
+    /// Containers that are started again in their pods count as well (`pastBackoffLimitOnFailure`).
+    fn restarts_exceeded(&self) -> bool {
+        if text(self.job, "/spec/template/spec/restartPolicy") != "OnFailure" {
+            return false;
+        }
+        let running = self.pods.iter().filter(|p| matches!(text(p, "/status/phase"), "Running" | "Pending"));
+        let lists = ["/status/initContainerStatuses", "/status/containerStatuses"];
+        let restarts: i64 = running
+            .flat_map(|p| lists.iter().flat_map(move |l| items(p, l)))
+            .map(|c| int(c, "/restartCount"))
+            .sum();
+        restarts >= int_or(self.job, "/spec/backoffLimit", 6).max(1)
+    }
+
+    /// Enough succeeded, and of those that are left nobody runs.
+    fn completion(&self, active: usize) -> Option<Verdict> {
+        // No completions: a work queue, done when one pod succeeded and none is left.
+        let enough = match at(self.job, "/spec/completions").as_i64() {
+            Some(n) => self.succeeded >= n,
+            None => self.succeeded > 0,
+        };
+        let is_done = enough && active == 0;
+        is_done.then(|| Verdict::succeeds("CompletionsReached", "Reached expected number of succeeded pods"))
+    }
+
+    /// Whether a pod's finalizer may be taken off once it is counted (`canRemoveFinalizer`).
+    fn can_go(&self, pod: &Value, verdict: Option<&Verdict>) -> bool {
+        let is_delayed = index_of(pod)
+            .and_then(|index| self.delayed.get(&index))
+            .is_some_and(|last| uid(last) == uid(pod));
+        verdict.is_some()
+            || text(pod, "/status/phase") == "Succeeded"
+            || is_failed(self.job, pod) && !is_delayed
+    }
+
+    /// How a pod that can go is counted: as a failure, or not at all.
+    fn counts_as_failed(&self, pod: &Value, verdict: Option<&Verdict>) -> bool {
+        let given_up = verdict.is_some_and(|v| !v.is_success());
+        text(pod, "/status/phase") != "Succeeded"
+            && (is_failed(self.job, pod) || given_up)
+            && (!is_indexed(self.job) || job_indexes::valid(self.job, pod).is_some())
+            && job_policies::judge(self.job, pod) != Failure::Ignored
+    }
+
+    fn status(
+        &self,
+        verdict: Option<&Verdict>,
+        deleted: &[&Arc<Value>],
+        now: Timestamp,
+        step: &mut Step,
+    ) -> Value {
+        let (job, old) = (self.job, at(self.job, "/status"));
+        let mut list = self.uncounted.clone();
+        let listed: BTreeSet<&str> = self.uncounted.iter().map(|(u, _)| u.as_str()).collect();
+        let is_removed = |p: &Arc<Value>| deleted.iter().any(|d| uid(d) == uid(p));
+        for pod in self.pods.iter().filter(|p| is_tracked(p) && !listed.contains(uid(p))) {
+            if !self.can_go(pod, verdict) {
+                continue;
+            }
+            match text(pod, "/status/phase") {
+                "Succeeded" if is_indexed(job) => {}
+                "Succeeded" => list.push((uid(pod).to_owned(), true)),
+                _ if self.counts_as_failed(pod, verdict) => list.push((uid(pod).to_owned(), false)),
+                _ => {}
+            }
+        }
+        let mut status = Map::new();
+        let conditions = items(old, "/conditions");
+        if !conditions.is_empty() {
+            status.insert("conditions".into(), conditions.clone().into());
+        }
+        // Each resumption is a new start; a Job that was never let go has none.
+        let resumed = condition_is_true(job, "Suspended") && !is_suspended(job);
+        let start = Some(at(old, "/startTime").clone()).filter(|s| !s.is_null() && !resumed);
+        let start = start.or_else(|| (!is_suspended(job)).then(|| stamp(now)));
+        status.extend(start.map(|start| ("startTime".into(), start)));
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let (mut succeeded, failed) = self.base;
+        if is_indexed(job) {
+            succeeded = count(self.indexes.len());
+            if !self.indexes.is_empty() {
+                status.insert("completedIndexes".into(), job_indexes::show(&self.indexes).into());
+            }
+            if let Some(failed) = &self.failed_indexes {
+                status.insert("failedIndexes".into(), job_indexes::show(failed).into());
+            }
+        }
+        let running: Vec<&&Arc<Value>> = self.active.iter().filter(|p| !is_removed(p)).collect();
+        let counters = [("active", count(running.len())), ("succeeded", succeeded), ("failed", failed)];
+        status.extend(counters.into_iter().filter(|(_, n)| *n > 0).map(|(k, n)| (k.to_owned(), n.into())));
+        let terminating = self.pods.iter().filter(|p| is_terminating(p)).count() + deleted.len();
+        status.insert("terminating".into(), terminating.into());
+        let mut uncounted = json!({});
+        for (part, ok) in [("succeeded", true), ("failed", false)] {
+            let uids: Vec<&str> = list.iter().filter(|(_, o)| *o == ok).map(|(u, _)| u.as_str()).collect();
+            if !uids.is_empty() {
+                uncounted[part] = uids.into();
+            }
+        }
+        status.insert("uncountedTerminatedPods".into(), uncounted);
+        let ready = running.iter().filter(|p| condition_is_true(p, "Ready")).count();
+        status.insert("ready".into(), ready.into());
+        let mut status = Value::Object(status);
+        match verdict {
+            Some(v) => self.write_conditions(&mut status, v, list.is_empty() && terminating == 0, now, step),
+            None => self.write_suspension(&mut status, now, step),
+        }
+        status
+    }
+
+    /// A Job says that it is held, and, once it was, that it goes on.
+    fn write_suspension(&self, status: &mut Value, now: Timestamp, step: &mut Step) {
+        let suspended = is_suspended(self.job);
+        let known = condition(self.job, "Suspended").map(|c| c["status"] == "True");
+        if known.unwrap_or(false) == suspended {
+            return;
+        }
+        let (is_on, reason, message, event) = if suspended {
+            ("True", "JobSuspended", "Job suspended", "Suspended")
+        } else {
+            ("False", "JobResumed", "Job resumed", "Resumed")
+        };
+        let mut conditions = items(status, "/conditions").clone();
+        conditions.retain(|c| c["type"] != "Suspended");
+        conditions.push(json!({"type": "Suspended", "status": is_on, "lastProbeTime": stamp(now),
+            "lastTransitionTime": stamp(now), "reason": reason, "message": message}));
+        status["conditions"] = conditions.into();
+        step.push(Write::event(EventSpec::normal(self.job, COMPONENT, event, message.into())));
+    }
+
+    /// The first condition at once, the last one when all pods are counted and gone.
+    fn write_conditions(
+        &self,
+        status: &mut Value,
+        v: &Verdict,
+        is_settled: bool,
+        now: Timestamp,
+        step: &mut Step,
+    ) {
+        // Pods that are counted in this very status still have to lose their finalizers; then it is looked at again.
+        let mut conditions = items(status, "/conditions").clone();
+        for kind in std::iter::once(v.kinds.0).chain(is_settled.then_some(v.kinds.1)) {
+            if !conditions.iter().any(|c| c["type"] == kind) {
+                conditions.push(json!({"type": kind, "status": "True", "lastProbeTime": stamp(now),
+                    "lastTransitionTime": stamp(now), "reason": v.reason, "message": v.message}));
+            }
+        }
+        status["conditions"] = conditions.into();
+        if !is_settled {
+            return;
+        }
+        let event = if v.is_success() {
+            status["completionTime"] = stamp(now);
+            EventSpec::normal(self.job, COMPONENT, "Completed", "Job completed".into())
+        } else {
+            EventSpec::warning(self.job, COMPONENT, reason_of(&v.reason), v.message.clone())
+        };
+        step.push(Write::event(event));
+    }
+
+    /// Takes the finalizers off pods that are counted in the stored status, or are not to be counted.
+    fn release(&self, verdict: Option<&Verdict>, deleted: &[&Arc<Value>], step: &mut Step) {
+        let stored = uncounted(at(self.job, "/status"));
+        let done = job_indexes::parse(text(self.job, "/status/completedIndexes"), i64::MAX);
+        for pod in self.pods.iter().filter(|p| is_tracked(p)) {
+            let is_stored = stored.iter().any(|(u, _)| u == uid(pod));
+            let is_removed = verdict.is_none() && deleted.iter().any(|d| uid(d) == uid(pod));
+            let is_counted = match text(pod, "/status/phase") {
+                "Succeeded" if is_indexed(self.job) => index_of(pod).is_none_or(|i| done.contains(&i)),
+                "Succeeded" => false,
+                _ => !self.counts_as_failed(pod, verdict),
+            };
+            if is_removed || is_stored || self.can_go(pod, verdict) && is_counted {
+                release(pod, step);
+            }
+        }
+    }
+}
+
+/// Reasons of verdicts are few, and events name them.
+fn reason_of(reason: &str) -> &'static str {
+    let known = [
+        "BackoffLimitExceeded",
+        "DeadlineExceeded",
+        "MaxFailedIndexesExceeded",
+        "FailedIndexes",
+        "PodFailurePolicy",
+    ];
+    known.into_iter().find(|k| *k == reason).unwrap_or("Failed")
 }
 
 /// uid and whether it succeeded.
@@ -116,343 +456,6 @@ fn uncounted(status: &Value) -> Vec<(String, bool)> {
         list.map(move |u| (u.to_owned(), ok)).collect::<Vec<_>>()
     };
     [of("succeeded", true), of("failed", false)].concat()
-}
-
-#[derive(Clone)]
-struct Verdict {
-    /// Kind of the first and of the last condition.
-    kinds: (&'static str, &'static str),
-    reason: &'static str,
-    message: String,
-}
-
-const FAILING: (&str, &str) = ("FailureTarget", "Failed");
-const SUCCEEDING: (&str, &str) = ("SuccessCriteriaMet", "Complete");
-
-/// A verdict of a policy stands: what happens to the remaining pods changes nothing.
-fn decided(job: &Value) -> Option<Verdict> {
-    [(FAILING, "PodFailurePolicy"), (SUCCEEDING, "SuccessPolicy")].into_iter().find_map(|(kinds, reason)| {
-        let known = condition(job, kinds.0).filter(|c| c["status"] == "True" && c["reason"] == reason)?;
-        Some(Verdict { kinds, reason, message: text(known, "/message").to_owned() })
-    })
-}
-
-fn failed_by_policy(job: &Value, pods: &[&Arc<Value>]) -> Option<Verdict> {
-    let failed = pods.iter().filter(|p| text(p, "/status/phase") == "Failed");
-    let message = failed.into_iter().find_map(|pod| match job_policies::judge(job, pod) {
-        Failure::FailsJob(message) => Some(message),
-        _ => None,
-    })?;
-    Some(Verdict { kinds: FAILING, reason: "PodFailurePolicy", message })
-}
-
-fn is_ignored(job: &Value, pod: &Value) -> bool {
-    text(pod, "/status/phase") == "Failed" && job_policies::judge(job, pod) == Failure::Ignored
-}
-
-struct Tally {
-    status: Value,
-    /// Indexes that are done, of an indexed Job.
-    indexes: BTreeSet<i64>,
-    succeeded: i64,
-    failed: i64,
-    pending: usize,
-}
-
-impl Tally {
-    fn of(job: &Value, pods: &[&Arc<Value>], now: Timestamp) -> Tally {
-        let old = at(job, "/status");
-        let (mut succeeded, mut failed) = (int(old, "/succeeded"), int(old, "/failed"));
-        let mut list = uncounted(old);
-        // Without its finalizer a listed pod is counted for good.
-        list.retain(|(u, ok)| {
-            let held = pods.iter().any(|p| uid(p) == u && has_finalizer(p, TRACKING));
-            if !held {
-                if *ok { succeeded += 1 } else { failed += 1 }
-            }
-            held
-        });
-        for pod in pods.iter().filter(|p| has_finalizer(p, TRACKING)) {
-            if list.iter().any(|(u, _)| u == uid(pod)) {
-                continue;
-            }
-            match text(pod, "/status/phase") {
-                "Succeeded" => list.push((uid(pod).to_owned(), true)),
-                "Failed" if is_ignored(job, pod) => {}
-                "Failed" => list.push((uid(pod).to_owned(), false)),
-                _ if is_deleting(pod) => list.push((uid(pod).to_owned(), false)),
-                _ => {}
-            }
-        }
-        let active = pods.iter().filter(|p| super::replica_set::is_active(p));
-        let ready = active.clone().filter(|p| condition_is_true(p, "Ready")).count();
-        let terminating = pods
-            .iter()
-            .filter(|p| is_deleting(p) && !matches!(text(p, "/status/phase"), "Succeeded" | "Failed"))
-            .count();
-        let mut status = Map::new();
-        let conditions = items(old, "/conditions");
-        if !conditions.is_empty() {
-            status.insert("conditions".into(), conditions.clone().into());
-        }
-        // Each resumption is a new start; a Job that was never let go has none.
-        let resumed = condition_is_true(job, "Suspended") && !flag(job, "/spec/suspend");
-        let start = Some(at(old, "/startTime").clone()).filter(|s| !s.is_null() && !resumed);
-        let start = start.or_else(|| (!flag(job, "/spec/suspend")).then(|| stamp(now)));
-        status.extend(start.map(|start| ("startTime".into(), start)));
-        let mut indexes = parse_indexes(text(old, "/completedIndexes"));
-        if is_indexed(job) {
-            let done = pods.iter().filter(|p| text(p, "/status/phase") == "Succeeded");
-            indexes.extend(done.filter_map(|p| index_of(p)));
-            if !indexes.is_empty() {
-                status.insert("completedIndexes".into(), show_indexes(&indexes).into());
-            }
-        }
-        let active = i64::try_from(active.count()).unwrap_or(i64::MAX);
-        for (name, n) in [("active", active), ("succeeded", succeeded), ("failed", failed)] {
-            if n > 0 {
-                status.insert(name.into(), n.into());
-            }
-        }
-        status.insert("terminating".into(), terminating.into());
-        let mut uncounted = json!({});
-        for (part, ok) in [("succeeded", true), ("failed", false)] {
-            let uids: Vec<&str> = list.iter().filter(|(_, o)| *o == ok).map(|(u, _)| u.as_str()).collect();
-            if !uids.is_empty() {
-                uncounted[part] = uids.into();
-            }
-        }
-        status.insert("uncountedTerminatedPods".into(), uncounted);
-        status.insert("ready".into(), ready.into());
-        let total = |ok: bool| i64::try_from(list.iter().filter(|(_, o)| *o == ok).count()).unwrap_or(0);
-        let done = if is_indexed(job) {
-            i64::try_from(indexes.len()).unwrap_or(i64::MAX)
-        } else {
-            succeeded + total(true)
-        };
-        Tally {
-            indexes,
-            succeeded: done,
-            failed: failed + total(false),
-            pending: list.len(),
-            status: Value::Object(status),
-        }
-    }
-
-    fn verdict(&self, job: &Value, now: Timestamp) -> Option<Verdict> {
-        // No completions: a work queue, done when one pod succeeded and none is left.
-        let done = match at(job, "/spec/completions").as_i64() {
-            Some(n) => self.succeeded >= n,
-            None => self.succeeded > 0 && int(&self.status, "/active") == 0,
-        };
-        if self.failed > int_or(job, "/spec/backoffLimit", 6) {
-            let message = "Job has reached the specified backoff limit".to_owned();
-            return Some(Verdict { kinds: FAILING, reason: "BackoffLimitExceeded", message });
-        }
-        if deadline(job).is_some_and(|t| t <= now) {
-            let message = "Job was active longer than specified deadline".to_owned();
-            return Some(Verdict { kinds: FAILING, reason: "DeadlineExceeded", message });
-        }
-        if let Some(message) = job_policies::success(job, &self.indexes, parse_indexes) {
-            return Some(Verdict { kinds: SUCCEEDING, reason: "SuccessPolicy", message });
-        }
-        let message = "Reached expected number of succeeded pods".to_owned();
-        done.then_some(Verdict { kinds: SUCCEEDING, reason: "CompletionsReached", message })
-    }
-
-    /// A Job says that it is held, and, once it was, that it goes on.
-    fn write_suspension(&mut self, job: &Value, now: Timestamp, step: &mut Step) {
-        let suspended = flag(job, "/spec/suspend");
-        let known = condition(job, "Suspended").map(|c| c["status"] == "True");
-        if known.unwrap_or(false) == suspended {
-            return;
-        }
-        let (status, reason, message, event) = if suspended {
-            ("True", "JobSuspended", "Job suspended", "Suspended")
-        } else {
-            ("False", "JobResumed", "Job resumed", "Resumed")
-        };
-        let mut conditions = items(&self.status, "/conditions").clone();
-        conditions.retain(|c| c["type"] != "Suspended");
-        conditions.push(json!({"type": "Suspended", "status": status, "lastProbeTime": stamp(now),
-            "lastTransitionTime": stamp(now), "reason": reason, "message": message}));
-        self.status["conditions"] = conditions.into();
-        step.push(Write::event(EventSpec::normal(job, COMPONENT, event, message.into())));
-    }
-
-    fn write_conditions(
-        &mut self,
-        job: &Value,
-        v: Option<&Verdict>,
-        idle: bool,
-        now: Timestamp,
-        step: &mut Step,
-    ) {
-        let Some(v) = v else { return };
-        let over = idle && self.pending == 0 && int(&self.status, "/terminating") == 0;
-        let mut conditions = items(&self.status, "/conditions").clone();
-        for kind in std::iter::once(v.kinds.0).chain(over.then_some(v.kinds.1)) {
-            if !conditions.iter().any(|c| c["type"] == kind) {
-                conditions.push(json!({"type": kind, "status": "True", "lastProbeTime": stamp(now),
-                    "lastTransitionTime": stamp(now), "reason": v.reason, "message": v.message}));
-            }
-        }
-        self.status["conditions"] = conditions.into();
-        if over {
-            if v.kinds.1 == "Complete" {
-                self.status["completionTime"] = stamp(now);
-                step.push(Write::event(EventSpec::normal(
-                    job,
-                    COMPONENT,
-                    "Completed",
-                    "Job completed".into(),
-                )));
-            } else {
-                step.push(Write::event(EventSpec::warning(job, COMPONENT, v.reason, v.message.clone())));
-            }
-        }
-    }
-}
-
-fn create(
-    view: &View,
-    job: &Arc<Value>,
-    pods: &[&Arc<Value>],
-    active: usize,
-    tally: &Tally,
-    now: Timestamp,
-    step: &mut Step,
-) {
-    if let Some(refusal) = view.refusals.get(uid(job)).filter(|refusal| refusal.retry_at() > now) {
-        step.look_again(refusal.retry_at());
-        return;
-    }
-    let active = i64::try_from(active).unwrap_or(i64::MAX);
-    let parallelism = int_or(job, "/spec/parallelism", 1);
-    let wanted = match at(job, "/spec/completions").as_i64() {
-        Some(n) => parallelism.min(n - tally.succeeded),
-        None if tally.succeeded > 0 => active,
-        None => parallelism,
-    };
-    if wanted <= active {
-        return;
-    }
-    let last_failure = pods
-        .iter()
-        .filter(|p| text(p, "/status/phase") == "Failed")
-        .filter_map(|p| {
-            let ended = items(p, "/status/containerStatuses")
-                .iter()
-                .filter_map(|c| time(c, "/state/terminated/finishedAt"))
-                .max();
-            ended.or_else(|| time(p, "/metadata/creationTimestamp"))
-        })
-        .max();
-    if let Some(failed) = last_failure.filter(|_| tally.failed > 0) {
-        let wait = BACKOFF_SECS.saturating_mul(1 << (tally.failed - 1).clamp(0, 10)).min(BACKOFF_MAX_SECS);
-        let again = after_secs(failed, wait);
-        if again > now {
-            step.look_again(again);
-            return;
-        }
-    }
-    let count = usize::try_from((wanted - active).min(500)).unwrap_or(0);
-    let free: Vec<Option<i64>> = if is_indexed(job) {
-        let taken: BTreeSet<i64> =
-            pods.iter().filter(|p| super::replica_set::is_active(p)).filter_map(|p| index_of(p)).collect();
-        let all = 0..int(job, "/spec/completions");
-        all.filter(|i| !taken.contains(i) && !tally.indexes.contains(i)).take(count).map(Some).collect()
-    } else {
-        vec![None; count]
-    };
-    for index in free {
-        step.push(
-            Write::create(ACTOR, r::PODS, pod(job, index))
-                .then(EventSpec::normal(job, COMPONENT, "SuccessfulCreate", "Created pod: {name}".into()))
-                .or_refused(OnRefusal {
-                    owner_uid: uid(job).into(),
-                    reason: "FailedCreate",
-                    event: EventSpec::warning(
-                        job,
-                        COMPONENT,
-                        "FailedCreate",
-                        "Error creating: {error}".into(),
-                    ),
-                }),
-        );
-    }
-}
-
-fn is_indexed(job: &Value) -> bool {
-    text(job, "/spec/completionMode") == "Indexed"
-}
-
-fn index_of(pod: &Value) -> Option<i64> {
-    annotation(pod, INDEX)?.parse().ok()
-}
-
-/// `0-2,5`.
-fn show_indexes(indexes: &BTreeSet<i64>) -> String {
-    let mut ranges: Vec<(i64, i64)> = Vec::new();
-    for &i in indexes {
-        match ranges.last_mut() {
-            Some((_, last)) if *last + 1 == i => *last = i,
-            _ => ranges.push((i, i)),
-        }
-    }
-    let shown: Vec<String> = ranges
-        .iter()
-        .map(|(first, last)| match last - first {
-            0 => first.to_string(),
-            1 => format!("{first},{last}"),
-            _ => format!("{first}-{last}"),
-        })
-        .collect();
-    shown.join(",")
-}
-
-fn parse_indexes(text: &str) -> BTreeSet<i64> {
-    let range = |part: &str| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some(first.parse::<i64>().ok()?..=last.parse::<i64>().ok()?.min(100_000))
-    };
-    text.split(',').filter_map(range).flatten().collect()
-}
-
-/// What tells a pod of an indexed Job which one it is: name, host name, annotation, label and variable.
-fn give_index(pod: &mut Value, job: &Value, index: i64) {
-    set(pod, "/metadata/generateName", format!("{}-{index}-", name(job)).into());
-    set(pod, "/spec/hostname", format!("{}-{index}", name(job)).into());
-    for map in ["annotations", "labels"] {
-        set(pod, &format!("/metadata/{map}/{}", INDEX.replace('/', "~1")), index.to_string().into());
-    }
-    let variable = json!({"name": "JOB_COMPLETION_INDEX",
-        "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": format!("metadata.labels['{INDEX}']")}}});
-    for list in ["initContainers", "containers"] {
-        for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
-            let is_there = items(container, "/env").iter().any(|v| v["name"] == "JOB_COMPLETION_INDEX");
-            if !is_there {
-                let mut all = items(container, "/env").clone();
-                all.push(variable.clone());
-                container["env"] = all.into();
-            }
-        }
-    }
-}
-
-fn pod(job: &Value, index: Option<i64>) -> Value {
-    let mut pod = pod_from_template(job, "batch/v1", "Job");
-    if let Some(index) = index {
-        give_index(&mut pod, job, index);
-    }
-    for prefix in ["batch.kubernetes.io~1", ""] {
-        set(&mut pod, &format!("/metadata/labels/{prefix}controller-uid"), uid(job).into());
-        set(&mut pod, &format!("/metadata/labels/{prefix}job-name"), name(job).into());
-    }
-    let mut finalizers = items(&pod, "/metadata/finalizers").clone();
-    finalizers.push(TRACKING.into());
-    set(&mut pod, "/metadata/finalizers", finalizers.into());
-    pod
 }
 
 #[cfg(test)]
@@ -509,13 +512,6 @@ mod tests {
         let listed = json!({"uncountedTerminatedPods": {"succeeded": ["u-p"]}});
         let counted = "status uncounted={} SuccessCriteriaMet+Complete";
         check(listed, Some(pod_in("Succeeded", false)), &["Completed", counted]);
-    }
-
-    #[test]
-    fn indexes_are_told_as_ranges() {
-        for (text, shown) in [("", ""), ("3", "3"), ("0,1", "0,1"), ("0-2,5", "0-2,5"), ("2,1,0", "0-2")] {
-            assert_eq!(show_indexes(&parse_indexes(text)), shown);
-        }
     }
 
     #[test]

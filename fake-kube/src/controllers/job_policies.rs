@@ -1,6 +1,5 @@
 //! What a Job says about failures and about success: `podFailurePolicy` (count, ignore, fail the Job) and `successPolicy`
-//! (kubernetes 1.35 pkg/controller/job: matchPodFailurePolicy, matchSuccessPolicy). Leaves out limits per index:
-//! `FailIndex` counts.
+//! (kubernetes 1.35 pkg/controller/job: matchPodFailurePolicy, matchSuccessPolicy).
 
 use std::collections::BTreeSet;
 
@@ -12,6 +11,8 @@ use crate::json::*;
 pub enum Failure {
     Counts,
     Ignored,
+    /// The index of the pod is not tried again.
+    FailsIndex,
     /// With the reason told.
     FailsJob(String),
 }
@@ -35,6 +36,7 @@ pub fn judge(job: &Value, pod: &Value) -> Failure {
             (None, _) => {}
             (Some(_), "Ignore") => return Failure::Ignored,
             (Some(why), "FailJob") => return Failure::FailsJob(why),
+            (Some(_), "FailIndex") => return Failure::FailsIndex,
             (Some(_), _) => return Failure::Counts,
         }
     }
@@ -61,14 +63,18 @@ fn exit_code(pod: &Value, rule: &Value) -> Option<(String, i64)> {
 }
 
 /// The message of the first rule that is met by these indexes.
-pub fn success(job: &Value, succeeded: &BTreeSet<i64>, parse: fn(&str) -> BTreeSet<i64>) -> Option<String> {
+pub fn success(
+    job: &Value,
+    succeeded: &BTreeSet<i64>,
+    parse: impl Fn(&str) -> BTreeSet<i64>,
+) -> Option<String> {
     if succeeded.is_empty() {
         return None;
     }
     let met = |rule: &Value| {
         let count = rule["succeededCount"].as_i64();
         let total = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        match rule["succeededIndexes"].as_str().map(parse) {
+        match rule["succeededIndexes"].as_str().map(&parse) {
             Some(wanted) if wanted.is_empty() => false,
             Some(wanted) => {
                 let there = total(wanted.intersection(succeeded).count());
@@ -92,6 +98,7 @@ mod tests {
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
             {"action": "FailJob", "onExitCodes": {"containerName": "main", "operator": "In", "values": [42]}},
             {"action": "Count", "onExitCodes": {"operator": "In", "values": [1]}},
+            {"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [9]}},
             {"action": "FailJob", "onExitCodes": {"operator": "NotIn", "values": [1, 2]}}]}}});
         let check = |container: &str, code: i64, conditions: Value, expected: Failure| {
             let pod = json!({"metadata": {"name": "p", "namespace": "n"}, "status": {"conditions": conditions,
@@ -107,9 +114,10 @@ mod tests {
         };
         check("main", 42, json!([]), text(42, 1));
         check("main", 1, json!([]), Failure::Counts);
-        check("main", 7, json!([]), text(7, 3));
+        check("main", 7, json!([]), text(7, 4));
         check("main", 2, json!([]), Failure::Counts);
         check("main", 0, json!([]), Failure::Counts);
+        check("main", 9, json!([]), Failure::FailsIndex);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 
 pub mod budgets;
 pub mod claims;
-pub mod cron;
 pub mod cron_job;
 pub mod daemon_set;
 pub mod deployment;
@@ -13,10 +12,13 @@ pub mod endpoint_slices;
 pub mod endpoints;
 pub mod garbage;
 pub mod job;
+mod job_indexes;
+mod job_pods;
 pub mod job_policies;
 pub mod namespace;
 pub mod quota;
 pub mod replica_set;
+mod retention;
 pub mod revisions;
 pub mod rollout;
 pub mod service_account;

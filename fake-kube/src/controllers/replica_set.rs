@@ -93,7 +93,7 @@ fn delete(step: &mut Step, rs: &Arc<Value>, active: &[&Arc<Value>], count: i64) 
 
 /// Smaller goes first: unassigned, not running, not ready, cheap to delete, ready for a short time, much
 /// restarted, young (`controller.ActivePodsWithRanks`).
-fn deletion_rank(pod: &Value) -> impl Ord {
+pub(super) fn deletion_rank(pod: &Value) -> impl Ord {
     let cost = annotation(pod, "controller.kubernetes.io/pod-deletion-cost");
     let ready_since = condition(pod, "Ready").and_then(|c| time(c, "/lastTransitionTime"));
     let restarts = items(pod, "/status/containerStatuses").iter().map(|c| int(c, "/restartCount")).max();

@@ -1,5 +1,6 @@
-//! The StatefulSet controller: named pods in order, their claims, revisions (kube-api.md 3.3, case wl-statefulset).
-//! Pods below the partition are made anew as the revision that was current. Leaves out `maxUnavailable` above one.
+//! The StatefulSet controller: named pods in order, their claims, revisions (kube-api.md 3.3, case wl-statefulset;
+//! kubernetes 1.35 pkg/controller/statefulset). Pods below the partition are made anew as the revision that was current.
+//! Who owns the claims is `retention`.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::deployment::ACTOR;
 use super::replica_set::{available_at, pod_from_template};
+use super::retention;
 use super::revisions::{self, REVISION};
 use crate::json::*;
 use crate::view::{Key, View, resource as r};
@@ -28,7 +30,15 @@ pub fn sync(view: &View, key: &Key, now: Timestamp) -> Step {
     let refused = view.refusals.get(uid(set)).filter(|refusal| refusal.retry_at() > now);
     match refused {
         Some(refusal) => step.look_again(refusal.retry_at()),
-        None => act(view, set, &pods, &revision, &mut step),
+        None => {
+            let replicas = Replicas::of(set);
+            for (ordinal, pod) in &pods {
+                let claims = claims(set, name(pod)).filter_map(|c| view.get(r::CLAIMS, &key.namespace, &c));
+                let is_condemned = !replicas.contains(*ordinal);
+                claims.for_each(|claim| retention::keep(set, pod, is_condemned, claim, &mut step));
+            }
+            act(view, set, &pods, &revision, now, &mut step);
+        }
     }
     let status = status(set, &pods, &revision, now, &mut step);
     if status != *at(set, "/status") {
@@ -39,23 +49,61 @@ pub fn sync(view: &View, key: &Key, now: Timestamp) -> Step {
     step
 }
 
-fn is_healthy(pod: &Value) -> bool {
-    !is_deleting(pod) && text(pod, "/status/phase") == "Running" && condition_is_true(pod, "Ready")
+/// The ordinals there should be.
+struct Replicas {
+    start: i64,
+    end: i64,
 }
 
-fn act(view: &View, set: &Arc<Value>, pods: &[(i64, &Arc<Value>)], revision: &str, step: &mut Step) {
-    let replicas = int_or(set, "/spec/replicas", 1);
-    let start = int(set, "/spec/ordinals/start");
+impl Replicas {
+    fn of(set: &Value) -> Replicas {
+        let start = int(set, "/spec/ordinals/start");
+        Replicas { start, end: start.saturating_add(int_or(set, "/spec/replicas", 1)) }
+    }
+
+    fn contains(&self, ordinal: i64) -> bool {
+        (self.start..self.end).contains(&ordinal)
+    }
+}
+
+/// The names of the claims of a pod.
+fn claims<'a>(set: &'a Value, pod_name: &'a str) -> impl Iterator<Item = String> + 'a {
+    let templates = items(set, "/spec/volumeClaimTemplates").iter();
+    templates.map(move |template| format!("{}-{pod_name}", name(template)))
+}
+
+fn is_ready(pod: &Value) -> bool {
+    text(pod, "/status/phase") == "Running" && condition_is_true(pod, "Ready")
+}
+
+/// Ready for long enough, and not going.
+fn is_available(set: &Value, pod: &Value, now: Timestamp) -> bool {
+    let since = available_at(pod, int(set, "/spec/minReadySeconds"));
+    !is_deleting(pod) && is_ready(pod) && since.is_some_and(|t| t <= now)
+}
+
+fn act(
+    view: &View,
+    set: &Arc<Value>,
+    pods: &[(i64, &Arc<Value>)],
+    revision: &str,
+    now: Timestamp,
+    step: &mut Step,
+) {
+    let replicas = Replicas::of(set);
     let parallel = text(set, "/spec/podManagementPolicy") == "Parallel";
-    for ordinal in start..start + replicas {
+    for ordinal in replicas.start..replicas.end {
         match pods.iter().find(|(i, _)| *i == ordinal) {
-            None => create(view, set, ordinal, revision, step),
+            None => create(view, set, ordinal, revision, now, step),
             Some((_, pod))
                 if matches!(text(pod, "/status/phase"), "Failed" | "Succeeded") && !is_deleting(pod) =>
             {
                 delete(set, pod, step);
             }
-            Some((_, pod)) if is_healthy(pod) => continue,
+            Some((_, pod)) if is_available(set, pod, now) => continue,
+            Some((_, pod)) if text(pod, "/status/phase") == "Pending" => {
+                create_claims(view, set, name(pod), step);
+            }
             Some(_) => {}
         }
         // In order: what is not healthy holds back all that come after it.
@@ -64,7 +112,7 @@ fn act(view: &View, set: &Arc<Value>, pods: &[(i64, &Arc<Value>)], revision: &st
         }
     }
     let surplus: Vec<&Arc<Value>> =
-        pods.iter().rev().filter(|(i, _)| !(start..start + replicas).contains(i)).map(|(_, p)| *p).collect();
+        pods.iter().rev().filter(|(i, _)| !replicas.contains(*i)).map(|(_, p)| *p).collect();
     for pod in &surplus {
         if !is_deleting(pod) {
             delete(set, pod, step);
@@ -76,20 +124,24 @@ fn act(view: &View, set: &Arc<Value>, pods: &[(i64, &Arc<Value>)], revision: &st
     if text(set, "/spec/updateStrategy/type") == "OnDelete" || !surplus.is_empty() {
         return;
     }
-    let partition = int(set, "/spec/updateStrategy/rollingUpdate/partition");
-    for (ordinal, pod) in pods.iter().rev() {
-        if *ordinal < start + partition || !is_healthy(pod) {
-            return;
-        }
-        if label(pod, REVISION) != revision {
-            delete(set, pod, step);
-            return;
-        }
-    }
+    // So many may be away at a time; those of the largest ordinals go first.
+    let rolling = at(set, "/spec/updateStrategy/rollingUpdate");
+    let wanted = replicas.end - replicas.start;
+    let most = match at(rolling, "/maxUnavailable") {
+        Value::Null => 1,
+        limit => super::rollout::count(limit, wanted, false).max(1),
+    };
+    let present = i64::try_from(pods.iter().filter(|(_, p)| is_available(set, p, now)).count());
+    let room = most - (wanted - present.unwrap_or(wanted));
+    let earliest = replicas.start + int(rolling, "/partition");
+    let old = pods.iter().rev().filter(|(ordinal, pod)| {
+        *ordinal >= earliest && label(pod, REVISION) != revision && !is_deleting(pod)
+    });
+    old.take(usize::try_from(room).unwrap_or(0)).for_each(|(_, pod)| delete(set, pod, step));
 }
 
 fn delete(set: &Arc<Value>, pod: &Arc<Value>, step: &mut Step) {
-    let message = format!("delete Pod {} in StatefulSet {} successful", name(pod), name(set));
+    let message = format!("Delete Pod {} in StatefulSet {} successful", name(pod), name(set));
     step.push(Write::delete(ACTOR, &Key::of(r::PODS, pod), None, uid(pod)).then(EventSpec::normal(
         set,
         COMPONENT,
@@ -98,18 +150,35 @@ fn delete(set: &Arc<Value>, pod: &Arc<Value>, step: &mut Step) {
     )));
 }
 
-fn create(view: &View, set: &Arc<Value>, ordinal: i64, revision: &str, step: &mut Step) {
+fn refused(set: &Arc<Value>, pod_name: &str) -> OnRefusal {
+    let message = format!("Create Pod {pod_name} in StatefulSet {} failed error: {{error}}", name(set));
+    let event = EventSpec::warning(set, COMPONENT, "FailedCreate", message);
+    OnRefusal { owner_uid: uid(set).into(), reason: "FailedCreate", event }
+}
+
+/// Makes the claims of a pod that are not there.
+fn create_claims(view: &View, set: &Arc<Value>, pod_name: &str, step: &mut Step) {
+    for template in items(set, "/spec/volumeClaimTemplates") {
+        let claim = format!("{}-{pod_name}", name(template));
+        if view.get(r::CLAIMS, namespace(set), &claim).is_none() {
+            let event = format!("Create Claim {claim} Pod {pod_name} in StatefulSet {} success", name(set));
+            step.push(
+                Write::create(ACTOR, r::CLAIMS, new_claim(set, template, &claim))
+                    .then(EventSpec::normal(set, COMPONENT, "SuccessfulCreate", event))
+                    .or_refused(refused(set, pod_name)),
+            );
+        }
+    }
+}
+
+fn create(view: &View, set: &Arc<Value>, ordinal: i64, revision: &str, now: Timestamp, step: &mut Step) {
     let pod_name = format!("{}-{ordinal}", name(set));
-    let refused = |reason| OnRefusal {
-        owner_uid: uid(set).into(),
-        reason,
-        event: EventSpec::warning(
-            set,
-            COMPONENT,
-            reason,
-            format!("create Pod {pod_name} in StatefulSet {} failed error: {{error}}", name(set)),
-        ),
-    };
+    let mut existing = claims(set, &pod_name).filter_map(|c| view.get(r::CLAIMS, namespace(set), &c));
+    if existing.any(|claim| retention::is_stale(set, claim, &pod_name)) {
+        // It goes with the pod that is gone; a new one is made after that.
+        step.look_again(after_secs(now, 1));
+        return;
+    }
     let (revision, template) = revision_for(view, set, ordinal, revision);
     let mut pod = match template {
         None => pod_from_template(set, "apps/v1", "StatefulSet"),
@@ -137,25 +206,18 @@ fn create(view: &View, set: &Arc<Value>, ordinal: i64, revision: &str, step: &mu
     for template in items(set, "/spec/volumeClaimTemplates") {
         let volume = name(template);
         let claim = format!("{volume}-{pod_name}");
-        if view.get(r::CLAIMS, namespace(set), &claim).is_none() {
-            let event = format!("create Claim {claim} Pod {pod_name} in StatefulSet {} success", name(set));
-            step.push(
-                Write::create(ACTOR, r::CLAIMS, new_claim(set, template, &claim))
-                    .then(EventSpec::normal(set, COMPONENT, "SuccessfulCreate", event))
-                    .or_refused(refused("FailedCreate")),
-            );
-        }
         volumes.retain(|v| v["name"] != *volume);
         volumes.push(json!({"name": volume, "persistentVolumeClaim": {"claimName": claim}}));
     }
     if !volumes.is_empty() {
         pod["spec"]["volumes"] = volumes.into();
     }
-    let message = format!("create Pod {pod_name} in StatefulSet {} successful", name(set));
+    create_claims(view, set, &pod_name, step);
+    let message = format!("Create Pod {pod_name} in StatefulSet {} successful", name(set));
     step.push(
         Write::create(ACTOR, r::PODS, pod)
             .then(EventSpec::normal(set, COMPONENT, "SuccessfulCreate", message))
-            .or_refused(refused("FailedCreate")),
+            .or_refused(refused(set, &pod_name)),
     );
 }
 
@@ -198,9 +260,10 @@ fn status(
 ) -> Value {
     let present: Vec<&&Arc<Value>> = pods.iter().map(|(_, p)| p).collect();
     let alive = || present.iter().filter(|p| !is_deleting(p));
-    let ready = present.iter().filter(|p| is_healthy(p)).count();
+    let ready = present.iter().filter(|p| is_ready(p)).count();
     let mut available = 0;
-    for t in alive().filter_map(|p| available_at(p, int(set, "/spec/minReadySeconds"))) {
+    let running = present.iter().filter(|p| is_ready(p));
+    for t in running.filter_map(|p| available_at(p, int(set, "/spec/minReadySeconds"))) {
         if t <= now {
             available += 1;
         } else {
@@ -211,7 +274,9 @@ fn status(
     let replicas = usize::try_from(int_or(set, "/spec/replicas", 1)).unwrap_or(0);
     let old = text(set, "/status/currentRevision");
     // The update is over when every pod has the new revision and is ready.
-    let current = if old.is_empty() || (updated == replicas && ready == replicas) { revision } else { old };
+    let is_done = updated == replicas && ready == replicas && present.len() == replicas;
+    let is_rolling = text(set, "/spec/updateStrategy/type") != "OnDelete";
+    let current = if old.is_empty() || is_done && is_rolling { revision } else { old };
     let of_current = alive().filter(|p| label(p, REVISION) == current).count();
     let mut status = Map::new();
     status.insert("observedGeneration".into(), at(set, "/metadata/generation").clone());
@@ -249,6 +314,56 @@ mod tests {
             _ => None,
         });
         creates.collect()
+    }
+
+    fn deletes(set: Value, ready: [bool; 4], updated: [bool; 4]) -> Vec<String> {
+        let revision = revisions::name_of(&set);
+        let pods = (0..4).map(|i| {
+            let mut pod = pod(&format!("s-{i}"), ("StatefulSet", "s", "u-s"), ready[i]);
+            if updated[i] {
+                pod["metadata"]["labels"][REVISION] = revision.as_str().into();
+            }
+            (r::PODS, pod)
+        });
+        let objects = std::iter::once((r::STATEFUL_SETS, set.clone())).chain(pods).collect();
+        let step = sync(&view(objects), &Key::new(r::STATEFUL_SETS, "n", "s"), now());
+        let deleted = step.writes.iter().filter(|w| matches!(w.op, Op::Delete { .. }));
+        deleted.map(|w| w.target.name.clone()).collect()
+    }
+
+    #[test]
+    fn so_many_are_updated_at_a_time() {
+        let with = |policy: &str, rolling: Value| {
+            let mut set = set(policy);
+            set["spec"]["replicas"] = 4.into();
+            set["spec"]["updateStrategy"] = json!({"type": "RollingUpdate", "rollingUpdate": rolling});
+            set
+        };
+        let (all, none) = ([true; 4], [false; 4]);
+        assert_eq!(deletes(with("OrderedReady", json!({})), all, none), ["s-3"]);
+        assert_eq!(deletes(with("OrderedReady", json!({"maxUnavailable": 2})), all, none), ["s-3", "s-2"]);
+        assert_eq!(
+            deletes(with("OrderedReady", json!({"maxUnavailable": "50%", "partition": 3})), all, none),
+            ["s-3"]
+        );
+        let half = [true, true, true, false];
+        let done = [false, false, false, true];
+        assert_eq!(deletes(with("Parallel", json!({"maxUnavailable": 2})), half, done), ["s-2"]);
+        assert_eq!(deletes(with("Parallel", json!({})), half, done), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_pod_has_to_be_ready_for_long_enough() {
+        let slow = || {
+            let mut set = set("OrderedReady");
+            set["spec"]["minReadySeconds"] = 10.into();
+            (r::STATEFUL_SETS, set)
+        };
+        let first = || (r::PODS, pod("s-0", ("StatefulSet", "s", "u-s"), true));
+        assert_eq!(creates(vec![slow(), first()]), [] as [&str; 0]);
+        let mut older = first();
+        older.1["status"]["conditions"][0]["lastTransitionTime"] = "2025-12-31T23:59:50Z".into();
+        assert_eq!(creates(vec![slow(), older]), ["v-s-1", "s-1"]);
     }
 
     #[test]

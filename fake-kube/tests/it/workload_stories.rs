@@ -236,3 +236,106 @@ fn a_job_fails_by_its_policy() {
         assert_eq!(conditions.len(), 2);
     });
 }
+
+#[test]
+fn each_index_of_a_job_has_its_limit() {
+    told(nodes(&["a"]), async |w| {
+        // Index n ends with code n: the first succeeds, the second is tried twice, the third is given up at once.
+        let container = json!({"name": "c", "image": "busybox:1", "command": ["sh", "-c", "exit $(JOB_COMPLETION_INDEX)"]});
+        let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {
+            "completionMode": "Indexed", "completions": 3, "parallelism": 3, "backoffLimitPerIndex": 1,
+            "podFailurePolicy": {"rules": [{"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [2]}}]},
+            "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}});
+        w.create("jobs", job);
+        let failed = w.until("failed", |w| w.get("jobs", "j").filter(|j| is_true(j, "Failed"))).await;
+        let status = &failed["status"];
+        assert_eq!((&status["completedIndexes"], &status["failedIndexes"]), (&json!("0"), &json!("1,2")));
+        assert_eq!((&status["succeeded"], &status["failed"]), (&json!(1), &json!(3)));
+        let condition = crate::support::condition(&failed, "Failed");
+        assert_eq!(
+            (&condition["reason"], &condition["message"]),
+            (&json!("FailedIndexes"), &json!("Job has failed indexes"))
+        );
+        let count =
+            |p: &Value| p["metadata"]["annotations"]["batch.kubernetes.io/job-index-failure-count"].clone();
+        let mut counts: Vec<Value> = w.list("pods").iter().map(count).collect();
+        counts.sort_by_key(Value::to_string);
+        assert_eq!(counts, ["0", "0", "0", "1"]);
+        for pod in w.list("pods") {
+            assert_eq!(pod["metadata"].get("finalizers"), None, "all are counted");
+        }
+    });
+}
+
+#[test]
+fn pods_of_a_held_job_are_no_failures() {
+    told(nodes(&["a"]), async |w| {
+        let container = json!({"name": "c", "image": "busybox:1", "command": ["sh", "-c", "sleep 60"]});
+        let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {
+            "parallelism": 2, "completions": 2, "podReplacementPolicy": "Failed",
+            "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}});
+        w.create("jobs", job);
+        let running = |w: &World| w.list("pods").iter().filter(|p| is_true(p, "Ready")).count();
+        w.until("both run", |w| (running(w) == 2).then_some(())).await;
+        w.patch("jobs", "j", json!({"spec": {"suspend": true}}));
+        w.until("none runs", |w| w.list("pods").is_empty().then_some(())).await;
+        let held = w.get("jobs", "j").expect("it");
+        assert!(is_true(&held, "Suspended") && held["status"].get("failed").is_none(), "{held}");
+        w.patch("jobs", "j", json!({"spec": {"suspend": false, "parallelism": 1}}));
+        w.until("one runs", |w| (running(w) == 1).then_some(())).await;
+        let done = w.until("done", |w| w.get("jobs", "j").filter(|j| is_true(j, "Complete"))).await;
+        assert_eq!((&done["status"]["succeeded"], done["status"].get("failed")), (&json!(2), None));
+    });
+}
+
+#[test]
+fn claims_of_a_stateful_set_go_as_its_policy_says() {
+    let knobs = Knobs { furnished: true, ..nodes(&["a"]) };
+    told(knobs, async |w| {
+        let claim = json!({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}}}});
+        let policy = json!({"whenScaled": "Delete", "whenDeleted": "Delete"});
+        w.create(
+            "statefulsets",
+            set(
+                "StatefulSet",
+                json!({"replicas": 2, "serviceName": "s",
+            "volumeClaimTemplates": [claim], "persistentVolumeClaimRetentionPolicy": policy}),
+            ),
+        );
+        let claims = |w: &World| -> Vec<String> {
+            let all = w.list("persistentvolumeclaims");
+            all.iter().filter_map(|c| c["metadata"]["name"].as_str().map(str::to_owned)).collect()
+        };
+        let ready = |w: &World, n: usize| w.list("pods").iter().filter(|p| is_true(p, "Ready")).count() == n;
+        w.until("two", |w| ready(w, 2).then_some(())).await;
+        assert_eq!(claims(&w), ["data-s-0", "data-s-1"]);
+        w.patch("statefulsets", "s", json!({"spec": {"replicas": 1}}));
+        w.until("the second claim is gone", |w| (claims(w) == ["data-s-0"]).then_some(())).await;
+        w.patch("statefulsets", "s", json!({"spec": {"replicas": 2}}));
+        w.until("a new one", |w| (ready(w, 2) && claims(w).len() == 2).then_some(())).await;
+        w.delete("statefulsets", "s", json!({}));
+        w.until("none", |w| claims(w).is_empty().then_some(())).await;
+    });
+}
+
+#[test]
+fn a_cron_job_runs_by_the_clocks_of_its_zone() {
+    told(nodes(&["a"]), async |w| {
+        // Ten to six in Kathmandu is five past midnight in Greenwich, where the story begins.
+        w.create("cronjobs", cron(json!({"schedule": "50 5 * * *", "timeZone": "Asia/Kathmandu"})));
+        w.pass(301).await;
+        let stamp = "batch.kubernetes.io/cronjob-scheduled-timestamp";
+        assert_eq!(w.list("jobs")[0]["metadata"]["annotations"][stamp], "2026-01-01T05:50:00+05:45");
+        let refused = w.client.create(
+            &crate::support::resource("cronjobs"),
+            "default",
+            cron(json!({"timeZone": "Asia/Nowhere"})),
+        );
+        let refused = refused.expect_err("there is no such zone");
+        assert_eq!(
+            refused.message,
+            "CronJob.batch \"c\" is invalid: spec.timeZone: Invalid value: \"Asia/Nowhere\": unknown time zone Asia/Nowhere"
+        );
+    });
+}

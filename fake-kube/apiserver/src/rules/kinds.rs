@@ -3,9 +3,9 @@
 use fake_kube_schema::{Cause, Reason, quantity_nanos};
 use serde_json::{Value, json};
 
-use super::Rule::{Code, Each, In, NotNegative, OneOf, Positive, Required};
+use super::Rule::{Code, Each, In, Positive, Required};
 use super::{
-    Rule, Walk, config, is_empty, join, networking, pod, pod_update, present, service, text, update,
+    Rule, Walk, config, is_empty, jobs, join, networking, pod, pod_update, present, service, text, update,
     webhooks, workload,
 };
 use crate::resource::Definition;
@@ -30,8 +30,8 @@ const KINDS: &[Kind] = &[
     Kind { update: Some(pod_update::causes), ..kind("", "pods", &[Code(pod_spec)]) },
     kind("", "services", &[In("spec", service::SERVICE)]),
     Kind { update: Some(update::claim), ..kind("", "persistentvolumeclaims", &[Code(claim)]) },
-    Kind { update: Some(update::job), ..kind("batch", "jobs", &[Code(job)]) },
-    kind("batch", "cronjobs", &[In("spec", CRON_JOB)]),
+    Kind { update: Some(jobs::change), ..kind("batch", "jobs", &[Code(jobs::job)]) },
+    kind("batch", "cronjobs", &[In("spec", jobs::CRON_JOB)]),
     kind(
         "networking.k8s.io",
         "ingresses",
@@ -81,6 +81,7 @@ pub(crate) fn of_kind(
 
 fn table(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut walk = Walk::new(object);
+    walk.old = old;
     walk.apply(kind.rules, object, "");
     if let (Some(change), Some(old)) = (kind.update, old) {
         walk.out.extend(change(object, old));
@@ -90,51 +91,6 @@ fn table(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Cause> {
 
 fn pod_spec(w: &mut Walk<'_>, pod: &Value, _: &str) {
     w.apply(pod::POD, &pod["spec"], "spec");
-}
-
-fn job(w: &mut Walk<'_>, job: &Value, _: &str) {
-    w.apply(JOB, &job["spec"], "spec");
-}
-
-const JOB: &[Rule] = &[
-    NotNegative("parallelism"),
-    NotNegative("completions"),
-    NotNegative("activeDeadlineSeconds"),
-    NotNegative("backoffLimit"),
-    NotNegative("ttlSecondsAfterFinished"),
-    OneOf("completionMode", &["NonIndexed", "Indexed"]),
-    Code(job_template),
-];
-
-/// Pods of a Job end; a missing policy was defaulted to one that restarts them.
-fn job_template(w: &mut Walk<'_>, spec: &Value, path: &str) {
-    let (template, at) = (&spec["template"]["spec"], format!("{path}.template.spec"));
-    w.apply(pod::POD, template, &at);
-    let at = join(&at, "restartPolicy");
-    match text(template, "restartPolicy") {
-        "OnFailure" | "Never" => {}
-        "Always" | "" => w.out.push(Cause::required(at, "valid values: \"OnFailure\", \"Never\"")),
-        other => w.out.push(Cause::not_supported(at, &json!(other), &["OnFailure", "Never"])),
-    }
-}
-
-const CRON_JOB: &[Rule] = &[
-    Required("schedule", ""),
-    Code(schedule),
-    OneOf("concurrencyPolicy", &["Allow", "Forbid", "Replace"]),
-    NotNegative("startingDeadlineSeconds"),
-    In("jobTemplate", &[In("spec", JOB)]),
-    NotNegative("successfulJobsHistoryLimit"),
-    NotNegative("failedJobsHistoryLimit"),
-];
-
-fn schedule(w: &mut Walk<'_>, spec: &Value, path: &str) {
-    let schedule = text(spec, "schedule");
-    let fields: Vec<&str> = schedule.split_whitespace().collect();
-    if !schedule.is_empty() && !schedule.starts_with('@') && fields.len() != 5 {
-        let why = format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" "));
-        w.invalid(join(path, "schedule"), &json!(schedule), &why);
-    }
 }
 
 fn claim(w: &mut Walk<'_>, claim: &Value, _: &str) {

