@@ -38,6 +38,7 @@ mod patch;
 mod pods;
 mod proxy;
 mod quota;
+pub mod quota_usage;
 mod rbac;
 mod registry;
 mod request;

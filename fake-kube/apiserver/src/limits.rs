@@ -1,8 +1,11 @@
 //! LimitRange admission: pods are given the resources they leave open, pods and claims outside the bounds of their
 //! namespace are refused (case def-limit-range).
 //!
-//! The ranges hold their own defaults already (default from max, request from default, request from min). Leaves out:
-//! in-place resizes of running pods.
+//! The ranges hold their own defaults already (default from max, request from default, request from min). Updates of
+//! claims are held to the bounds too; those of pods cannot change what they take (SupportsAttributes of the plugin).
+//! Leaves out: in-place resizes of running pods.
+
+use std::sync::Arc;
 
 use fake_kube_schema::quantity_nanos;
 use serde_json::{Value, json};
@@ -10,6 +13,7 @@ use serde_json::{Value, json};
 use crate::meta;
 use crate::server::State;
 use crate::status::{Result, Status};
+use crate::store::Stored;
 use crate::write::Call;
 
 const ANNOTATION: &str = "kubernetes.io/limit-ranger";
@@ -18,18 +22,34 @@ const LISTS: [(&str, &str); 2] = [("containers", "container"), ("initContainers"
 impl State {
     /// Fills in and checks an object that is created.
     pub(crate) fn limit(&self, call: &Call, object: &mut Value) -> Result<()> {
-        let (is_pod, is_claim) = (call.def.is("", "pods"), call.def.is("", "persistentvolumeclaims"));
-        if !is_pod && !is_claim {
-            return Ok(());
-        }
-        let Some(ranges) = self.registry.get("", "v1", "limitranges") else { return Ok(()) };
-        let prefix = format!("{}/", call.namespace);
-        for (_, range) in self.store.range(ranges.table, &prefix, "") {
-            let limits = range.pinned()["spec"]["limits"].as_array().map_or(&[][..], Vec::as_slice);
-            if is_pod {
-                fill(object, limits);
+        let is_pod = call.def.is("", "pods");
+        if is_pod {
+            for range in self.limit_ranges(call) {
+                fill(object, limits_of(range.pinned()));
             }
-            let found: Vec<String> = limits.iter().flat_map(|l| violations(object, l, is_pod)).collect();
+        }
+        if is_pod || call.def.is("", "persistentvolumeclaims") {
+            return self.check_limits(call, object, is_pod);
+        }
+        Ok(())
+    }
+
+    /// Checks a claim that is changed, unless it is going anyway.
+    pub(crate) fn limit_updated(&self, call: &Call, new: &Value, old: &Value) -> Result<()> {
+        let is_claim = call.def.is("", "persistentvolumeclaims") && call.subresource.is_empty();
+        if is_claim && !meta::is_deleting(old) { self.check_limits(call, new, false) } else { Ok(()) }
+    }
+
+    fn limit_ranges(&self, call: &Call) -> Vec<Arc<Stored>> {
+        let prefix = format!("{}/", call.namespace);
+        let Some(def) = self.registry.get("", "v1", "limitranges") else { return Vec::new() };
+        self.store.range(def.table, &prefix, "").map(|(_, range)| range.clone()).collect()
+    }
+
+    fn check_limits(&self, call: &Call, object: &Value, is_pod: bool) -> Result<()> {
+        for range in self.limit_ranges(call) {
+            let limits = limits_of(range.pinned()).iter();
+            let found: Vec<String> = limits.flat_map(|l| violations(object, l, is_pod)).collect();
             let text = match found.as_slice() {
                 [] => continue,
                 [one] => one.clone(),
@@ -39,6 +59,10 @@ impl State {
         }
         Ok(())
     }
+}
+
+fn limits_of(range: &Value) -> &[Value] {
+    range["spec"]["limits"].as_array().map_or(&[], Vec::as_slice)
 }
 
 /// Gives containers the default limits and requests of a range, and says so in an annotation.

@@ -240,7 +240,6 @@ impl State {
         self.generate_name(call, &mut object)?;
         if def.namespaced {
             self.limit(call, &mut object)?;
-            self.check_quotas(call, &object)?;
         }
         // Tracked before the strategy fills in what no client owns.
         let api_version = def.api_version();
@@ -266,6 +265,9 @@ impl State {
         self.pod_security(call, &object, None)?;
         let asked = Asked { operation: Operation::Create, object: Some(&object), old: None };
         self.review_only(call, &asked, false)?;
+        if def.namespaced {
+            self.check_quotas(call, &object, None)?;
+        }
         if !sent_version.is_empty() && sent_version != "0" {
             return Err(Status::bare("resourceVersion should not be set on objects to be created"));
         }
@@ -551,7 +553,11 @@ impl State {
         self.pod_security(call, &new, Some(old))?;
         if call.subresource != "scale" {
             let asked = Asked { operation: Operation::Update, object: Some(&new), old: Some(old) };
+            self.limit_updated(call, &new, old)?;
             self.review_only(call, &asked, false)?;
+        }
+        if def.namespaced {
+            self.check_quotas(call, &new, Some(old))?;
         }
         let new = storage_version(self, &def, converted.unwrap_or(new));
         if same(&new, &stored) {

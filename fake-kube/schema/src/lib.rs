@@ -28,7 +28,7 @@ mod schema;
 pub mod table;
 pub mod text;
 
-pub use builtins::{Builtins, quantity_nanos};
+pub use builtins::{Builtins, quantity_nanos, quantity_text};
 pub use cause::{Cause, Reason, summary};
 pub use expression::Expression;
 pub use schema::{Request, Schema, unrecognized_formats};

@@ -142,7 +142,7 @@ impl Controller {
             Controller::ReplicaSet => replica_set::sync(view, key, now),
             Controller::Endpoints => endpoints::sync(view, key),
             Controller::EndpointSlices => endpoint_slices::sync(view, key),
-            Controller::Quota => quota::sync(view, key),
+            Controller::Quota => quota::sync(view, key, now),
             Controller::Claims => claims::sync(view, key),
             Controller::StatefulSet => stateful_set::sync(view, key, now),
             Controller::DaemonSet => daemon_set::sync(view, key, now),

@@ -1,14 +1,15 @@
-//! `status` of ResourceQuotas: what is used of what is allowed (case wl-quota). Refusing is the API server's part.
-//! Leaves out quota scopes.
+//! `status` of ResourceQuotas: what is used of what is allowed, by the objects in its scopes (case wl-quota; kubernetes
+//! 1.35 pkg/controller/resourcequota). Refusing is the API server's part, what an object uses is shared with it.
 
 use std::collections::BTreeSet;
 
+use fake_kube_apiserver::quota_usage::{self, Usage};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::deployment::ACTOR;
 use super::{Happened, only};
 use crate::json::*;
-use crate::quantity::milli;
 use crate::view::{Key, View, resource as r};
 use crate::write::{Step, Write};
 
@@ -26,13 +27,22 @@ pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
     keys
 }
 
-pub fn sync(view: &View, key: &Key) -> Step {
+pub fn sync(view: &View, key: &Key, now: Timestamp) -> Step {
     let mut step = Step::nothing();
     let Some(quota) = view.find(key).filter(|q| !is_deleting(q)) else { return step };
     let hard = at(quota, "/spec/hard").clone();
+    let names: Vec<&str> = hard.as_object().into_iter().flatten().map(|(k, _)| k.as_str()).collect();
+    let resources: BTreeSet<&str> = names.iter().filter_map(|n| counted_as(n)).collect();
+    let mut total = Usage::new();
+    for resource in resources {
+        let here = view.list_in(resource, &key.namespace).map(|(_, object)| object);
+        for object in here.filter(|o| quota_usage::in_scope(quota, resource, o)) {
+            quota_usage::add(&mut total, quota_usage::usage(resource, object, now));
+        }
+    }
     let mut used = Map::new();
-    for name in hard.as_object().into_iter().flatten().map(|(k, _)| k) {
-        used.insert(name.clone(), usage(view, &key.namespace, name).into());
+    for name in names.into_iter().filter(|n| counted_as(n).is_some()) {
+        used.insert(name.to_owned(), total.get(name).copied().unwrap_or_default().to_string().into());
     }
     let status = json!({"hard": hard, "used": used});
     if status != *at(quota, "/status") {
@@ -43,70 +53,57 @@ pub fn sync(view: &View, key: &Key) -> Step {
     step
 }
 
-fn usage(view: &View, namespace: &str, name: &str) -> String {
-    let count = |resource: &str| view.list_in(resource, namespace).count().to_string();
-    if let Some(resource) = name.strip_prefix("count/") {
-        return count(resource);
-    }
-    let live = || {
-        let pods = view.list_in(r::PODS, namespace).map(|(_, p)| p);
-        pods.filter(|p| !matches!(text(p, "/status/phase"), "Succeeded" | "Failed"))
-    };
-    match name {
-        "pods" => live().count().to_string(),
-        "services"
-        | "secrets"
-        | "configmaps"
-        | "persistentvolumeclaims"
-        | "resourcequotas"
-        | "replicationcontrollers" => count(name),
-        _ => {
-            let (list, resource) = name.split_once('.').unwrap_or(("requests", name));
-            let of_container =
-                |c: &Value| c["resources"][list][resource].as_str().and_then(milli).unwrap_or(0);
-            let total: i128 = live().flat_map(|p| items(p, "/spec/containers")).map(of_container).sum();
-            print(total, resource)
-        }
-    }
-}
-
-/// Whole units plainly, cores in thousandths, bytes in the largest binary unit that divides them.
-fn print(milli: i128, resource: &str) -> String {
-    if milli % 1000 != 0 {
-        return format!("{milli}m");
-    }
-    let mut n = milli / 1000;
-    if resource == "cpu" || n == 0 {
-        return n.to_string();
-    }
-    for unit in ["", "Ki", "Mi", "Gi", "Ti"] {
-        if n % 1024 != 0 || unit == "Ti" {
-            return format!("{n}{unit}");
-        }
-        n /= 1024;
-    }
-    n.to_string()
+/// The objects an entry of a quota is about.
+fn counted_as(name: &str) -> Option<&str> {
+    let counted = [
+        "pods",
+        "services",
+        "persistentvolumeclaims",
+        "configmaps",
+        "secrets",
+        "resourcequotas",
+        "replicationcontrollers",
+    ];
+    let known = counted.into_iter().find(|resource| quota_usage::covers(resource, name));
+    name.strip_prefix("count/").or(known)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::view;
+    use super::super::testing::{now, view};
     use super::*;
+    use crate::write::Op;
+
+    /// What is said to be used of these names in these scopes.
+    fn check(scopes: Value, expected: Value) {
+        let pod = |name: &str, phase: &str, deadline: Value| {
+            let o = json!({"metadata": {"name": name, "namespace": "n"}, "status": {"phase": phase},
+                "spec": {"activeDeadlineSeconds": deadline, "containers": [{"resources": {"requests": {"cpu": "1.5", "memory": "512Mi"}}}]}});
+            (r::PODS, o)
+        };
+        let hard: Map<String, Value> =
+            expected.as_object().into_iter().flatten().map(|(k, _)| (k.clone(), json!("9"))).collect();
+        let quota =
+            json!({"metadata": {"name": "q", "namespace": "n"}, "spec": {"hard": hard, "scopes": scopes}});
+        let objects = vec![
+            (r::QUOTAS, quota),
+            pod("a", "Running", Value::Null),
+            pod("b", "Pending", json!(60)),
+            pod("c", "Failed", Value::Null),
+        ];
+        let step = sync(&view(objects), &Key::new(r::QUOTAS, "n", "q"), now());
+        let Some(Op::UpdateStatus(o)) = step.writes.first().map(|w| &w.op) else { panic!("a status") };
+        assert_eq!(*at(o, "/status/used"), expected);
+    }
 
     #[test]
     fn usage_of_pods() {
-        let pod = |name: &str, phase: &str| {
-            let o = json!({"metadata": {"name": name, "namespace": "n"}, "status": {"phase": phase},
-                "spec": {"containers": [{"resources": {"requests": {"cpu": "1.5", "memory": "512Mi"}}}]}});
-            (r::PODS, o)
-        };
-        let v = view(vec![pod("a", "Running"), pod("b", "Pending"), pod("c", "Failed")]);
-        let check = |name: &str, expected: &str| assert_eq!(usage(&v, "n", name), expected, "{name}");
-        check("pods", "2");
-        check("count/pods", "3");
-        check("cpu", "3");
-        check("requests.memory", "1Gi");
-        check("limits.cpu", "0");
-        check("configmaps", "0");
+        check(
+            Value::Null,
+            json!({"pods": "2", "count/pods": "3", "cpu": "3", "requests.memory": "1Gi", "limits.cpu": "0",
+                "configmaps": "0", "count/deployments.apps": "0"}),
+        );
+        check(json!(["Terminating"]), json!({"pods": "1", "requests.cpu": "1500m"}));
+        check(json!(["BestEffort"]), json!({"pods": "0"}));
     }
 }

@@ -71,3 +71,118 @@ fn the_less_important_pod_makes_room() {
         w.until("its turn", |w| w.get("pods", "middle").filter(|p| is_true(p, "Ready"))).await;
     });
 }
+
+/// Creates until the quota has been counted, then says how the last one went.
+async fn admitted(w: &World, plural: &str, object: Value) -> Result<(), String> {
+    w.pass(1).await;
+    let made = w.client.create(&resource(plural), "default", object);
+    made.map(|_| ()).map_err(|status| status.message)
+}
+
+fn quota(w: &World, name: &str, spec: Value) {
+    w.create(
+        "resourcequotas",
+        json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name}, "spec": spec}),
+    );
+}
+
+#[test]
+fn quotas_are_about_what_is_in_their_scope() {
+    told(async |w| {
+        quota(&w, "idle", json!({"hard": {"pods": "1"}, "scopes": ["BestEffort"]}));
+        let classes = json!({"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]});
+        quota(&w, "high", json!({"hard": {"requests.cpu": "1"}, "scopeSelector": classes}));
+        class(&w, "high", 100, "Never");
+        let plain = |name: &str| pod(name, json!({"containers": [{"name": "c", "image": "i:1"}]}));
+        let busy = |name: &str, class: &str, cpu: &str| {
+            let mut pod = sized(name, class, cpu, Value::Null);
+            if class.is_empty() {
+                pod["spec"].as_object_mut().expect("a spec").shift_remove("priorityClassName");
+            }
+            pod
+        };
+        assert_eq!(admitted(&w, "pods", plain("a")).await, Ok(()));
+        let why =
+            "pods \"b\" is forbidden: exceeded quota: idle, requested: pods=1, used: pods=1, limited: pods=1";
+        assert_eq!(admitted(&w, "pods", plain("b")).await, Err(why.to_owned()));
+        assert_eq!(admitted(&w, "pods", busy("c", "", "2")).await, Ok(()));
+        assert_eq!(admitted(&w, "pods", busy("d", "high", "600m")).await, Ok(()));
+        let why = "pods \"e\" is forbidden: exceeded quota: high, requested: requests.cpu=500m, used: requests.cpu=600m, limited: requests.cpu=1";
+        assert_eq!(admitted(&w, "pods", busy("e", "high", "500m")).await, Err(why.to_owned()));
+        w.pass(1).await;
+        let used = |name: &str| w.get("resourcequotas", name).expect("it")["status"]["used"].clone();
+        assert_eq!((used("idle"), used("high")), (json!({"pods": "1"}), json!({"requests.cpu": "600m"})));
+    });
+}
+
+#[test]
+fn quotas_hold_for_updates_that_use_more() {
+    told(async |w| {
+        let hard =
+            json!({"services.nodeports": "1", "count/deployments.apps": "1", "requests.storage": "2Gi"});
+        quota(&w, "q", json!({"hard": hard}));
+        let service = |kind: &str| {
+            json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
+            "spec": {"type": kind, "selector": {"a": "b"}, "ports": [{"name": "x", "port": 1}, {"name": "y", "port": 2}]}})
+        };
+        assert_eq!(admitted(&w, "services", service("ClusterIP")).await, Ok(()));
+        let kind = fake_kube_apiserver::PatchKind::Merge;
+        let patch = json!({"spec": {"type": "NodePort"}});
+        let refused =
+            w.client.patch(&resource("services"), "default", "s", "", kind, &patch).expect_err("two ports");
+        assert_eq!(
+            refused.message,
+            "services \"s\" is forbidden: exceeded quota: q, requested: services.nodeports=2, used: services.nodeports=0, \
+             limited: services.nodeports=1"
+        );
+        assert_eq!(admitted(&w, "deployments", deployment("d", 0)).await, Ok(()));
+        let why = "deployments.apps \"e\" is forbidden: exceeded quota: q, requested: count/deployments.apps=1, used: \
+                   count/deployments.apps=1, limited: count/deployments.apps=1";
+        assert_eq!(admitted(&w, "deployments", deployment("e", 0)).await, Err(why.to_owned()));
+        // What is there already may be changed.
+        w.patch("deployments", "d", json!({"spec": {"replicas": 1}}));
+    });
+}
+
+#[test]
+fn a_bound_claim_grows_within_range_and_quota() {
+    let node = NodeSpec { cpu: "4".into(), ..NodeSpec::default() };
+    let knobs = Knobs { nodes: vec![node], furnished: true, ..Knobs::instant() };
+    story(knobs, Arc::new(Shell), |w| async move {
+        let range = json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "r"},
+            "spec": {"limits": [{"type": "PersistentVolumeClaim", "max": {"storage": "3Gi"}}]}});
+        w.create("limitranges", range);
+        quota(&w, "q", json!({"hard": {"requests.storage": "2Gi"}}));
+        let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "v"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
+        assert_eq!(admitted(&w, "persistentvolumeclaims", claim).await, Ok(()));
+        let volume = json!({"name": "v", "persistentVolumeClaim": {"claimName": "v"}});
+        w.create(
+            "pods",
+            pod("p", json!({"containers": [{"name": "c", "image": "i:1"}], "volumes": [volume]})),
+        );
+        let is_bound =
+            |w: &World| w.get("persistentvolumeclaims", "v").filter(|c| c["status"]["phase"] == "Bound");
+        w.until("bound", is_bound).await;
+        let grown = |size: &str| {
+            let patch = json!({"spec": {"resources": {"requests": {"storage": size}}}});
+            let claims = resource("persistentvolumeclaims");
+            let kind = fake_kube_apiserver::PatchKind::Merge;
+            w.client.patch(&claims, "default", "v", "", kind, &patch).map(|_| ()).map_err(|s| s.message)
+        };
+        let lead = "persistentvolumeclaims \"v\" is forbidden";
+        assert_eq!(
+            grown("4Gi"),
+            Err(format!(
+                "{lead}: maximum storage usage per PersistentVolumeClaim is 3Gi, but request is 4Gi"
+            ))
+        );
+        assert_eq!(
+            grown("3Gi"),
+            Err(format!(
+                "{lead}: exceeded quota: q, requested: requests.storage=2Gi, used: requests.storage=1Gi, limited: requests.storage=2Gi"
+            ))
+        );
+        assert_eq!(grown("2Gi"), Ok(()));
+    });
+}

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::Rule::{Code, Each, In, Positive, Required};
 use super::{
-    Rule, Walk, config, is_empty, jobs, join, networking, pod, pod_update, present, service, text, update,
-    webhooks, workload,
+    Rule, Walk, config, is_empty, jobs, join, networking, pod, pod_update, present, quota, service, text,
+    update, webhooks, workload,
 };
 use crate::resource::Definition;
 use crate::{events, validate};
@@ -29,6 +29,7 @@ const fn kind(group: &'static str, plural: &'static str, rules: &'static [Rule])
 const KINDS: &[Kind] = &[
     Kind { update: Some(pod_update::causes), ..kind("", "pods", &[Code(pod_spec)]) },
     kind("", "services", &[In("spec", service::SERVICE)]),
+    Kind { update: Some(quota::change), ..kind("", "resourcequotas", &[In("spec", &[Code(quota::spec)])]) },
     Kind { update: Some(update::claim), ..kind("", "persistentvolumeclaims", &[Code(claim)]) },
     Kind { update: Some(jobs::change), ..kind("batch", "jobs", &[Code(jobs::job)]) },
     kind("batch", "cronjobs", &[In("spec", jobs::CRON_JOB)]),

@@ -10,6 +10,7 @@ mod kinds;
 mod networking;
 mod pod;
 mod pod_update;
+mod quota;
 mod service;
 mod update;
 mod warnings;

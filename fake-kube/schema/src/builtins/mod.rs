@@ -14,7 +14,7 @@ use std::sync::{Mutex, OnceLock};
 use serde_json::{Value, json};
 
 pub use decode::time as parse_time;
-pub use quantity::quantity_nanos;
+pub use quantity::{quantity_nanos, quantity_text};
 
 use crate::schema::Schema;
 

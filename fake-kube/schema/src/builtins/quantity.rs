@@ -19,20 +19,27 @@ pub(crate) fn canonical(text: &str) -> Option<String> {
     let Some(nanos) = nanos(whole, fraction, form) else { return unchanged() };
     let sign = if negative && nanos != 0 { "-" } else { "" };
     Some(match form {
-        Form::Binary(_) if nanos >= 1024 * GIGA && nanos % GIGA == 0 => {
-            let (amount, suffix) = reduce(nanos / GIGA, 1024, &["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]);
-            format!("{sign}{amount}{suffix}")
-        }
         Form::Exponent(_) => {
             let (amount, steps) =
                 reduce(nanos, 1000, &["e-9", "e-6", "e-3", "", "e3", "e6", "e9", "e12", "e15", "e18"]);
             format!("{sign}{amount}{steps}")
         }
-        Form::Binary(_) | Form::Decimal(_) => {
-            let (amount, suffix) = reduce(nanos, 1000, &["n", "u", "m", "", "k", "M", "G", "T", "P", "E"]);
-            format!("{sign}{amount}{suffix}")
-        }
+        Form::Binary(_) => format!("{sign}{}", quantity_text(nanos, true)),
+        Form::Decimal(_) => format!("{sign}{}", quantity_text(nanos, false)),
     })
+}
+
+/// The canonical form of an amount in units of 1e-9, in powers of 1024 where it was written so.
+pub fn quantity_text(nanos: i128, is_binary: bool) -> String {
+    if nanos < 0 {
+        return format!("-{}", quantity_text(nanos.checked_neg().unwrap_or(i128::MAX), is_binary));
+    }
+    let (amount, suffix) = if is_binary && nanos >= 1024 * GIGA && nanos % GIGA == 0 {
+        reduce(nanos / GIGA, 1024, &["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"])
+    } else {
+        reduce(nanos, 1000, &["n", "u", "m", "", "k", "M", "G", "T", "P", "E"])
+    };
+    format!("{amount}{suffix}")
 }
 
 /// The amount in units of 1e-9, or `None` if it is no amount, or none that fits.
