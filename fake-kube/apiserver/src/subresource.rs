@@ -83,6 +83,7 @@ impl State {
                 sent
             }
         };
+        let scale = self.mutate(call, Operation::Update, scale, Some(&current), |_| {})?;
         let version = meta::text(&scale, "resourceVersion");
         if !version.is_empty() && version != "0" {
             check_version(call, version, &live)?;
@@ -104,7 +105,7 @@ impl State {
         }
         if self.has_hooks() {
             let asked = Asked { operation: Operation::Update, object: Some(&scale), old: Some(&current) };
-            self.review_only(call, &asked, true)?;
+            self.review_only(call, &asked, false)?;
         }
         let mut new = self.view(&call.def, &object);
         if !meta::set_dotted(&mut new, &paths.spec, json!(replicas.as_i64().unwrap_or(0))) {
@@ -136,15 +137,19 @@ impl State {
     /// POST of an eviction: a delete, unless a disruption budget forbids it.
     pub(crate) fn evict(&mut self, call: &mut Call, body: &Value) -> Result<Answer> {
         let live = self.live(call)?;
+        let body = &self.mutate(call, Operation::Create, body.clone(), None, |_| {})?;
         let name = meta::name(body);
         if !name.is_empty() && name != call.name {
             return Err(Status::bad_request("name in URL does not match name in Eviction object"));
+        }
+        if self.has_hooks() {
+            let asked = Asked { operation: Operation::Create, object: Some(body), old: None };
+            self.review_only(call, &asked, false)?;
         }
         let phase = live.pinned()["status"]["phase"].as_str().unwrap_or("");
         if !matches!(phase, "Succeeded" | "Failed" | "Pending") && !meta::is_deleting(&live.value()) {
             self.check_budgets(call, &live.value())?;
         }
-        self.review_created(call, body)?;
         let options = DeleteOptions::parse(
             body.get("deleteOptions").filter(|v| v.is_object()).or(Some(&json!({}))),
             &Params::default(),

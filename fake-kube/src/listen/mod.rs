@@ -178,13 +178,16 @@ impl Shared {
         hold: upgrade::Hold,
     ) -> Result<http::Response<identity::Body>, ConnectionCut> {
         if let Some(target) = self.proxy.target(&self.api, request.uri()) {
-            return match self.api.refusal(&user, request.method(), request.uri()) {
-                Some(status) => Ok(identity::refused(&status)),
-                None => Ok(self.proxy.carry(target, request).await),
+            return match self.admit(&user, &request).await {
+                Err(status) => Ok(identity::refused(&status)),
+                Ok(()) => Ok(self.proxy.carry(target, request).await),
             };
         }
         if let (Some(route), Some(cluster)) = (streams::route(&request), self.proxy.cluster()) {
-            return Ok(streams::answer(&route, request, &user, &self.api, cluster, hold));
+            if let Err(status) = self.admit(&user, &request).await {
+                return Ok(identity::refused(&status));
+            }
+            return Ok(streams::answer(&route, request, &self.api, cluster, hold));
         }
         let asked = Handshake::of(request.method(), request.headers());
         let switch = asked.map(|asked| (asked, hyper::upgrade::on(&mut request)));
@@ -203,6 +206,16 @@ impl Shared {
             }
             _ => response.map(identity::Body::Api),
         })
+    }
+}
+
+impl Shared {
+    /// Whether a request that leads beyond the API server may do so.
+    async fn admit(&self, user: &User, request: &http::Request<Incoming>) -> Result<(), Status> {
+        if let Some(status) = self.api.refusal(user, request.method(), request.uri()) {
+            return Err(status);
+        }
+        self.api.review_connect(user, request.uri()).await
     }
 }
 

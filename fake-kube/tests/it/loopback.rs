@@ -42,7 +42,7 @@ pub fn plain() -> ListenOptions {
 }
 
 /// One HTTP/1.1 exchange on a connection of its own; `head` is the request line and any headers.
-async fn exchange(addr: SocketAddr, head: &str, body: &str) -> (u16, String) {
+pub async fn exchange(addr: SocketAddr, head: &str, body: &str) -> (u16, String) {
     let mut stream = tokio::net::TcpStream::connect(addr).await.expect("connected");
     let text = format!(
         "{head}\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",

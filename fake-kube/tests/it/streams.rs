@@ -1,7 +1,11 @@
 //! Streams into pods as clients other than kubectl open them: fabric8 and the JavaScript client speak the older
 //! dialects of WebSocket channels, and forward ports over channels.
 
-use fake_kube_apiserver::{ApiServer, Resource};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use fake_kube_apiserver::{Answered, ApiServer, Question, Resource, Webhooks};
+use futures_util::future::BoxFuture;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -9,7 +13,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::loopback::{on_loopback, plain};
+use crate::loopback::{exchange, on_loopback, plain};
 
 type Socket = WebSocketStream<TcpStream>;
 
@@ -157,6 +161,107 @@ fn an_attached_client_sees_what_is_said_from_now_on() {
         let said = read_all(socket, false).await;
         assert_eq!(said[0], (1, "later\n".to_owned()), "{said:?}");
         assert!(said.last().is_some_and(|(c, t)| *c == 3 && t.contains("Success")), "{said:?}");
+        listening.shutdown().await;
+    });
+}
+
+/// Refuses what removes something, and remembers what it was asked.
+#[derive(Default)]
+struct Guard(Mutex<Vec<Value>>);
+
+impl Webhooks for Guard {
+    fn call(&self, question: &Question) -> BoxFuture<'static, Answered> {
+        let asked = question.review["request"].clone();
+        let is_harmful = asked["object"]["command"].as_array().is_some_and(|c| c.iter().any(|w| w == "rm"));
+        let status = json!({"message": "not here", "code": 403});
+        let response = json!({"uid": asked["uid"], "allowed": !is_harmful, "status": status});
+        self.0.lock().expect("nobody panicked").push(asked);
+        let review =
+            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
+        Box::pin(std::future::ready(Ok((200, Bytes::from(review.to_string())))))
+    }
+}
+
+#[test]
+fn admission_is_asked_before_a_stream_opens() {
+    on_loopback(plain(), |addr, api, listening| async move {
+        running_pod(&api).await;
+        let guard = Arc::new(Guard::default());
+        api.set_webhooks(guard.clone());
+        let hook = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": "guard"}, "webhooks": [{"name": "guard.example.com", "admissionReviewVersions": ["v1"],
+                "sideEffects": "None", "clientConfig": {"url": "https://guard.example.com/"},
+                "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CONNECT"],
+                    "resources": ["pods/exec", "pods/portforward", "services/proxy"]}]}]});
+        let hooks = Resource::new("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations");
+        api.client("t").create(&hooks, "", hook).expect("created");
+        let exec = |command: &str| format!("p/exec?command={command}&command=x&stdout=true&container=c");
+        let socket = open(addr, &exec("echo"), "v4.channel.k8s.io").await.expect("allowed");
+        assert_eq!(read_all(socket, false).await[0], (1, "x\n".to_owned()));
+        let refused = open(addr, &exec("rm"), "v4.channel.k8s.io").await.expect_err("refused");
+        assert!(
+            refused.contains("admission webhook \\\"guard.example.com\\\" denied the request: not here"),
+            "{refused}"
+        );
+        drop(open(addr, "p/portforward?ports=80", "v4.channel.k8s.io").await.expect("allowed"));
+        let asked = guard.0.lock().expect("nobody panicked").clone();
+        let object = json!({"kind": "PodExecOptions", "apiVersion": "v1", "stdout": true, "container": "c", "command": ["echo", "x"]});
+        let first = &asked[0];
+        assert_eq!((&first["object"], &first["operation"]), (&object, &json!("CONNECT")));
+        assert_eq!(
+            (&first["kind"]["kind"], &first["subResource"]),
+            (&json!("PodExecOptions"), &json!("exec"))
+        );
+        assert_eq!(
+            (&first["name"], &first["namespace"], &first["options"]),
+            (&json!("p"), &json!("default"), &Value::Null)
+        );
+        assert_eq!(
+            asked[2]["object"],
+            json!({"kind": "PodPortForwardOptions", "apiVersion": "v1", "ports": [80]})
+        );
+        listening.shutdown().await;
+    });
+}
+
+/// Lets nobody have more than two.
+struct Modest;
+
+impl Webhooks for Modest {
+    fn call(&self, question: &Question) -> BoxFuture<'static, Answered> {
+        let asked = &question.review["request"];
+        assert_eq!((&asked["kind"]["kind"], &asked["subResource"]), (&json!("Scale"), &json!("scale")));
+        // [{"op":"replace","path":"/spec/replicas","value":2}]
+        let patch = "W3sib3AiOiJyZXBsYWNlIiwicGF0aCI6Ii9zcGVjL3JlcGxpY2FzIiwidmFsdWUiOjJ9XQ==";
+        let response =
+            json!({"uid": asked["uid"], "allowed": true, "patchType": "JSONPatch", "patch": patch});
+        let review =
+            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
+        Box::pin(std::future::ready(Ok((200, Bytes::from(review.to_string())))))
+    }
+}
+
+#[test]
+fn a_scale_is_mutated_like_any_object() {
+    on_loopback(plain(), |addr, api, listening| async move {
+        let deployments = Resource::new("apps", "v1", "deployments");
+        let client = api.client("t");
+        client.create(&deployments, "default", crate::support::deployment("d", 1)).expect("created");
+        api.set_webhooks(Arc::new(Modest));
+        let hook = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+            "metadata": {"name": "modest"}, "webhooks": [{"name": "modest.example.com", "admissionReviewVersions": ["v1"],
+                "sideEffects": "None", "clientConfig": {"url": "https://modest.example.com/"},
+                "rules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"],
+                    "resources": ["deployments/scale"]}]}]});
+        let hooks = Resource::new("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations");
+        client.create(&hooks, "", hook).expect("created");
+        let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale",
+            "metadata": {"name": "d", "namespace": "default"}, "spec": {"replicas": 7}});
+        let path = "/apis/apps/v1/namespaces/default/deployments/d/scale";
+        let (code, body) = exchange(addr, &format!("PUT {path} HTTP/1.1"), &scale.to_string()).await;
+        let answer: Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!((code, &answer["spec"]["replicas"]), (200, &json!(2)), "{body}");
+        assert_eq!(client.get(&deployments, "default", "d").expect("it")["spec"]["replicas"], 2);
         listening.shutdown().await;
     });
 }

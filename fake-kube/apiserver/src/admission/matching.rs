@@ -35,7 +35,9 @@ impl State {
         if !self.namespace_matches(call, &m.namespaces, asked) {
             return None;
         }
-        let object_matches = |o: Option<&Value>| o.is_some_and(|o| m.objects.matches(o));
+        // What has no metadata, as the options of a CONNECT, is chosen by no selector.
+        let object_matches =
+            |o: Option<&Value>| o.is_some_and(|o| o["metadata"].is_object() && m.objects.matches(o));
         if !m.objects.is_empty() && !object_matches(asked.object) && !object_matches(asked.old) {
             return None;
         }

@@ -7,13 +7,15 @@
 //!
 //! Policies in CEL (`policy`) and pod security (`pod_security`) need nobody outside and are judged on the way.
 //!
-//! Leaves out: CONNECT (exec, proxy and the like), and patches of a subresource's own objects (Scale, Eviction).
+//! What turns into a stream or goes on to others is reviewed too (`connect`). Leaves out: patches of Bindings, of
+//! TokenRequests and of the options of a CONNECT.
 //!
 //! `hooks` holds the configurations, `matching` chooses, `review` speaks the wire format, `chain` is the walk through
 //! the plugins, `asking` the side that waits.
 
 pub(crate) mod asking;
 mod chain;
+mod connect;
 pub(crate) mod hooks;
 mod matching;
 mod pod_security;

@@ -20,7 +20,7 @@ pub(crate) enum Verdict {
 
 /// `AdmissionRequest`. `def` is the version the webhook is called for.
 pub(crate) fn request(call: &Call, def: &Definition, asked: &Asked<'_>, uid: &str) -> Value {
-    let own = own_kind(&call.subresource);
+    let own = own_kind(&call.def.plural, &call.subresource);
     let kind = |d: &Definition| match own {
         Some((group, version, kind)) => json!({"group": group, "version": version, "kind": kind}),
         None => json!({"group": d.group, "version": d.version, "kind": d.kind}),
@@ -59,16 +59,13 @@ pub(crate) fn request(call: &Call, def: &Definition, asked: &Asked<'_>, uid: &st
 }
 
 /// Group, version and kind of the objects of a subresource, where they are not those of the resource.
-fn own_kind(subresource: &str) -> Option<(&'static str, &'static str, &'static str)> {
+fn own_kind(plural: &str, subresource: &str) -> Option<(&'static str, &'static str, &'static str)> {
     match subresource {
         "scale" => Some(("autoscaling", "v1", "Scale")),
         "eviction" => Some(("policy", "v1", "Eviction")),
         "binding" => Some(("", "v1", "Binding")),
         "token" => Some(("authentication.k8s.io", "v1", "TokenRequest")),
-        "exec" => Some(("", "v1", "PodExecOptions")),
-        "attach" => Some(("", "v1", "PodAttachOptions")),
-        "portforward" => Some(("", "v1", "PodPortForwardOptions")),
-        _ => None,
+        other => super::connect::kind(plural, other).map(|kind| ("", "v1", kind)),
     }
 }
 
@@ -91,7 +88,8 @@ fn user_info(call: &Call) -> Value {
 
 /// The options as they were sent; those of a patch are told as an update's, or a create's when it creates.
 fn options(call: &Call, asked: &Asked<'_>) -> Value {
-    let mut out = json!({"kind": asked.operation.options_kind(), "apiVersion": "meta.k8s.io/v1"});
+    let Some(kind) = asked.operation.options_kind() else { return Value::Null };
+    let mut out = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
     for (key, value) in call.options.sent.as_object().into_iter().flatten() {
         out[key.as_str()] = value.clone();
     }

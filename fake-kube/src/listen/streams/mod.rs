@@ -8,7 +8,7 @@ mod exec;
 mod forward;
 mod spdy;
 
-use fake_kube_apiserver::{ApiServer, Handshake, Resource, Status, User};
+use fake_kube_apiserver::{ApiServer, Handshake, Resource, Status};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -83,18 +83,14 @@ fn bad(message: impl Into<String>) -> Status {
     Status::new(400, "BadRequest", message.into())
 }
 
-/// The answer to the request; the stream follows on the connection.
+/// The answer to a request that was admitted; the stream follows on the connection.
 pub(super) fn answer(
     route: &Route,
     mut request: Request<Incoming>,
-    user: &User,
     api: &ApiServer,
     cluster: &Cluster,
     hold: Hold,
 ) -> Response<Body> {
-    if let Some(status) = api.refusal(user, request.method(), request.uri()) {
-        return refused(&status);
-    }
     let checked = check(route, &request, api);
     let (pod, query, container) = match checked {
         Ok(found) => found,
