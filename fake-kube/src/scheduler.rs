@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::affinity::{self, Company, Trial};
-use crate::controllers::Happened;
+use crate::controllers::{Happened, claims};
 use crate::faults::Faults;
 use crate::json::*;
 use crate::load;
@@ -89,12 +89,12 @@ pub fn sync(view: &View, key: &Key, faults: &Faults, now: Timestamp) -> Step {
     if verdict.is_ok()
         && let Some((ahead, node)) = ahead(view, pod, &nodes, faults)
     {
-        bind(ahead, node, &mut step);
+        bind(view, ahead, node, &mut step);
         step.look_again(now);
         return step;
     }
     match verdict {
-        Ok(node) => bind(pod, node, &mut step),
+        Ok(node) => bind(view, pod, node, &mut step),
         Err(refusal) => {
             let message = preempt(view, pod, &nodes, refusal, now, &mut step);
             step.push(Write::event(EventSpec::warning(pod, COMPONENT, "FailedScheduling", message)));
@@ -104,7 +104,11 @@ pub fn sync(view: &View, key: &Key, faults: &Faults, now: Timestamp) -> Step {
     step
 }
 
-fn bind(pod: &Arc<Value>, node: String, step: &mut Step) {
+/// Binds a pod to its node, after the claims that had to wait for that.
+fn bind(view: &View, pod: &Arc<Value>, node: String, step: &mut Step) {
+    if !claims::bind_for(view, pod, &node, step) {
+        return;
+    }
     let message = format!("Successfully assigned {}/{} to {node}", namespace(pod), name(pod));
     let event = EventSpec::normal(pod, COMPONENT, "Scheduled", message);
     step.push(Write::new(ACTOR, Key::of(r::PODS, pod), Op::Bind { node }).then(event));
@@ -221,7 +225,7 @@ fn choose(view: &View, pod: &Value, nodes: &[&Arc<Value>]) -> Result<String, Ref
     if nodes.is_empty() {
         return Err(Refusal::NoNodes);
     }
-    if let Some(why) = crate::controllers::claims::unready(view, pod) {
+    if let Some(why) = claims::unready(view, pod) {
         return Err(Refusal::Beforehand(why));
     }
     let filters = Filters::of(view, pod, nodes);

@@ -1,5 +1,7 @@
 //! PersistentVolumeClaims: binding to a made-up volume where a StorageClass provisions one, and the protection
-//! finalizer (kube-api.md 3.5, case wl-pvc-protection). Claims of classes nobody knows stay Pending.
+//! finalizer (kube-api.md 3.5, case wl-pvc-protection). Claims of classes nobody knows stay Pending. Those of a class that
+//! waits for the first consumer are bound once the scheduler has chosen a node for a pod that uses them, and before the
+//! pod is bound to it (kubernetes 1.35 plugins/volumebinding, PreBind; pkg/controller/volume/persistentvolume).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,10 +12,13 @@ use super::deployment::ACTOR;
 use super::{Happened, only};
 use crate::json::*;
 use crate::view::{Key, View, resource as r};
-use crate::write::{Step, Write};
+use crate::write::{EventSpec, Step, Write};
 
 const PROTECTION: &str = "kubernetes.io/pvc-protection";
 pub(crate) const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
+/// The node the scheduler has chosen for the first consumer.
+const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
+const COMPONENT: &str = "persistentvolume-controller";
 
 pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
     let mut keys = only(h, r::CLAIMS);
@@ -58,8 +63,11 @@ pub fn sync(view: &View, key: &Key) -> Step {
         return step;
     }
     let Some(class) = class_of(view, claim) else { return step };
-    let waits = text(class, "/volumeBindingMode") == "WaitForFirstConsumer";
-    if waits && !users.iter().any(|p| !text(p, "/spec/nodeName").is_empty()) {
+    // A pod that was bound by hand passed the scheduler by.
+    let is_used = || users.iter().any(|p| !text(p, "/spec/nodeName").is_empty());
+    if waits_for_consumer(class) && annotation(claim, SELECTED_NODE).is_none() && !is_used() {
+        let message = "waiting for first consumer to be created before binding".to_owned();
+        step.push(Write::event(EventSpec::normal(claim, COMPONENT, "WaitForFirstConsumer", message)));
         return step;
     }
     bind(view, claim, class, &mut step);
@@ -89,10 +97,36 @@ pub(crate) fn unready(view: &View, pod: &Value) -> Option<String> {
             return Some(format!("persistentvolumeclaim {name:?} is being deleted"));
         }
         let class = class_of(view, claim);
-        waits |= text(claim, "/spec/volumeName").is_empty()
-            && class.is_none_or(|c| text(c, "/volumeBindingMode") != "WaitForFirstConsumer");
+        waits |= text(claim, "/spec/volumeName").is_empty() && class.is_none_or(|c| !waits_for_consumer(c));
     }
     waits.then(|| "pod has unbound immediate PersistentVolumeClaims".to_owned())
+}
+
+fn waits_for_consumer(class: &Value) -> bool {
+    text(class, "/volumeBindingMode") == "WaitForFirstConsumer"
+}
+
+/// The claims of a pod that are bound only when a node is chosen, and are not yet.
+fn to_bind<'a>(view: &'a View, pod: &'a Value) -> impl Iterator<Item = &'a Arc<Value>> {
+    let names = items(pod, "/spec/volumes").iter().map(|v| text(v, "/persistentVolumeClaim/claimName"));
+    let claims = names.filter(|n| !n.is_empty()).filter_map(|n| view.get(r::CLAIMS, namespace(pod), n));
+    claims.filter(|claim| {
+        let class = class_of(view, claim);
+        text(claim, "/status/phase") != "Bound" && class.is_some_and(|class| waits_for_consumer(class))
+    })
+}
+
+/// Has the claims of a pod bound for the node that was chosen; whether there are none to wait for.
+pub(crate) fn bind_for(view: &View, pod: &Value, node: &str, step: &mut Step) -> bool {
+    let mut is_ready = true;
+    for claim in to_bind(view, pod) {
+        is_ready = false;
+        if annotation(claim, SELECTED_NODE).is_none() {
+            let patch = json!({"metadata": {"uid": uid(claim), "annotations": {SELECTED_NODE: node}}});
+            step.push(Write::merge("kube-scheduler", &Key::of(r::CLAIMS, claim), patch));
+        }
+    }
+    is_ready
 }
 
 /// The class named, or the default one when none is; `""` asks for none.
@@ -151,7 +185,19 @@ mod tests {
             r::STORAGE_CLASSES,
             json!({"metadata": {"name": "standard"}, "volumeBindingMode": "WaitForFirstConsumer"}),
         );
-        assert_eq!(sync(&view(vec![claim(), waiting]), &key), Step::nothing());
+        let reasons = |step: &Step| -> Vec<String> {
+            let events = step.writes.iter().filter_map(|w| match &w.op {
+                Op::Event(e) => Some(e.reason.to_owned()),
+                _ => None,
+            });
+            events.collect()
+        };
+        let step = sync(&view(vec![claim(), waiting.clone()]), &key);
+        assert_eq!((step.writes.len(), reasons(&step)), (1, vec!["WaitForFirstConsumer".to_owned()]));
+        let mut chosen = claim();
+        chosen.1["metadata"]["annotations"] = json!({SELECTED_NODE: "a"});
+        let step = sync(&view(vec![chosen, waiting]), &key);
+        assert!(matches!(step.writes[0].op, Op::Create(_)));
     }
 
     #[test]

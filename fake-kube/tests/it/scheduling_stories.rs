@@ -186,3 +186,32 @@ fn a_bound_claim_grows_within_range_and_quota() {
         assert_eq!(grown("2Gi"), Ok(()));
     });
 }
+
+#[test]
+fn claims_that_wait_are_bound_before_their_pod() {
+    let knobs = Knobs { furnished: true, ..Knobs::default() };
+    story(knobs, Arc::new(Shell), |w| async move {
+        let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "v"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
+        w.create("persistentvolumeclaims", claim);
+        w.pass(5).await;
+        let claim = |w: &World| w.get("persistentvolumeclaims", "v").expect("it");
+        assert_eq!(claim(&w)["status"]["phase"], "Pending");
+        let waiting =
+            "WaitForFirstConsumer: waiting for first consumer to be created before binding".to_owned();
+        assert!(w.events("PersistentVolumeClaim").contains(&waiting));
+        let volume = json!({"name": "v", "persistentVolumeClaim": {"claimName": "v"}});
+        w.create(
+            "pods",
+            pod("p", json!({"containers": [{"name": "c", "image": "i:1"}], "volumes": [volume]})),
+        );
+        w.until("the pod is bound", |w| {
+            let is_placed = w.get("pods", "p").is_some_and(|p| p["spec"]["nodeName"].is_string());
+            assert!(!is_placed || claim(w)["status"]["phase"] == "Bound", "the claim comes first");
+            is_placed.then_some(())
+        })
+        .await;
+        assert_eq!(claim(&w)["metadata"]["annotations"]["volume.kubernetes.io/selected-node"], "node-1");
+        w.ready_pod().await;
+    });
+}
