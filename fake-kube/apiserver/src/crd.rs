@@ -6,7 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use fake_kube_schema::text::go_quote;
-use fake_kube_schema::{Cause, Reason, Schema, unrecognized_formats};
+use fake_kube_schema::{Cause, Reason, Schema, managed, unrecognized_formats};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -20,9 +20,11 @@ use crate::write::Call;
 
 const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 const ACTOR: &str = "system:apiserver";
+/// Who owns what the server itself writes into a status.
+const MANAGER: &str = "kube-apiserver";
 
-/// Defaults of a CRD and the part of its status the strategy owns.
-pub(crate) fn prepare(crd: &mut Value, old: Option<&Value>) {
+/// What decoding a CRD fills in; whoever writes it comes to own it.
+pub(crate) fn default(crd: &mut Value) {
     let kind = crd["spec"]["names"]["kind"].as_str().unwrap_or("").to_owned();
     if let Some(spec) = crd.get_mut("spec").filter(|s| s.is_object()) {
         if !spec["names"].is_object() {
@@ -42,6 +44,33 @@ pub(crate) fn prepare(crd: &mut Value, old: Option<&Value>) {
             spec["conversion"] = json!({"strategy": "None"});
         }
     }
+}
+
+/// Nobody comes to own the structs that a CRD always has: real managers compare Go values, in which they are never
+/// missing.
+pub(crate) fn disown_structs(crd: &mut Value) {
+    const STRUCTS: [&[&str]; 5] = [
+        &["f:spec"],
+        &["f:spec", "f:names"],
+        &["f:status"],
+        &["f:status", "f:acceptedNames"],
+        &["f:status", "f:conditions"],
+    ];
+    let entries = crd.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut);
+    for entry in entries.into_iter().flatten().filter(|e| e["operation"] == "Update") {
+        for path in STRUCTS {
+            let fields = entry.get_mut("fieldsV1");
+            let found = path.iter().try_fold(fields, |at, key| at.map(|v| v.get_mut(*key)));
+            if let Some(Some(Value::Object(owned))) = found {
+                owned.shift_remove(".");
+            }
+        }
+    }
+}
+
+/// Defaults of a CRD and the part of its status the strategy owns.
+pub(crate) fn prepare(crd: &mut Value, old: Option<&Value>) {
+    default(crd);
     match old {
         None => {
             let stored: Vec<Value> = storage_versions(crd).into_iter().take(1).map(Value::from).collect();
@@ -279,7 +308,7 @@ impl State {
             namespace: String::new(),
             name: name.to_owned(),
             subresource: "status".to_owned(),
-            options: WriteOptions::default(),
+            options: WriteOptions { manager: MANAGER.to_owned(), ..WriteOptions::default() },
             actor: Arc::from(ACTOR),
             user: None,
             now,
@@ -301,6 +330,12 @@ impl State {
             return;
         }
         self.accept_names(&mut next, now);
+        let old = live.value();
+        if next["status"] != old["status"] {
+            let api_version = call.def.api_version();
+            managed::track_update(call.def.schema(), Some(&old), &mut next, &call.record(&api_version));
+            disown_structs(&mut next);
+        }
         let live = if next == *live.value() { live } else { self.store_crd(&call, next) };
         if condition(&live.value(), "Established").is_some_and(|c| c["status"] == "True") {
             self.register(&live.value());
@@ -591,4 +626,41 @@ fn deprecation(crd: &Value, v: &Value) -> Option<String> {
         Some(n) => format!("{group}/{own} {kind} is deprecated; use {group}/{n} {kind}"),
         None => format!("{group}/{own} {kind} is deprecated"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::{ApiServer, Options, Resource};
+
+    /// As the real CRD server of 1.35 says it, the name of the manager of the status aside.
+    #[test]
+    fn who_owns_a_definition() {
+        let client =
+            ApiServer::new(Options::new(Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)))).client("me");
+        let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": "things.a.example.com", "labels": {"x": "y"}},
+            "spec": {"group": "a.example.com", "scope": "Namespaced", "names": {"plural": "things", "kind": "Thing"},
+                "versions": [{"name": "v1", "served": true, "storage": true,
+                    "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object"}}}}}]}});
+        let definitions = Resource::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
+        client.create(&definitions, "", crd).expect("created");
+        let stored = client.get(&definitions, "", "things.a.example.com").expect("it");
+        let entries = stored["metadata"]["managedFields"].as_array().expect("entries");
+        let of = |manager: &str| entries.iter().find(|e| e["manager"] == manager).expect("an entry");
+        let names = json!({"f:kind": {}, "f:listKind": {}, "f:plural": {}, "f:singular": {}});
+        assert_eq!(
+            of("me")["fieldsV1"],
+            json!({"f:metadata": {"f:labels": {".": {}, "f:x": {}}}, "f:spec": {"f:conversion": {".": {}, "f:strategy": {}},
+                "f:group": {}, "f:names": names, "f:scope": {}, "f:versions": {}}})
+        );
+        let condition = json!({".": {}, "f:lastTransitionTime": {}, "f:message": {}, "f:reason": {}, "f:status": {}, "f:type": {}});
+        assert_eq!(
+            of("kube-apiserver")["fieldsV1"],
+            json!({"f:status": {"f:acceptedNames": names, "f:conditions": {
+                "k:{\"type\":\"Established\"}": condition, "k:{\"type\":\"NamesAccepted\"}": condition}}})
+        );
+        assert_eq!(of("kube-apiserver")["subresource"], "status");
+    }
 }

@@ -246,9 +246,16 @@ impl State {
         if def.has_status() && !def.is_custom() {
             strategy::keep(&mut object, &Value::Null, "status");
         }
+        let is_crd = def.is("apiextensions.k8s.io", "customresourcedefinitions");
+        if is_crd {
+            crate::crd::default(&mut object);
+        }
         match owned {
             Some(owned) => meta::set(&mut object, "managedFields", owned),
             None => managed::track_update(def.schema(), None, &mut object, &call.record(&api_version)),
+        }
+        if is_crd {
+            crate::crd::disown_structs(&mut object);
         }
         strategy::prepare_create(&def, &mut object, &uid);
         if def.is_custom() || def.traits.generation {

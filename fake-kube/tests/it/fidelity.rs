@@ -160,7 +160,8 @@ const REAL: &str = "
 kinds of patches, applies, scales, deletes, reads and lists of a few custom resources, drawn from a seed; and CRDs with
 drawn schemas, with objects that fit them more or less. Each answer must be the same on both, texts and managedFields
 included. Left to chance there, and so not compared: how far a watch cache lags behind, and in which order a Go map is
-walked. Known to differ: the managedFields of CRDs themselves; defaults of formats without effect; and what a CEL rule is
+walked. Known to differ: who owns the status of a CRD (`kube-apiserver`, as in a cluster; the CRD server alone goes by its
+own name); defaults of formats without effect; and what a CEL rule is
 charged when it runs, which is reckoned from the sizes the object has: a rule that ends early is charged in full, so one at
 the edge of its budget may be refused here alone. Recorded cases that the CRD server alone answers otherwise:
 

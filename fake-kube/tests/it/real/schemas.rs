@@ -56,7 +56,7 @@ pub fn case(seed: u64) -> Case {
         "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]}});
     let create = json!({"method": "POST", "path": DEFINITIONS, "body": crd});
     let mut steps = vec![
-        // Who owns what of a CRD is told from its Go types, which the fake does not have.
+        // The status of a CRD is written by the server under its own name, and a moment later there.
         json!({"request": create, "drop": ["/metadata/managedFields"]}),
         json!({"sleep": 0.5}),
     ];
