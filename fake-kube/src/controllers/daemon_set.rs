@@ -54,7 +54,7 @@ pub fn sync(view: &View, key: &Key, now: Timestamp) -> Step {
     let mut plan = Plan::default();
     for node in &nodes {
         let pods = by_node.get(name(node)).map_or(&[][..], Vec::as_slice);
-        plan.node(set, &template, node, pods, hash, now, &mut step);
+        plan.node(set, &template, node, pods, now, &mut step);
     }
     // Of nodes that are gone.
     for (node, pods) in &by_node {
@@ -116,7 +116,6 @@ impl<'a> Plan<'a> {
         template: &Value,
         node: &Value,
         pods: &[&'a Arc<Value>],
-        hash: &str,
         now: Timestamp,
         step: &mut Step,
     ) {
@@ -153,7 +152,7 @@ impl<'a> Plan<'a> {
         }
         let may_surge = scaled(set, "maxSurge", 1).is_some_and(|n| n > 0);
         if may_surge {
-            self.surplus(set, &running, hash, now);
+            self.surplus(set, &running, label(template, REVISION), now);
         } else {
             // The oldest stays.
             self.delete.extend(running.iter().skip(1).copied());

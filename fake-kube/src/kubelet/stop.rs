@@ -109,7 +109,7 @@ impl Container {
         }
         let is_late = stop.grace_until <= w.now;
         let is_done = stop.hook.as_ref().is_none_or(|hook| hook.until.is_some_and(|t| t <= w.now));
-        if !is_late && !(is_done && stop.turn) {
+        if !(is_late || is_done && stop.turn) {
             return;
         }
         // Whole seconds are taken off.

@@ -205,7 +205,11 @@ impl Worker {
     }
 
     fn stop_where(&mut self, w: &mut World, grace: i64, wanted: impl Fn(&Container) -> bool) {
-        for i in (0..self.containers.len()).rev() {
+        let is_sidecar = |i: &usize| self.containers[*i].role == Role::Sidecar;
+        let all = 0..self.containers.len();
+        let order: Vec<usize> =
+            all.clone().filter(|i| !is_sidecar(i)).chain(all.rev().filter(is_sidecar)).collect();
+        for i in order {
             let turn = self.has_turn(i);
             let c = &mut self.containers[i];
             if wanted(c) {
