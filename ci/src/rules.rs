@@ -35,6 +35,11 @@ pub const RULES: &[Rule] = &[
     Rule { package: "drey-language", ours: &["drey-yaml"], never: IO },
     Rule { package: "drey-gate", ours: &["drey-yaml"], never: IO_AND_DICE },
     Rule { package: "drey-clusters", ours: &["drey-yaml"], never: IO_AND_DICE },
+    Rule {
+        package: "drey-playground",
+        ours: &["drey-yaml", "drey-language"],
+        never: &["kube-client", "kube-runtime"],
+    },
     Rule { package: "drey-testkit", ours: &["drey-api"], never: IO },
     Rule { package: "drey-ci", ours: &[], never: IO },
 ];

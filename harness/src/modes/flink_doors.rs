@@ -34,6 +34,9 @@ const BODY_MAX: usize = 64 << 20;
 const IDLE_MAX: Duration = Duration::from_secs(120);
 const REST_PORT: u16 = 8081;
 
+/// Told of every command that the control endpoint has given to a cluster.
+pub type Told = Arc<dyn Fn(&ClusterKey, &Command) + Send + Sync>;
+
 /// Closed when dropped.
 pub struct FlinkDoors {
     address: SocketAddr,
@@ -48,8 +51,8 @@ impl Drop for FlinkDoors {
 }
 
 impl FlinkDoors {
-    /// Call it inside the runtime that drives the world. The control endpoint is there when it is asked for.
-    pub async fn open(world: &World, is_controlled: bool) -> anyhow::Result<FlinkDoors> {
+    /// Call it inside the runtime that drives the world. The control endpoint is there when somebody is told of it.
+    pub async fn open(world: &World, told: Option<Told>) -> anyhow::Result<FlinkDoors> {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = TcpListener::bind(any_port).await.context("open a socket on 127.0.0.1")?;
         let address = listener.local_addr().context("read the bound address")?;
@@ -59,9 +62,10 @@ impl FlinkDoors {
             flink: world.flink.clone(),
             port: address.port(),
             stubs: Arc::default(),
+            told: told.clone(),
         };
         let mut doors = FlinkDoors { address, control: None, tasks: Vec::new() };
-        if is_controlled {
+        if told.is_some() {
             let socket = ControlSocket::bind(any_port).await?;
             doors.control = Some(socket.url().to_owned());
             let controlled = house.clone();
@@ -90,6 +94,7 @@ struct House {
     flink: FlinkWorld,
     port: u16,
     stubs: Arc<Mutex<BTreeMap<ClusterKey, Stubs>>>,
+    told: Option<Told>,
 }
 
 impl House {
@@ -213,7 +218,11 @@ impl Controlled for Deployment {
     }
 
     fn command(&self, command: Command) -> bool {
-        self.house.flink.command(&self.key, &command)
+        let is_taken = self.house.flink.command(&self.key, &command);
+        if let Some(told) = self.house.told.as_ref().filter(|_| is_taken) {
+            told(&self.key, &command);
+        }
+        is_taken
     }
 
     /// They are pods.

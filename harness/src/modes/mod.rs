@@ -22,7 +22,7 @@ pub use fault_proxy::FaultProxy;
 pub use flink_doors::FlinkDoors;
 pub use flink_sockets::FlinkSockets;
 pub use loopback::{ListenerOptions, Sockets};
-pub use pace::block_on as block_on_at_pace;
+pub use pace::{Pace, block_on as block_on_at_pace, block_on_steered};
 
 use crate::world::{CommandLine, TimeOfDay};
 

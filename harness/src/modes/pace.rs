@@ -23,6 +23,77 @@ const QUIET: Duration = Duration::from_micros(50);
 /// Runs `work` to its end on a runtime of its own, whose clock goes on only when nothing is under way. With a limit, at
 /// most that many seconds of its time pass per real second.
 pub fn block_on<F: Future>(limit: Option<f64>, work: F) -> io::Result<F::Output> {
+    block_on_steered(Pace::limited(limit), work)
+}
+
+/// How fast the clock of a runtime goes, steered from anywhere while it runs. Clones steer the same one.
+#[derive(Clone)]
+pub struct Pace(Arc<Mutex<Tempo>>);
+
+#[derive(Clone, Copy)]
+struct Tempo {
+    wish: Wish,
+    /// Counts changes: whoever paces begins anew after each.
+    changes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Wish {
+    /// At most so many seconds per real second, where there is a limit.
+    Go(Option<f64>),
+    /// As fast as it goes, up to this instant of the runtime's clock. Something must be due then: time jumps from one
+    /// timer to the next.
+    GoTo(Instant),
+    Stand,
+}
+
+impl Pace {
+    pub fn limited(limit: Option<f64>) -> Pace {
+        Pace(Arc::new(Mutex::new(Tempo { wish: Wish::Go(limit), changes: 0 })))
+    }
+
+    fn tempo(&self) -> MutexGuard<'_, Tempo> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, wish: Wish) {
+        let mut tempo = self.tempo();
+        *tempo = Tempo { wish, changes: tempo.changes + 1 };
+    }
+
+    pub fn go(&self, limit: Option<f64>) {
+        self.set(Wish::Go(limit));
+    }
+
+    pub fn go_to(&self, until: Instant) {
+        self.set(Wish::GoTo(until));
+    }
+
+    /// What can run goes on running; what waits for time waits.
+    pub fn stand(&self) {
+        self.set(Wish::Stand);
+    }
+
+    /// The limit it goes by; none while it stands or goes to an instant.
+    pub fn limit(&self) -> Option<f64> {
+        match self.tempo().wish {
+            Wish::Go(limit) => limit,
+            Wish::GoTo(_) | Wish::Stand => None,
+        }
+    }
+
+    /// Call it on the runtime: its clock decides.
+    pub fn stands(&self) -> bool {
+        match self.tempo().wish {
+            Wish::Go(_) => false,
+            Wish::GoTo(until) => Instant::now() >= until,
+            Wish::Stand => true,
+        }
+    }
+}
+
+/// As [`block_on`], with a clock that can be steered meanwhile.
+pub fn block_on_steered<F: Future>(pace: Pace, work: F) -> io::Result<F::Output> {
     let turnstile = Arc::new(Turnstile::default());
     let parks = turnstile.clone();
     let runtime = Builder::new_current_thread()
@@ -31,7 +102,7 @@ pub fn block_on<F: Future>(limit: Option<f64>, work: F) -> io::Result<F::Output>
         .on_thread_park(move || parks.runtime_parks())
         .build()?;
     Ok(runtime.block_on(async {
-        let _keeper = Keeper(tokio::spawn(keep(turnstile, limit)).abort_handle());
+        let _keeper = Keeper(tokio::spawn(keep(turnstile, pace)).abort_handle());
         work.await
     }))
 }
@@ -95,22 +166,20 @@ impl Turnstile {
     }
 }
 
-async fn keep(turnstile: Arc<Turnstile>, limit: Option<f64>) {
-    let mut speed = limit.map(Speed::new);
+async fn keep(turnstile: Arc<Turnstile>, pace: Pace) {
+    let mut speed = Speed::new(pace);
     loop {
         turnstile.closed_again.notified().await;
         turnstile.state().passage = Passage::Held;
         let mut is_quiet = false;
         while !is_quiet {
-            let ahead = speed.as_ref().map_or(Duration::ZERO, Speed::ahead);
+            let ahead = speed.ahead();
             let before = turnstile.state().parks;
             brake(ahead.clamp(QUIET, BRAKE_MAX)).await;
             // Once to sleep, and up again for this task alone.
             is_quiet = turnstile.state().parks == before + 1 && ahead <= BRAKE_MAX;
         }
-        if let Some(speed) = &mut speed {
-            speed.starts_here();
-        }
+        speed.starts_here();
         turnstile.state().passage = Passage::Free { from: Instant::now(), sleeps: 0 };
     }
 }
@@ -126,23 +195,36 @@ const BRAKE_MAX: Duration = Duration::from_millis(10);
 
 /// Keeps the runtime's clock at or below a number of its seconds per real second. Time lost to work is not made up for.
 struct Speed {
-    limit: f64,
+    pace: Pace,
+    changes: u64,
     real: std::time::Instant,
     paced: Instant,
 }
 
 impl Speed {
-    fn new(limit: f64) -> Speed {
-        Speed { limit, real: std::time::Instant::now(), paced: Instant::now() }
+    fn new(pace: Pace) -> Speed {
+        let changes = pace.tempo().changes;
+        Speed { pace, changes, real: std::time::Instant::now(), paced: Instant::now() }
     }
 
     fn starts_here(&mut self) {
-        *self = Speed::new(self.limit);
+        (self.real, self.paced) = (std::time::Instant::now(), Instant::now());
     }
 
-    /// Real time by which the runtime's clock is ahead of what the limit allows.
-    fn ahead(&self) -> Duration {
-        self.paced.elapsed().div_f64(self.limit).saturating_sub(self.real.elapsed())
+    /// Real time by which the runtime's clock is ahead of what is wished.
+    fn ahead(&mut self) -> Duration {
+        let tempo = *self.pace.tempo();
+        if tempo.changes != self.changes {
+            // What it was ahead by at another speed says nothing about this one.
+            self.changes = tempo.changes;
+            self.starts_here();
+        }
+        match tempo.wish {
+            Wish::Stand => Duration::MAX,
+            Wish::GoTo(until) if Instant::now() >= until => Duration::MAX,
+            Wish::GoTo(_) | Wish::Go(None) => Duration::ZERO,
+            Wish::Go(Some(limit)) => self.paced.elapsed().div_f64(limit).saturating_sub(self.real.elapsed()),
+        }
     }
 }
 
@@ -215,5 +297,44 @@ mod tests {
         });
         assert_eq!(passed.expect("a runtime"), Duration::from_secs(20));
         assert!(real.elapsed() >= Duration::from_millis(190), "{:?}", real.elapsed());
+    }
+
+    /// Ticks once per 100 ms of the runtime's clock.
+    async fn ticking() {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    #[test]
+    fn a_clock_that_stands_is_stepped_and_goes_on() {
+        let pace = Pace::limited(None);
+        pace.stand();
+        let steered = pace.clone();
+        block_on_steered(pace, async move {
+            tokio::spawn(ticking());
+            let start = Instant::now();
+            // The blocking pool holds the clock back by itself; so the wait for real time is another thread's.
+            let (bell, rung) = tokio::sync::oneshot::channel();
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(60));
+                let _ = bell.send(());
+            });
+            rung.await.expect("rung");
+            assert_eq!((start.elapsed(), steered.stands()), (Duration::ZERO, true), "it stands");
+
+            let target = start + Duration::from_secs(90);
+            steered.go_to(target);
+            tokio::time::sleep_until(target).await;
+            assert_eq!(start.elapsed(), Duration::from_secs(90));
+            assert!(steered.stands(), "it stands again");
+
+            steered.go(Some(1000.0));
+            let began = std::time::Instant::now();
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert!(began.elapsed() >= Duration::from_millis(50), "{:?}", began.elapsed());
+            assert_eq!((steered.stands(), steered.limit()), (false, Some(1000.0)));
+        })
+        .expect("a runtime");
     }
 }

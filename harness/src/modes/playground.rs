@@ -1,6 +1,16 @@
-//! A world to play in: loopback with TLS and a kubeconfig for kubectl, open until somebody closes it. With a scenario it
-//! is the world of that scenario at one of its steps; without one it is a cluster with the operator and nothing else.
+//! A world to play in: loopback with TLS and a kubeconfig for kubectl, a live page, open until somebody closes it. With a
+//! scenario it is the world of that scenario at one of its steps; without one a cluster with the operator and three
+//! deployments, or with nothing. What is done by hand is recorded.
 
+mod hand;
+mod live;
+mod logbook;
+mod shown;
+mod words;
+
+use std::cell::Cell;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,32 +18,43 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use drey_language::events::{Event, Kind, Lane};
+use drey_language::events::{Kind, Lane};
 use drey_language::failure::Failure;
 use drey_language::files::Files;
 use drey_language::scenario::parse_with;
 use drey_language::scenario::{Case, Scenario, Step};
 use drey_language::vocabulary::Vocabulary;
+use drey_playground::{Server, Settings};
 use fake_kube::control::{Control, ControlSocket, Controlling, RequestFaults, Struck};
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::flink_doors::FlinkDoors;
-use super::{ListenerOptions, Place};
+use super::{ListenerOptions, Pace, Place};
 use crate::run::{CaseRun, Interrupt, OpenCase};
 use crate::world::World;
 use crate::world::clock::ApiClock;
 
+pub use live::News;
+pub use logbook::Logbook;
+
 /// How a playground is opened.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PlayOptions {
     pub seed: u64,
     /// Scenario time begins here: the time of day, so that kubectl's ages are right.
     pub now: Timestamp,
-    pub scale: f64,
+    /// Of the runtime that it is opened on.
+    pub pace: Pace,
     pub listen: SocketAddr,
     /// Where the kubeconfig goes; the file must not exist yet and is removed at the end.
     pub kubeconfig: PathBuf,
     pub has_operator: bool,
+    /// Where no scenario says what there is: nothing at all, instead of three deployments.
+    pub is_empty: bool,
+    /// Where the live page is; nowhere without one.
+    pub page: Option<SocketAddr>,
+    pub logbook: Logbook,
     /// Where faults are set from outside; nowhere unless asked for.
     pub control: Option<SocketAddr>,
 }
@@ -43,16 +64,22 @@ pub struct Playground {
     case: OpenCase,
     kubeconfig: PathBuf,
     url: String,
-    control: Option<(String, Controlling)>,
+    control: Option<(String, RequestFaults, Controlling)>,
     flink: FlinkDoors,
-    told: usize,
+    told: Cell<usize>,
+    live: live::Live,
+    page: Option<Server>,
+    vocabulary: Vocabulary,
+    /// What it is called: the scenario, or what stands in for one.
+    name: String,
+    seed: u64,
 }
 
 impl Playground {
     /// A world without a scenario when `case` is none.
     pub async fn open(
         options: &PlayOptions,
-        case: Option<&Case>,
+        case: Option<(&str, &Case)>,
         vocabulary: &Vocabulary,
     ) -> anyhow::Result<Playground> {
         if options.kubeconfig.exists() {
@@ -71,9 +98,12 @@ impl Playground {
             Some(address) => Some(ControlSocket::bind(address).await?),
             None => None,
         };
-        let mut case = match case {
-            Some(case) => case.clone(),
-            None => empty(options.has_operator, vocabulary)?,
+        let (name, mut case) = match case {
+            Some((name, case)) => (name.to_owned(), case.clone()),
+            None if options.is_empty || !options.has_operator => {
+                ("an empty cluster".to_owned(), empty(options.has_operator, vocabulary)?)
+            }
+            None => ("three deployments".to_owned(), built_in(THREE, vocabulary)?),
         };
         case.clock.start = options.now;
         let place = Place::Loopback(ListenerOptions {
@@ -90,22 +120,73 @@ impl Playground {
             listener: None,
             interrupt: Interrupt::default(),
         };
-        let case = OpenCase::open(&case, vocabulary, &run, options.scale)
+        let case = OpenCase::open(&case, vocabulary, &run, 1.0)
             .await
             .map_err(|error| in_words(error, options.listen))?;
         let sockets = case.world().sockets.as_ref().context("find the listener of the world")?;
         let url = sockets.listening.url.clone();
         let control = control.map(|socket| {
-            let url = socket.url().to_owned();
-            (url, socket.serve(Control { faults: live_faults(case.world()), time: None }))
+            let (url, faults) = (socket.url().to_owned(), live_faults(case.world()));
+            let serving = socket.serve(Control { faults: faults.clone(), time: None });
+            (url, faults, serving)
         });
-        let flink = FlinkDoors::open(case.world(), options.control.is_some()).await?;
-        Ok(Playground { case, kubeconfig: options.kubeconfig.clone(), url, control, flink, told: 0 })
+        let start = case.case().clock.start;
+        let (pace, logbook) = (options.pace.clone(), options.logbook.clone());
+        let live = live::Live::watch(case.world(), pace, logbook, &secret(), start);
+        let told = recorder_of_flink(&live, case.world());
+        let flink = FlinkDoors::open(case.world(), options.control.is_some().then_some(told)).await?;
+        let mut ground = Playground {
+            case,
+            kubeconfig: options.kubeconfig.clone(),
+            url,
+            control,
+            flink,
+            told: Cell::new(0),
+            live,
+            page: None,
+            vocabulary: vocabulary.clone(),
+            name,
+            seed: options.seed,
+        };
+        if let Some(address) = options.page {
+            ground.show(address)?;
+        }
+        Ok(ground)
+    }
+
+    fn show(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+        let settings = Settings { address, token: secret() };
+        let server =
+            Server::start(&settings, self.live.stage.clone()).map_err(|error| in_words(error, address))?;
+        let mut facts = vec![
+            format!("export KUBECONFIG={}", self.kubeconfig.display()),
+            format!("API server  {}", self.url),
+            format!("Flink       {}", self.flink.url("NAMESPACE", "NAME")),
+            format!("seed        {}", self.seed),
+        ];
+        facts.extend(self.control().map(|url| format!("export DREY_CONTROL={url}")));
+        let world = shown::world(&self.name, self.case.case(), self.seed, &facts, &self.vocabulary);
+        self.live.stage.feed.set("world", &world.to_string());
+        self.page = Some(server);
+        Ok(())
+    }
+
+    /// The address of the live page.
+    pub fn page(&self) -> Option<String> {
+        self.page.as_ref().map(Server::url)
+    }
+
+    fn world(&self) -> &World {
+        self.case.world()
+    }
+
+    fn control_faults(&self) -> Vec<Value> {
+        self.control.as_ref().map(|(_, faults, _)| faults.list()).unwrap_or_default()
     }
 
     /// The address of the control endpoint.
     pub fn control(&self) -> Option<&str> {
-        self.control.as_ref().map(|(url, _)| url.as_str())
+        self.control.as_ref().map(|(url, ..)| url.as_str())
     }
 
     /// Where Flink's REST API, its dashboard and its control are.
@@ -126,30 +207,20 @@ impl Playground {
         self.case.world().clock.elapsed()
     }
 
-    /// Plays the steps of the scenario before this one, or all.
-    pub async fn play(&mut self, before: Option<usize>) -> Result<(), Failure> {
-        self.case.play(before).await
-    }
-
-    /// Call it a few times per second while nothing is played.
-    pub async fn tick(&self) -> Result<(), Failure> {
-        self.case.tick().await
-    }
-
-    /// What happened since the last call, routine left out.
-    pub fn news(&mut self) -> Vec<Event> {
-        let from = self.told;
-        let events =
-            self.case.world().journal.with(|log| log.events()[from.min(log.events().len())..].to_vec());
-        self.told += events.len();
-        events
-            .into_iter()
-            .filter(|event| event.detail.get("quiet") != Some(&serde_json::Value::Bool(true)))
-            .collect()
+    /// Plays the steps before this one, or all. [`Playground::live`] must go on beside it.
+    pub async fn play(&self, before: Option<usize>) -> Result<(), Failure> {
+        self.live.is_playing.set(true);
+        let result = self.case.play(before).await;
+        self.live.is_playing.set(false);
+        self.live.played_until.set(self.elapsed());
+        result
     }
 
     /// Ends the operator and the listener, removes the kubeconfig.
-    pub async fn close(self) -> anyhow::Result<()> {
+    pub async fn close(mut self) -> anyhow::Result<()> {
+        // A clock that stands would keep the operator from ending in time.
+        self.live.pace.go(None);
+        drop(self.page.take());
         self.case.close().await;
         match std::fs::remove_file(&self.kubeconfig) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -202,8 +273,22 @@ pub fn step_index(scenario: &Scenario, case: &Case, wanted: &str) -> Result<usiz
     })
 }
 
-/// A scenario of no steps, from text: the world's defaults are those of any scenario.
+const THREE: &str = include_str!("playground/three.yaml");
+
+/// A scenario of no steps: the world's defaults are those of any scenario.
 fn empty(has_operator: bool, vocabulary: &Vocabulary) -> anyhow::Result<Case> {
+    let replicas = u8::from(has_operator);
+    let text = format!(
+        "apiVersion: drey/v1\nkind: Scenario\nmetadata: {{name: playground}}\nworld: {{operator: {{replicas: {replicas}}}}}\n\
+         steps: [{{advance: 1s}}]\n"
+    );
+    let mut case = built_in(&text, vocabulary)?;
+    case.steps.clear();
+    Ok(case)
+}
+
+/// The one case of a scenario that is not a file.
+fn built_in(text: &str, vocabulary: &Vocabulary) -> anyhow::Result<Case> {
     struct Text(String);
     impl Files for Text {
         fn read(&self, _path: &Path) -> io::Result<String> {
@@ -216,14 +301,21 @@ fn empty(has_operator: bool, vocabulary: &Vocabulary) -> anyhow::Result<Case> {
             Vec::new()
         }
     }
-    let replicas = u8::from(has_operator);
-    let text = format!(
-        "apiVersion: drey/v1\nkind: Scenario\nmetadata: {{name: playground}}\nworld: {{operator: {{replicas: {replicas}}}}}\n\
-         steps: [{{advance: 1s}}]\n"
-    );
-    let scenario = parse_with(Path::new("playground.yaml"), vocabulary, &Text(text))
+    let scenario = parse_with(Path::new("playground.yaml"), vocabulary, &Text(text.to_owned()))
         .map_err(|problems| anyhow::anyhow!("read the playground's own scenario: {problems:?}"))?;
-    let mut case = scenario.cases.into_iter().next().context("find the playground's case")?;
-    case.steps.clear();
-    Ok(case)
+    scenario.cases.into_iter().next().context("find the playground's case")
+}
+
+/// Commands of `drey flink` go into the recording.
+fn recorder_of_flink(live: &live::Live, world: &World) -> super::flink_doors::Told {
+    let (recording, clock) = (live.recording.clone(), world.clock);
+    Arc::new(move |key, command| {
+        recording.add(clock.elapsed(), "drey flink", hand::flink_step(key, command));
+    })
+}
+
+/// 128 bits nobody else on this machine knows: `std` keys its hashers from the system's randomness.
+fn secret() -> String {
+    let word = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", word(), word())
 }

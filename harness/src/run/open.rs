@@ -1,9 +1,10 @@
 //! A case that is played up to a step and then left open for somebody to look around in. The judges go on watching.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use drey_language::failure::Failure as Reported;
-use drey_language::scenario::Case;
+use drey_language::scenario::{Case, Step};
 use drey_language::vocabulary::Vocabulary;
 
 use super::case::{CaseRun, prepare};
@@ -19,7 +20,7 @@ const HICCUPS: Duration = Duration::from_secs(3);
 pub struct OpenCase {
     context: Context,
     case: Case,
-    next: usize,
+    next: Cell<usize>,
 }
 
 impl OpenCase {
@@ -35,7 +36,7 @@ impl OpenCase {
         context.limit = Duration::MAX;
         context.hiccups = context.world.clock.scenario(HICCUPS);
         steps::declare(&context, &case.monitors);
-        Ok(OpenCase { context, case: case.clone(), next: 0 })
+        Ok(OpenCase { context, case: case.clone(), next: Cell::new(0) })
     }
 
     pub fn world(&self) -> &World {
@@ -43,15 +44,29 @@ impl OpenCase {
     }
 
     /// Plays the steps before the one of this index (from 0); all of them without one.
-    pub async fn play(&mut self, before: Option<usize>) -> Result<(), Reported> {
+    pub async fn play(&self, before: Option<usize>) -> Result<(), Reported> {
         let end = before.unwrap_or(self.case.steps.len()).min(self.case.steps.len());
-        while self.next < end {
-            let step = std::slice::from_ref(&self.case.steps[self.next]);
-            self.next += 1;
+        while self.next.get() < end {
+            let step = std::slice::from_ref(&self.case.steps[self.next.get()]);
+            self.next.set(self.next.get() + 1);
             let result = steps::run_sequence(&self.context, step).await;
             result.map_err(|failure| self.report(&failure))?;
         }
         Ok(())
+    }
+
+    pub fn case(&self) -> &Case {
+        &self.case
+    }
+
+    /// How many steps were begun.
+    pub fn played(&self) -> usize {
+        self.next.get()
+    }
+
+    /// One step that somebody thought of just now. What else happens meanwhile is not its failure.
+    pub async fn by_hand(&self, step: &Step) -> Result<(), Reported> {
+        steps::run_by_hand(&self.context, step).await.map_err(|failure| self.report(&failure))
     }
 
     /// Keeps the world alive: revives crashed operators, asks the judges. Call it a few times per second.

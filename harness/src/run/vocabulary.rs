@@ -18,10 +18,11 @@ pub fn vocabulary() -> Vocabulary {
     vocabulary
 }
 
-const NAME: &str = "the FlinkDeployment";
+/// How the vocabulary calls what a step is done to, where that is a deployment.
+pub const DEPLOYMENT: &str = "the FlinkDeployment";
 
 fn named() -> Shape {
-    Shape::new().required("name", Type::Text, NAME)
+    Shape::new().required("name", Type::Text, DEPLOYMENT)
 }
 
 fn fault(name: &str, args: Shape, doc: &str, example: &str) -> StepSchema {

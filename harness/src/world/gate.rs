@@ -129,6 +129,17 @@ impl Faults {
         self.lock().rules.retain(|(rule, _)| name.is_some_and(|name| rule.name != name));
     }
 
+    /// Rules that may still strike: name, the event that announced each, how often it struck, and of how many times.
+    pub fn active(&self) -> Vec<(String, u64, u32, Option<u32>)> {
+        let now = self.clock.now();
+        let inner = self.lock();
+        let is_over = |(rule, hits): &&(Rule, u32)| {
+            rule.until.is_some_and(|until| now >= until) || rule.times.is_some_and(|times| *hits >= times)
+        };
+        let active = inner.rules.iter().filter(|rule| !is_over(rule));
+        active.map(|(rule, hits)| (rule.name.clone(), rule.seq, *hits, rule.times)).collect()
+    }
+
     pub fn on_crash(&self, hook: impl Fn() + Send + Sync + 'static) {
         self.lock().crash = Some(Arc::new(hook));
     }

@@ -95,6 +95,17 @@ impl Network {
         self.lock().rules.retain(|(rule, _)| name.is_some_and(|name| rule.name != name));
     }
 
+    /// Rules that may still strike, as [`super::gate::Faults::active`] tells them.
+    pub fn active(&self) -> Vec<(String, u64, u32, Option<u32>)> {
+        let now = self.clock.now();
+        let inner = self.lock();
+        let is_over = |(rule, hits): &&(Rule, u32)| {
+            rule.until.is_some_and(|until| now >= until) || rule.times.is_some_and(|times| *hits >= times)
+        };
+        let active = inner.rules.iter().filter(|rule| !is_over(rule));
+        active.map(|(rule, hits)| (rule.name.clone(), rule.seq, *hits, rule.times)).collect()
+    }
+
     /// Calls to Flink so far, oldest first.
     pub fn calls(&self) -> Vec<CallRecord> {
         self.lock().calls.clone()

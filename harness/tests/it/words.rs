@@ -180,7 +180,7 @@ fn restarts(step: &str) -> u64 {
                 listener: None,
                 interrupt: Interrupt::default(),
             };
-            let mut open = OpenCase::open(&case, &vocabulary(), &run, 1.0).await.expect("a world");
+            let open = OpenCase::open(&case, &vocabulary(), &run, 1.0).await.expect("a world");
             open.play(None).await.map_err(|failure| failure.expected).expect("the steps hold");
             let facts = open.world().flink.facts(&ClusterKey::new("default", "app"));
             facts.iter().flat_map(|(_, facts)| facts.jobs.iter().map(|job| job.restarts)).sum()

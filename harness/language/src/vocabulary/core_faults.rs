@@ -91,6 +91,7 @@ pub(super) fn steps() -> Vec<StepSchema> {
                         "kill",
                         "oom",
                         "evict",
+                        "delete",
                         "imagePullBackOff",
                         "crashLoop",
                         "notReady",

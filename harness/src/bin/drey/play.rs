@@ -2,17 +2,17 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use drey_harness::determinism::on_thread;
 use drey_harness::library::{self, GOLDEN_SEED};
-use drey_harness::modes::playground::{PlayOptions, Playground, step_index};
-use drey_harness::modes::{Mode, check_scale};
+use drey_harness::modes::playground::{Logbook, News, PlayOptions, Playground, step_index};
+use drey_harness::modes::{Mode, Pace, block_on_steered, check_scale};
 use drey_harness::run::vocabulary;
 use drey_language::Scenario;
 use drey_language::duration;
+use drey_language::events::Event;
 use drey_language::failure::Failure;
 use drey_language::vocabulary::Vocabulary;
 use jiff::Timestamp;
@@ -20,10 +20,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::{seed, show_problems};
 
-/// Open a simulated cluster for kubectl: API server, kubelet, Flink and the operator in this process.
+/// Open a simulated cluster for kubectl and a browser: API server, kubelet, Flink and the operator in this process.
 ///
-/// Writes a kubeconfig, tells what to try, shows what happens, and serves until Ctrl-C. With a scenario it plays its
-/// steps first, all of them or those before --pause-at, and leaves the world open as it is then.
+/// Writes a kubeconfig, tells where the live page is and what to try, shows what happens, and serves until Ctrl-C. It
+/// begins with three deployments. With a scenario it plays its steps first, all of them or those before --pause-at, and
+/// leaves the world open as it is then. What is done by hand is recorded: the page saves it as a scenario, or --save.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
@@ -47,9 +48,21 @@ pub struct Arguments {
     /// Open the control endpoint here: `drey fault` sets faults of the API server while the world runs.
     #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0")]
     control: Option<SocketAddr>,
-    /// Start no operator: to run one of your own against the world.
+    /// Start no operator and no deployments: to run one of your own against the world.
     #[arg(long, conflicts_with = "scenario")]
     no_operator: bool,
+    /// Begin without the three deployments.
+    #[arg(long, conflicts_with = "scenario")]
+    empty: bool,
+    /// Where the live page is, on this machine; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    page: SocketAddr,
+    /// Show no page.
+    #[arg(long, conflicts_with = "page")]
+    no_page: bool,
+    /// At the end, write what was done by hand as a scenario that replays. The file must not exist yet.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
     /// Decides every choice left open.
     #[arg(long, value_name = "N", default_value_t = GOLDEN_SEED, value_parser = seed)]
     seed: u64,
@@ -60,7 +73,9 @@ pub struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  drey play                                            a cluster with the operator; try what it prints
+  drey play                                            three deployments, a page to watch and break them, kubectl
+  drey play --empty                                    a cluster with the operator; try what it prints
+  drey play --save session.yaml                        what you do becomes a scenario: drey run session.yaml
   drey play --listen 127.0.0.1:6443 --time-scale 10    on a port of your choice, ten times as fast
   drey play scenarios/upgrade/x.yaml --pause-at patch  stop before the first `patch` and look around
   drey play --control                                  to break its API server meanwhile: drey fault --help
@@ -88,11 +103,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     };
     let plan = scenario.map(|scenario| arguments.plan(scenario)).transpose()?;
     let options = arguments.options();
-    let is_quiet = arguments.quiet;
+    if let Some(file) = &arguments.save {
+        anyhow::ensure!(
+            !file.exists(),
+            "save the session to {}: the file exists already\nnext: remove it, or choose another with --save FILE",
+            file.display()
+        );
+    }
+    let (is_quiet, save) = (arguments.quiet, arguments.save.clone());
+    options.logbook.install();
     // The depth of unoptimised futures wants the stack of a scenario's thread.
     let played = on_thread("play", move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(play(&options, plan, &vocabulary, is_quiet))
+        let play = play(&options, plan, &vocabulary, is_quiet, save.as_deref());
+        block_on_steered(options.pace.clone(), play)?
     });
     played.map_err(|_| anyhow::anyhow!("keep the world open: a task of it panicked, see above"))?
 }
@@ -110,10 +133,13 @@ impl Arguments {
         PlayOptions {
             seed: self.seed,
             now: time_of_day(),
-            scale: self.time_scale,
+            pace: Pace::limited(Some(self.time_scale)),
             listen: self.listen,
             kubeconfig: self.kubeconfig.clone().unwrap_or_else(default),
             has_operator: !self.no_operator,
+            is_empty: self.empty,
+            page: (!self.no_page).then_some(self.page),
+            logbook: Logbook::default(),
             control: self.control,
         }
     }
@@ -137,50 +163,49 @@ pub fn time_of_day() -> Timestamp {
     Timestamp::now()
 }
 
-/// How often the world is looked at.
-const GLANCE: Duration = Duration::from_millis(100);
-
 async fn play(
     options: &PlayOptions,
     plan: Option<Plan>,
     vocabulary: &Vocabulary,
     is_quiet: bool,
+    save: Option<&Path>,
 ) -> anyhow::Result<u8> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let case = plan.as_ref().map(|plan| &plan.scenario.cases[plan.case]);
-    let mut ground = Playground::open(options, case, vocabulary).await?;
+    let case =
+        plan.as_ref().map(|plan| (plan.scenario.metadata.name.as_str(), &plan.scenario.cases[plan.case]));
+    let ground = Playground::open(options, case, vocabulary).await?;
     greet(&ground, options, plan.is_some())?;
-    let mut teller = Teller { is_quiet, start: options.now };
+    let mut teller = Teller { is_quiet, start: options.now, is_told: false };
     let mut code = 0;
-    let mut is_told = false;
-    if let Some(plan) = &plan {
-        let result = tokio::select! {
-            result = ground.play(plan.pause_before) => Some(result),
-            _ = interrupt.recv() => None,
-            _ = terminate.recv() => None,
-        };
-        teller.tell(&mut ground)?;
-        match result {
-            None => return close(ground, code).await,
-            Some(Ok(())) => say(&state_after(plan))?,
-            Some(Err(failure)) => {
-                (code, is_told) = (1, true);
-                say(&told(&failure))?;
+    {
+        let live = ground.live(|news| teller.tell(news));
+        let first = ground.play(plan.as_ref().and_then(|plan| plan.pause_before));
+        tokio::pin!(live, first);
+        let mut is_played = false;
+        loop {
+            tokio::select! {
+                biased;
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                result = &mut first, if !is_played => {
+                    is_played = true;
+                    match (result, &plan) {
+                        (Ok(()), None) => {}
+                        (Ok(()), Some(plan)) => say(&state_after(plan))?,
+                        (Err(failure), _) => {
+                            code = 1;
+                            say(&told(&failure))?;
+                        }
+                    }
+                }
+                () = &mut live => {}
             }
         }
     }
-    loop {
-        tokio::select! {
-            biased;
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
-            () = tokio::time::sleep(GLANCE) => {}
-        }
-        if let (Err(failure), false) = (ground.tick().await, is_told) {
-            is_told = true;
-            say(&told(&failure))?;
-        }
-        teller.tell(&mut ground)?;
+    if let Some(file) = save {
+        std::fs::write(file, ground.scenario())
+            .with_context(|| format!("save the session to {}", file.display()))?;
+        say(&format!("saved; the same again: drey run {} --seed {}", file.display(), options.seed))?;
     }
     close(ground, code).await
 }
@@ -236,10 +261,13 @@ fn greet(ground: &Playground, options: &PlayOptions, has_scenario: bool) -> anyh
     if let Some(control) = ground.flink().control() {
         text.push_str(&format!("  export DREY_FLINK={control}    # for drey flink\n"));
     }
+    if let Some(page) = ground.page() {
+        text = format!("The live page, to watch and break it: {page}\n\n{text}");
+    }
     let flink = ground.flink().url("NAMESPACE", "NAME");
     text.push_str(&format!("\nFlink of every deployment, REST API and dashboard: {flink}\n"));
     if !has_scenario && options.has_operator {
-        text.push_str(TRY);
+        text.push_str(if options.is_empty { TRY } else { TRY_THREE });
     }
     text.push_str("\nCtrl-C ends it.\n");
     say(&text).context("write to the terminal")
@@ -259,20 +287,41 @@ Then try:
   kubectl delete flinkdeployment basic-example
 ";
 
-/// Prints what happens.
+const TRY_THREE: &str = "
+Then try, besides the page:
+
+  kubectl get flinkdeployments,pods
+  kubectl describe flinkdeployment orders
+  kubectl logs deployment/payments
+  kubectl patch flinkdeployment orders --type=merge -p '{\"spec\":{\"job\":{\"parallelism\":4}}}'
+  kubectl delete pod -l app=clicks,component=jobmanager
+  kubectl get events
+";
+
+/// Prints what happens. A terminal that is gone is no reason to end the world.
 struct Teller {
     is_quiet: bool,
     start: Timestamp,
+    /// Of failures only the first is told: the others follow from it, mostly.
+    is_told: bool,
 }
 
 impl Teller {
-    fn tell(&mut self, ground: &mut Playground) -> io::Result<()> {
-        let news = ground.news();
-        if self.is_quiet {
-            return Ok(());
-        }
+    fn tell(&mut self, news: News) {
+        // Nobody reads any more.
+        let _ = match news {
+            News::Failed(failure) if !self.is_told => {
+                self.is_told = true;
+                say(&told(&failure))
+            }
+            News::Happened(events) if !self.is_quiet => self.lines(events),
+            News::Failed(_) | News::Happened(_) => Ok(()),
+        };
+    }
+
+    fn lines(&self, events: Vec<Event>) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        for event in news {
+        for event in events {
             let time = duration::format_clock(event.since(self.start));
             let object = event.object.map(|object| format!("{object} ")).unwrap_or_default();
             writeln!(out, "{time:>12} {:<8} {object}{}", event.lane, event.text)?;

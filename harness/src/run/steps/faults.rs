@@ -234,7 +234,8 @@ fn verdict(args: &Arg) -> Result<Verdict, Failure> {
 
 async fn pod(context: &Context, args: &Arg) -> Result<(), Failure> {
     let selector = selector(args)?;
-    if context.place.mode() == Mode::Cluster {
+    // Deleting is what anybody can do through the API, wherever the pods are.
+    if context.place.mode() == Mode::Cluster || args.text("do")? == "delete" {
         return pod_of_a_cluster(context, &selector, args.text("do")?).await;
     }
     let pods = context.world.cluster.pods();
@@ -271,6 +272,7 @@ async fn pod_of_a_cluster(context: &Context, selector: &PodSelector, deed: &str)
         }
         let reply = match deed {
             "evict" => hands.evict(&hands.namespace, name).await?,
+            "delete" => hands.delete(info, &hands.namespace, name, &json!({})).await?,
             _ => hands.delete(info, &hands.namespace, name, &json!({"gracePeriodSeconds": 0})).await?,
         };
         if !reply.is_success() {

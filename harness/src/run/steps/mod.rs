@@ -83,6 +83,19 @@ fn run_all<'a>(
     })
 }
 
+/// One step by itself. Steps around steps belong into files.
+pub async fn run_by_hand(context: &Context, step: &Step) -> Result<(), Failure> {
+    if step.kind == StepKind::Structure {
+        let text = format!("`{}` holds steps; here they are done one by one", step.name);
+        return Err(Failure::new(text).in_step(step));
+    }
+    if let Some(reason) = context.place.skip_reason(step) {
+        return Err(Failure::new(format!("`{}` cannot be done here: {reason}", step.name)).in_step(step));
+    }
+    let mut since = Since::start(context);
+    run_one(context, step, &mut since).await.map_err(|failure| failure.in_step(step))
+}
+
 /// The monitors of the whole case, from its start on.
 pub fn declare(context: &Context, monitors: &[Step]) {
     for step in monitors {

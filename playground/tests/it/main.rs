@@ -1,0 +1,4 @@
+//! Integration tests of the page's server.
+
+mod browser;
+mod server;
