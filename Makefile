@@ -3,6 +3,7 @@ CARGO ?= cargo
 REPORT ?= target/drey/report
 
 .PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-clients test-clusters web image images fuzz gates gate bench load load-flink bless lint fmt
+.PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-playground test-clients test-clusters web image images fuzz gates bench load load-flink bless lint fmt
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +28,9 @@ test-flink-clients: ## Flink's own command line and Java client of 1.20.3 and 2.
 
 test-dashboard: ## every page of Flink's web dashboard on fake-flink in a headless Chromium; needs Chromium and Maven
 	ci/test-dashboard
+
+test-playground: ## the page of drey play in a headless Chromium, a session saved and replayed; needs Chromium
+	ci/test-playground
 
 test-clients: ## operators of controller-runtime and kopf, and Helm, against fake-kube; builds them, needs Go
 	ci/test-clients

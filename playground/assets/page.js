@@ -14,6 +14,8 @@ function clock(ms, digits = 3) {
   const s = Math.floor(ms / 1000), base = `${two(Math.floor(s / 3600))}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`;
   return digits ? `${base}.${String(Math.floor(ms % 1000)).padStart(3, "0").slice(0, digits)}` : base;
 }
+// Generated names are long, and their ends tell them apart.
+const brief = text => text.length <= 46 ? text : `${text.slice(0, 26)}…${text.slice(-18)}`;
 function ago(ms) { const s = Math.max(0, Math.round(ms / 1000)); return s < 60 ? `${s} s ago` : s < 3600 ? `${Math.floor(s / 60)} min ago` : `${Math.floor(s / 3600)} h ago`; }
 
 // --- asking and doing
@@ -137,7 +139,7 @@ function drawJobs() {
     title.firstChild.className = "link";
     top.append(title, el("span", "state", job.state), el("span", "what", job.what)); top.lastChild.title = job.what;
     const facts = el("dl");
-    for (const [name, text, cls] of [["job", job.job], ["restarts", job.restarts], ["checkpoint", snapshot(job, "checkpoint"), "checkpoint"], ["savepoint", snapshot(job, "savepoint"), "savepoint"], ["from", job.from], ["TaskManagers", job.taskManagers]]) {
+    for (const [name, text, cls] of [["job", job.job], ["restarts", job.restarts], ["checkpoint", snapshot(job, "checkpoint"), "checkpoint"], ["savepoint", snapshot(job, "savepoint"), "savepoint"], ["from", job.from], ["TMs", job.taskManagers]]) {
       if (text == null || text === "") continue;
       const fact = el("div"); fact.append(el("dt", "", name), el("dd", cls ? `age ${cls}` : "", String(text))); facts.append(fact);
     }
@@ -159,7 +161,7 @@ function drawJobs() {
 function bar(b) { const why = world.can && world.can.faults; if (typeof why === "string") { b.disabled = true; b.title = why; } }
 function filled(step, job) { return JSON.parse(JSON.stringify(step).replaceAll("$name", job.ref).replaceAll("$app", job.name).replaceAll("$object", job.reference).replaceAll('"$nonce"', String(job.nonce + 1))); }
 function snapshot(job, which) {
-  if (!job[which]) return which === "checkpoint" && job.job ? "none yet" : null;
+  if (!job[which]) return which === "checkpoint" ? job.checkpoints ? "none yet" : "off" : null;
   const seen = snapshots.get(`${job.key}/${which}`);
   const age = seen && seen.ms != null ? `, ${ago(now.ms - seen.ms)}` : "";
   return `#${job[which].id}${age}${which === "checkpoint" && job.stalled ? ", stalled" : ""}`;
@@ -202,7 +204,12 @@ function fits(e) {
   const text = `${e[TEXT]} ${e[OBJECT] || ""} ${e[KIND]} ${LANES[e[LANE]]} #${e[SEQ]}`.toLowerCase();
   return words.every(w => text.includes(w));
 }
-function refilter() { shown = events.filter(fits); dirty.add("list"); soon(); }
+function refilter() {
+  shown = events.filter(fits);
+  const at = picked ? shown.indexOf(picked) : -1;
+  if (at >= 0) { space.style.height = `${shown.length * ROW + 4}px`; list.scrollTop = at * ROW - list.clientHeight / 2; }
+  dirty.add("list"); soon();
+}
 LANES.forEach((lane, i) => {
   const chip = el("button", "chip"); chip.type = "button"; chip.setAttribute("aria-pressed", "true");
   const dot = el("i", "dot"); dot.style.background = `var(--${lane})`; chip.append(dot, lane);
@@ -232,9 +239,9 @@ function drawRows() {
     if (e[KIND] === "step" || e[KIND] === "fault-started") row.classList.add("step");
     const same = p > 0 && shown[p - 1][MS] === e[MS], dot = el("i", "dot"), what = el("span", "x");
     dot.style.left = `${LANE0 + e[LANE] * LANESTEP}px`; dot.style.background = `var(--${LANES[e[LANE]]})`;
-    if (e[OBJECT]) what.append(el("span", "o", e[OBJECT]));
+    if (e[OBJECT]) what.append(el("span", "o", brief(e[OBJECT])));
     what.append(e[TEXT]);
-    row.title = `#${e[SEQ]} ${LANES[e[LANE]]} ${e[KIND]}\n${e[TEXT]}`;
+    row.title = `#${e[SEQ]} ${LANES[e[LANE]]} ${e[KIND]} ${e[OBJECT] || ""}\n${e[TEXT]}`;
     row.append(el("span", same ? "t same" : "t", clock(e[MS])), dot, what);
     row.onclick = () => pick(e);
     rows.append(row);
@@ -273,8 +280,8 @@ function drawOverview() {
     if (e[KIND] === "fault-started") { g.globalAlpha = .16; g.fillRect(at - 1, 2, 2.5, h - 18); g.globalAlpha = 1; }
     if (e[KIND] === "step" || e[KIND] === "fault-started" || isBad(e)) g.fillRect(at - 3.5, y - 3.5, 7, 7); else { g.beginPath(); g.arc(at, y, 2.5, 0, 7); g.fill(); }
   }
-  let last = -99; g.fillStyle = colour("soft"); g.textAlign = "center";
-  for (const t of kept) { const at = xs.get(t); if (at - last > 74 && at < w - 34 && at > left + 20) { g.fillText(clock(t, 0), at, h - 7); last = at; } }
+  let last = -99, label = ""; g.fillStyle = colour("soft"); g.textAlign = "center";
+  for (const t of kept) { const at = xs.get(t); if (at - last > 74 && at < w - 34 && at > left + 20 && clock(t, 0) !== label) { label = clock(t, 0); g.fillText(label, at, h - 7); last = at; } }
   if (picked && xs.has(picked[MS])) { const at = xs.get(picked[MS]); g.strokeStyle = colour("link"); g.beginPath(); g.moveTo(at, 2); g.lineTo(at, h - 15); g.stroke(); }
 }
 $("overview").onclick = c => {
@@ -348,6 +355,13 @@ function showChange(change, after) {
   }
   after.after(bar, box);
 }
+
+function welcome() {
+  const steps = el("ol", "welcome");
+  for (const text of ["Above: the Flink deployments and what can be done to them. Press fail job, and watch.", "Left: everything that happens, by lane: you, the operator, the API server, the kubelet, Flink, faults, checks. Pick a line to see why it happened and what it changed.", "Here: objects with each of their changes, more to break, logs. kubectl works meanwhile; the ? has its address.", "What you do is recorded; Save as scenario makes a test of it."]) steps.append(el("li", "", text));
+  detail.replaceChildren(el("h3", "", "A cluster with the real operator, simulated around it"), steps);
+}
+welcome();
 
 // --- objects
 const MAIN = new Set(["FlinkDeployment", "FlinkSessionJob", "FlinkStateSnapshot", "Deployment", "Pod", "Service", "ConfigMap", "Ingress", "Job", "StatefulSet"]);
@@ -458,7 +472,7 @@ async function save() {
     const response = await answered(await fetch("/v1/scenario")), link = el("a");
     link.href = URL.createObjectURL(new Blob([await response.text()], { type: "application/yaml" })); link.download = `session-${clock(now.ms, 0).replaceAll(":", "")}.yaml`;
     link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-    notice(`saved as ${link.download}; play it again with: drey run ${link.download} --seed ${world.seed}`);
+    notice(`saved as ${link.download}; play it again with: drey run ${link.download} --seed ${world.seed} --no-golden`);
   } catch (error) { notice(error.message, true); }
 }
 $("save").onclick = save;

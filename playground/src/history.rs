@@ -18,7 +18,7 @@ const OBJECTS_MAX: usize = 5_000;
 /// Lines around a change.
 const CONTEXT: usize = 3;
 /// Longest value of a field in a list of changes, in characters.
-const FIELD_MAX: usize = 600;
+const FIELD_MAX: usize = 400;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
@@ -85,10 +85,21 @@ impl History {
 
     /// The newest states of all objects of a kind that are there.
     pub fn of_kind(&self, kind: &str) -> Vec<Arc<Value>> {
+        self.newest(kind, true)
+    }
+
+    /// The last states of objects of a kind that are gone.
+    pub fn gone(&self, kind: &str) -> Vec<Arc<Value>> {
+        self.newest(kind, false)
+    }
+
+    fn newest(&self, kind: &str, is_there: bool) -> Vec<Arc<Value>> {
         let objects = self.lock();
         let newest = objects.of.values().filter_map(VecDeque::back);
-        let is_there = |version: &&Version| version.verb != Verb::Deleted && version.object["kind"] == *kind;
-        newest.filter(is_there).map(|version| version.object.clone()).collect()
+        let is_wanted = |version: &&Version| {
+            (version.verb != Verb::Deleted) == is_there && version.object["kind"] == *kind
+        };
+        newest.filter(is_wanted).map(|version| version.object.clone()).collect()
     }
 
     /// An object's revisions and the difference that one of them made; the newest unless said.

@@ -135,7 +135,7 @@ impl Recording {
         let file = Value::Object(file);
         let text = serde_saphyr::to_string(&file).unwrap_or_else(|_| format!("{file:#}"));
         format!(
-            "# Recorded in `drey play`. The same again, in virtual time: drey run THIS-FILE --seed {}\n{}{more}{text}",
+            "# Recorded in `drey play`. The same again, in virtual time: drey run THIS-FILE --seed {} --no-golden\n{}{more}{text}",
             beginning.seed,
             lost.concat().lines().map(|line| format!("{}\n", one_line(line))).collect::<String>()
         )
@@ -144,6 +144,11 @@ impl Recording {
 
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A check that an object is gone in the end, as it was.
+pub fn end_absent(reference: &str) -> Value {
+    json!({"absent": {"of": reference, "within": duration::format(END_WITHIN)}})
 }
 
 /// A check that a replay ends in the state of an object: partial matches over what its reader cares for.

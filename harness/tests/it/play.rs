@@ -3,6 +3,8 @@
 
 use std::net::TcpListener;
 
+use std::path::Path;
+
 use crate::support::{Play, drey, has_kubectl, kubectl, repository, text};
 
 /// A session that keeps what was typed and what was answered.
@@ -39,7 +41,7 @@ fn a_session_with_kubectl() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let play = Play::start(folder.path(), &["--time-scale", "10", "--quiet"]);
+    let play = Play::start(folder.path(), &["--empty", "--time-scale", "10", "--quiet"]);
     let mut s = Session { play, transcript: String::new() };
 
     let applied = s.run(&["apply", "-f", "scenarios/manifests/basic-example.yaml"]);
@@ -130,6 +132,78 @@ fn a_scenario_stands_still_before_a_step() {
     }
     let (code, _) = play.interrupt();
     assert_eq!(code, Some(0));
+}
+
+/// A command of `drey` that must succeed, with the kubeconfig of a world.
+fn drey_with(kubeconfig: &Path, args: &[&str]) -> String {
+    let out = drey().args(args).env("KUBECONFIG", kubeconfig).output().expect("drey runs");
+    assert!(out.status.success(), "drey {args:?}: {}{}", text(&out.stdout), text(&out.stderr));
+    text(&out.stdout)
+}
+
+#[test]
+fn what_is_done_by_hand_is_saved_and_replays_in_virtual_time() {
+    if !has_kubectl() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("session.yaml");
+    let saved = file.to_str().expect("a plain path");
+    let play = Play::start(
+        folder.path(),
+        &["--quiet", "--time-scale", "20", "--control", "--no-page", "--save", saved],
+    );
+    let mut s = Session { play, transcript: String::new() };
+    let wait = |s: &mut Session, name: &str, path: &str, value: &str| {
+        let (of, until) = (format!("flinkdeployment/{name}"), format!("--for=jsonpath={{{path}}}={value}"));
+        s.run(&["wait", &of, &until, "--timeout=60s"]);
+    };
+    for name in ["orders", "payments", "clicks"] {
+        wait(&mut s, name, ".status.lifecycleState", "STABLE");
+    }
+    let patch = r#"{"spec":{"job":{"parallelism":3}}}"#;
+    s.run(&["patch", "flinkdeployment", "orders", "--type=merge", "-p", patch]);
+    wait(&mut s, "orders", ".status.observedGeneration", "2");
+    wait(&mut s, "orders", ".status.lifecycleState", "STABLE");
+    let fault = [
+        "fault",
+        "add",
+        "--verb",
+        "patch",
+        "--resource",
+        "flinkdeployments/status",
+        "--status",
+        "409",
+        "--times",
+        "2",
+    ];
+    drey_with(&s.play.kubeconfig, &fault);
+    s.run(&["delete", "pod", "-l", "app=clicks,component=jobmanager"]);
+    s.run(&["rollout", "status", "deployment/clicks", "--timeout=60s"]);
+    wait(&mut s, "clicks", ".status.jobStatus.state", "RUNNING");
+    s.run(&["apply", "-f", "scenarios/manifests/basic-example.yaml"]);
+    s.run(&["delete", "flinkdeployment", "payments", "--timeout=60s"]);
+    wait(&mut s, "basic-example", ".status.lifecycleState", "STABLE");
+    let (code, rest) = s.play.interrupt();
+    assert_eq!((code, rest.contains("saved;")), (Some(0), true), "{rest}");
+
+    let text = std::fs::read_to_string(&file).expect("it is saved");
+    for word in [
+        "parallelism: 3",
+        "code: 409",
+        "do: delete",
+        "name: basic-example",
+        "FlinkDeployment/payments",
+        "absent:",
+    ] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert!(!text.contains("Not in here"), "{text}");
+    let again = drey().args(["run", saved, "--seed", "1", "--no-golden"]).output().expect("drey runs");
+    let said = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert!(again.status.success(), "{said}\n{text}");
+    // A file that is there already is somebody's.
+    check_refusal(&["--save", saved], &[saved, "exists already", "next:"]);
 }
 
 /// What `drey play` says when it cannot start: exit code 2 and these words.

@@ -205,7 +205,11 @@ async fn play(
     if let Some(file) = save {
         std::fs::write(file, ground.scenario())
             .with_context(|| format!("save the session to {}", file.display()))?;
-        say(&format!("saved; the same again: drey run {} --seed {}", file.display(), options.seed))?;
+        say(&format!(
+            "saved; the same again: drey run {} --seed {} --no-golden",
+            file.display(),
+            options.seed
+        ))?;
     }
     close(ground, code).await
 }

@@ -12,7 +12,7 @@ use drey_language::failure::Failure;
 use drey_language::scenario::Step;
 use drey_playground::{
     Beginning, ClockOrder, History, Order, Orders, Recording, Refusal, Reply, Stage, Subject, Version, Wish,
-    end_state, steps_of,
+    end_absent, end_state, reference, steps_of,
 };
 use futures::StreamExt;
 use futures::future::LocalBoxFuture;
@@ -348,6 +348,10 @@ impl Playground {
         for object in now.iter().filter(|object| object["metadata"]["deletionTimestamp"].is_null()) {
             let check = end_state(object);
             checks.insert(check["of"].to_string(), check);
+        }
+        for object in self.live.stage.history.gone("FlinkDeployment") {
+            let of = reference(&object);
+            checks.insert(format!("gone {of}"), end_absent(&of));
         }
         checks.into_values().collect()
     }

@@ -100,6 +100,7 @@ fn deployment(object: &Value, world: &World, doors: &FlinkDoors, stalled: &Stall
         "taskManagers": task_managers,
         "why": failure.or_else(|| object["status"]["error"].as_str().map(error_of)),
         "url": doors.url(&key.namespace, &key.name),
+        "checkpoints": object["spec"]["flinkConfiguration"]["execution.checkpointing.interval"].is_string(),
         "stalled": is_stalled,
         "suspended": is_suspended,
         "nonce": object["spec"]["restartNonce"].as_i64().unwrap_or_default(),
