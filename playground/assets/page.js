@@ -43,7 +43,7 @@ async function act(step) {
 async function time(order) { try { await send("/v1/clock", order); } catch (error) { notice(error.message, true); } }
 
 // --- the stream
-let world = {}, now = { ms: 0, state: "runs", speed: 1 }, objects = [], jobs = [], faults = [], deeds = [];
+let world = {}, now = { ms: 0, state: "runs", speed: 1 }, objects = [], jobs = [], faults = [], deeds = { count: 0, rows: [] };
 let events = [], bySeq = new Map(), effects = new Map(), dirty = new Set();
 const stream = new EventSource("/v1/stream");
 const topic = (name, take) => stream.addEventListener(name, e => { take(JSON.parse(e.data)); dirty.add(name); soon(); });
@@ -129,34 +129,51 @@ function remember() {
     }
   }
 }
+// Cards stay and are filled anew: a button must not go away between press and release.
+const cards = new Map();
 function drawJobs() {
-  const held = document.activeElement && document.activeElement.dataset ? document.activeElement.dataset.deed : null;
-  const place = $("jobs"); place.replaceChildren();
-  if (!jobs.length) place.append(el("p", "empty", world.empty || "No FlinkDeployment yet. kubectl apply one, or write an `apply` step below Break."));
-  for (const job of jobs) {
-    const card = el("article", `job ${job.tone}`); card.setAttribute("aria-label", `${job.name}: ${job.state}`); card.dataset.job = job.key; card.dataset.state = job.state;
-    const top = el("div", "top"), title = el("h2"); title.append(button(job.name, "its object", () => pickObject(job.object)));
-    title.firstChild.className = "link";
-    top.append(title, el("span", "state", job.state), el("span", "what", job.what)); top.lastChild.title = job.what;
-    const facts = el("dl");
-    for (const [name, text, cls] of [["job", job.job], ["restarts", job.restarts], ["checkpoint", snapshot(job, "checkpoint"), "checkpoint"], ["savepoint", snapshot(job, "savepoint"), "savepoint"], ["from", job.from], ["TMs", job.taskManagers]]) {
-      if (text == null || text === "") continue;
-      const fact = el("div"); fact.append(el("dt", "", name), el("dd", cls ? `age ${cls}` : "", String(text))); facts.append(fact);
-    }
-    const strip = el("canvas", "strip"); strip.setAttribute("role", "img"); strip.setAttribute("aria-label", `how ${job.name} did over time`);
-    card.append(top, facts);
-    if (job.why) { const why = el("p", "why", job.why); why.title = job.why; card.append(why); }
-    card.append(strip);
-    const row = el("div", "deeds"); row.setAttribute("role", "group"); row.setAttribute("aria-label", `break ${job.name}`);
-    for (const deed of world.deeds || []) {
-      const { label, step } = deed.off && job[deed.off.when] ? deed.off : deed;
-      const b = button(label, deed.hint, () => act(filled(step, job))); b.dataset.deed = `${job.key} ${deed.label}`;
-      bar(b); row.append(b);
-    }
-    if (job.url) { const b = button("dashboard ↗", "Flink's REST API and dashboard of this deployment", () => open(job.url, "_blank", "noopener")); row.append(b); }
-    card.append(row); place.append(card); drawStrip(strip, job);
-    if (held) { const same = row.querySelector(`[data-deed="${CSS.escape(held)}"]`); if (same) same.focus(); }
+  const place = $("jobs");
+  for (const [key, card] of cards) if (!jobs.some(j => j.key === key)) { card.root.remove(); cards.delete(key); }
+  place.querySelector(".empty")?.remove();
+  if (!jobs.length) place.append(el("p", "empty", "No FlinkDeployment yet. kubectl apply one, or write an apply step below Break."));
+  jobs.forEach((job, i) => {
+    if (!cards.has(job.key)) cards.set(job.key, makeCard(job.key));
+    const card = cards.get(job.key);
+    if (place.children[i] !== card.root) place.insertBefore(card.root, place.children[i] ?? null);
+    fillCard(card, job);
+  });
+}
+const jobOf = key => jobs.find(j => j.key === key);
+function makeCard(key) {
+  const root = el("article"), top = el("div", "top"), title = el("h2"), name = button("", "its object", () => pickObject(jobOf(key).object));
+  const state = el("span", "state"), what = el("span", "what"), facts = el("dl"), why = el("p", "why"), strip = el("canvas", "strip"), row = el("div", "deeds");
+  name.className = "link"; title.append(name); top.append(title, state, what); strip.setAttribute("role", "img"); row.setAttribute("role", "group");
+  root.dataset.job = key; root.append(top, facts, why, strip, row);
+  const dashboard = button("dashboard ↗", "Flink's REST API and dashboard of this deployment", () => open(jobOf(key).url, "_blank", "noopener"));
+  const deeds = (world.deeds || []).map(deed => {
+    const b = button(deed.label, deed.hint, () => { const job = jobOf(key), { step } = deed.off && job[deed.off.when] ? deed.off : deed; act(filled(step, job)); });
+    bar(b); row.append(b); return [deed, b];
+  });
+  row.append(dashboard);
+  return { root, name, state, what, facts, why, strip, row, deeds, dashboard, had: "", words: world.deeds };
+}
+function fillCard(card, job) {
+  // The world is told after its jobs, at first.
+  if (card.words !== world.deeds) { card.root.remove(); card = makeCard(job.key); cards.set(job.key, card); $("jobs").append(card.root); }
+  card.root.className = `job ${job.tone}`; card.root.dataset.state = job.state; card.root.setAttribute("aria-label", `${job.name}: ${job.state}`);
+  card.name.textContent = job.name; card.state.textContent = job.state; card.what.textContent = card.what.title = job.what;
+  const facts = [["job", job.job], ["restarts", job.restarts], ["checkpoint", snapshot(job, "checkpoint"), "checkpoint"], ["savepoint", snapshot(job, "savepoint"), "savepoint"], ["from", job.from], ["TMs", job.taskManagers]].filter(([, text]) => text != null && text !== "");
+  const shape = facts.map(([name]) => name).join();
+  if (shape !== card.had) {
+    card.had = shape;
+    card.facts.replaceChildren(...facts.map(([name, , cls]) => { const fact = el("div"); fact.append(el("dt", "", name), el("dd", cls)); return fact; }));
   }
+  facts.forEach(([, text], i) => { card.facts.children[i].lastChild.textContent = String(text); });
+  card.why.hidden = !job.why; card.why.textContent = card.why.title = job.why || "";
+  card.strip.setAttribute("aria-label", `how ${job.name} did over time`); card.row.setAttribute("aria-label", `break ${job.name}`);
+  for (const [deed, b] of card.deeds) { const label = deed.off && job[deed.off.when] ? deed.off.label : deed.label; if (b.textContent !== label) b.textContent = label; }
+  card.dashboard.hidden = !job.url;
+  drawStrip(card.strip, job);
 }
 function bar(b) { const why = world.can && world.can.faults; if (typeof why === "string") { b.disabled = true; b.title = why; } }
 function filled(step, job) { return JSON.parse(JSON.stringify(step).replaceAll("$name", job.ref).replaceAll("$app", job.name).replaceAll("$object", job.reference).replaceAll('"$nonce"', String(job.nonce + 1))); }
@@ -243,7 +260,8 @@ function drawRows() {
     what.append(e[TEXT]);
     row.title = `#${e[SEQ]} ${LANES[e[LANE]]} ${e[KIND]} ${e[OBJECT] || ""}\n${e[TEXT]}`;
     row.append(el("span", same ? "t same" : "t", clock(e[MS])), dot, what);
-    row.onclick = () => pick(e);
+    // At press: by the release the row may be another's.
+    row.onpointerdown = () => pick(e);
     rows.append(row);
   }
 }
@@ -378,7 +396,7 @@ function drawObjects() {
     const tr = el("tr", o.gone ? "gone" : now.ms - o.ms < 3000 ? "fresh" : ""), name = el("td"), state = el("td", o.gone ? "" : `tone-${o.tone}`, o.gone ? "gone" : o.summary);
     if (o.key === pickedObject) tr.classList.add("pick");
     const b = button(o.name, `${o.kind}/${o.name}`, () => pickObject(o.key)); b.className = "link"; b.dataset.key = o.key; name.append(b);
-    state.title = o.summary; tr.append(el("td", "", o.kind), name, state, el("td", "n", o.versions)); tr.onclick = t => { if (t.target !== b) pickObject(o.key); };
+    state.title = o.summary; tr.append(el("td", "", o.kind), name, state, el("td", "n", o.versions)); tr.onpointerdown = () => pickObject(o.key);
     body.append(tr); if (held === o.key) b.focus();
   }
   // The one that is looked at is looked at as it is now.
@@ -397,15 +415,20 @@ function drawPresets() {
     place.append(row);
   }
 }
+let faultsHad = null;
 function drawFaults() {
-  const place = $("active"); place.replaceChildren(); $("n-faults").textContent = faults.length ? `${faults.length} active` : "";
-  if (!faults.length) return;
-  place.append(el("h2", "", "active now"));
-  for (const fault of faults) {
-    const row = el("div", "fault"); row.append(el("code", "", fault.text), el("span", "soft", fault.hits));
-    if (fault.lift) row.append(button("lift", `end ${fault.text}`, () => act(fault.lift)));
-    place.append(row);
+  const place = $("active"); $("n-faults").textContent = faults.length ? `${faults.length} active` : "";
+  const had = faults.map(f => f.text).join("\n");
+  if (had !== faultsHad) {
+    faultsHad = had;
+    place.replaceChildren(...(faults.length ? [el("h2", "", "active now")] : []));
+    for (const fault of faults) {
+      const row = el("div", "fault"); row.append(el("code", "", fault.text), el("span", "soft"));
+      if (fault.lift) row.append(button("lift", `end ${fault.text}`, () => act(fault.lift)));
+      place.append(row);
+    }
   }
+  faults.forEach((fault, i) => { place.children[i + 1].children[1].textContent = fault.hits; });
 }
 function wordOf() { return (world.words || []).find(w => w.name === $("word").value); }
 function drawForm() {
@@ -464,8 +487,8 @@ setInterval(readLog, 1000);
 
 // --- what was done
 function drawDeeds() {
-  $("n-deeds").textContent = deeds.length || "";
-  $("deeds").replaceChildren(...deeds.slice(-500).map(d => { const li = el("li", d.kept ? "" : "lost"); li.append(el("span", "soft", `${clock(d.ms, 1)} ${d.by}`), d.kept ? d.text : `not recorded: ${d.text}`); return li; }));
+  $("n-deeds").textContent = deeds.count || "";
+  $("deeds").replaceChildren(...deeds.rows.map(d => { const li = el("li", d.kept ? "" : "lost"); li.append(el("span", "soft", `${clock(d.ms, 1)} ${d.by}`), d.kept ? d.text : `not recorded: ${d.text}`); return li; }));
 }
 async function save() {
   try {

@@ -12,6 +12,8 @@ use crate::replay::Beginning;
 
 /// Deeds of one session; a hand that does more is a program, and what it did is not kept.
 const DEEDS_MAX: usize = 10_000;
+/// Deeds that the page lists.
+const SHOWN: usize = 300;
 /// How long the replay waits for the state the session ended in.
 const END_WITHIN: Duration = Duration::from_secs(120);
 
@@ -82,7 +84,7 @@ impl Recording {
         self.lock().deeds.iter().flatten().next().is_none()
     }
 
-    /// For the page: newest last, each in one line.
+    /// For the page: how many, and the latest of them, newest last, each in one line.
     pub fn to_json(&self) -> Value {
         let line = |deed: &Deed| {
             let (text, is_kept) = match &deed.step {
@@ -91,7 +93,9 @@ impl Recording {
             };
             json!({"ms": millis(deed.at), "by": deed.by, "text": text, "kept": is_kept})
         };
-        self.deeds().iter().map(line).collect()
+        let deeds = self.deeds();
+        let rows: Vec<Value> = deeds.iter().skip(deeds.len().saturating_sub(SHOWN)).map(line).collect();
+        json!({"count": deeds.len(), "rows": rows})
     }
 
     /// The whole as a scenario file: how it began, what was done, and that it ends as it did. `checks` are steps.
