@@ -110,6 +110,9 @@ function drawWorld() {
     for (const w of (world.words || []).filter(w => w.kind === kind)) { const o = el("option", "", w.name); o.value = w.name; group.append(o); }
     if (group.children.length) word.append(group);
   }
+  const unsaved = world.can && world.can.save;
+  if (typeof unsaved === "string") { $("save").disabled = true; $("save").title = unsaved; }
+  $("form").hidden = !(world.words || []).length;
   drawPresets(); drawForm();
 }
 
@@ -178,7 +181,7 @@ function fillCard(card, job) {
 function bar(b) { const why = world.can && world.can.faults; if (typeof why === "string") { b.disabled = true; b.title = why; } }
 function filled(step, job) { return JSON.parse(JSON.stringify(step).replaceAll("$name", job.ref).replaceAll("$app", job.name).replaceAll("$object", job.reference).replaceAll('"$nonce"', String(job.nonce + 1))); }
 function snapshot(job, which) {
-  if (!job[which]) return which === "checkpoint" ? job.checkpoints ? "none yet" : "off" : null;
+  if (!job[which]) return which === "checkpoint" && job.checkpoints != null ? job.checkpoints ? "none yet" : "off" : null;
   const seen = snapshots.get(`${job.key}/${which}`);
   const age = seen && seen.ms != null ? `, ${ago(now.ms - seen.ms)}` : "";
   return `#${job[which].id}${age}${which === "checkpoint" && job.stalled ? ", stalled" : ""}`;
@@ -409,6 +412,7 @@ $("oq").oninput = $("all").onchange = () => { dirty.add("objects"); soon(); };
 // --- break
 function drawPresets() {
   const place = $("presets"); place.replaceChildren();
+  if (world.presets && !world.presets.length) place.append(el("p", "soft", "Faults of this page are those of the simulated world. Of a real cluster, pods are deleted and deployments patched: above, or with kubectl."));
   for (const group of world.presets || []) {
     place.append(el("h2", "", group.title)); const row = el("div", "deeds"); row.setAttribute("role", "group"); row.setAttribute("aria-label", group.title);
     for (const deed of group.deeds) { const b = button(deed.label, deed.hint, () => act(deed.step)); bar(b); row.append(b); }
@@ -455,7 +459,7 @@ function fields(type, place, changed) {
     case "bool": { const s = chosen(["true", "false"], "-"); place.append(labelled(type.name || "value", s)); return () => s.value ? s.value === "true" : undefined; }
     case "deployment": { const s = chosen(jobs.map(j => j.ref), "-"); if (jobs[0]) s.value = jobs[0].ref; place.append(labelled(type.name, s)); return () => s.value || undefined; }
     case "number": { const i = el("input"); i.type = "number"; i.step = "any"; place.append(labelled(type.name || "value", i)); return () => i.value === "" ? undefined : Number(i.value); }
-    case "oneof": { const box = el("div"); place.append(box); const reads = type.of.map((t, n) => fields({ ...t, name: n ? undefined : type.name }, box, changed)); return () => reads.map(r => r()).find(v => v !== undefined); }
+    case "oneof": { const box = el("div"); place.append(box); const reads = type.of.map((t, n) => fields({ ...t, name: n ? "or" : type.name }, box, changed)); return () => reads.map(r => r()).find(v => v !== undefined); }
     case "any": { const i = el("input"); i.placeholder = "YAML or JSON, as {a: 1}"; place.append(labelled(type.name || "value", i)); return () => { if (!i.value) return undefined; try { return JSON.parse(i.value); } catch { return i.value; } }; }
     default: { const i = el("input"); i.placeholder = type.t === "duration" ? "30s" : ""; place.append(labelled(type.name || "value", i)); return () => i.value || undefined; }
   }

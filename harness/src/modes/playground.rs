@@ -2,6 +2,7 @@
 //! scenario it is the world of that scenario at one of its steps; without one a cluster with the operator and three
 //! deployments, or with nothing. What is done by hand is recorded.
 
+mod cluster;
 mod hand;
 mod live;
 mod logbook;
@@ -35,6 +36,7 @@ use crate::run::{CaseRun, Interrupt, OpenCase};
 use crate::world::World;
 use crate::world::clock::ApiClock;
 
+pub use cluster::{ClusterOptions, ClusterPage};
 pub use live::News;
 pub use logbook::Logbook;
 

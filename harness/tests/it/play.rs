@@ -1,9 +1,11 @@
 //! `drey play` as its users meet it: the command, a kubeconfig, the real kubectl. With `DREY_BLESS=1` the session's
 //! transcript is written into docs/playground.md.
 
-use std::net::TcpListener;
-
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use crate::support::{Play, drey, has_kubectl, kubectl, repository, text};
 
@@ -204,6 +206,83 @@ fn what_is_done_by_hand_is_saved_and_replays_in_virtual_time() {
     assert!(again.status.success(), "{said}\n{text}");
     // A file that is there already is somebody's.
     check_refusal(&["--save", saved], &[saved, "exists already", "next:"]);
+}
+
+/// A page over a cluster, ended with the test.
+struct Shown(Child, String);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        // Already gone is fine: the test is over either way.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Shown {
+    /// What the page's server answers; a stream is read up to a part of it.
+    fn ask(&self, request: &str, part: &str) -> String {
+        let mut stream = TcpStream::connect(&self.1).expect("the page's server");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
+        stream.write_all(request.replace("HOST", &self.1).as_bytes()).expect("sent");
+        let mut seen = String::new();
+        for line in BufReader::new(stream).lines() {
+            seen.push_str(&line.expect("text"));
+            seen.push('\n');
+            if seen.contains(part) {
+                return seen;
+            }
+        }
+        panic!("no {part:?} in: {seen}");
+    }
+
+    fn post(&self, path: &str, body: &str, part: &str) -> String {
+        let page = self.ask("GET / HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\n\r\n", "name=\"token\"");
+        let token = page.split("name=\"token\" content=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: HOST\r\norigin: http://HOST\r\nx-drey-token: {}\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n{body}",
+            token.expect("a token"),
+            body.len()
+        );
+        self.ask(&request, part)
+    }
+}
+
+/// The cluster is another process here; to the page it is any cluster.
+#[test]
+fn the_page_over_a_cluster_shows_what_can_be_seen_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = Play::start(folder.path(), &["--quiet", "--time-scale", "10", "--no-page"]);
+    let mut child = drey()
+        .args(["play", &format!("--cluster={}", cluster.kubeconfig.display())])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("drey starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let url = lines.find_map(|line| {
+        let line = line.expect("text");
+        line.split_once("http://").map(|(_, url)| url.trim_end_matches('/').to_owned())
+    });
+    let page = Shown(child, url.expect("an address"));
+    const STREAM: &str = "GET /v1/stream HTTP/1.1\r\nhost: HOST\r\n\r\n";
+    for name in ["orders", "payments", "clicks"] {
+        let is = format!("\"name\":\"{name}\",\"ref\":\"default/{name}\"");
+        page.ask(STREAM, &is);
+    }
+    page.ask(STREAM, "\"state\":\"STABLE\"");
+    page.ask(STREAM, "\"kind\":\"Pod\"");
+    page.post("/v1/clock", "{\"do\":\"pause\"}", "its time runs as it does");
+    page.post("/v1/steps", "crashOperator: {}", "a real cluster cannot be made to do this");
+    let delete = "pod: {select: {labels: {app: clicks, component: jobmanager}}, do: delete}";
+    page.post("/v1/steps", delete, "\"done\"");
+    page.ask(STREAM, "\"gone\":true");
+    let patch = "patch: {of: 'default:FlinkDeployment/orders', merge: {spec: {restartNonce: 7}}}";
+    page.post("/v1/steps", patch, "\"done\"");
+    page.ask(STREAM, "\"nonce\":7");
+    let refused = drey().args(["play", "--cluster=nowhere.yaml"]).output().expect("drey runs");
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("nowhere.yaml"), "{}", text(&refused.stderr));
 }
 
 /// What `drey play` says when it cannot start: exit code 2 and these words.

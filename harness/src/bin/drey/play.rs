@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use drey_harness::determinism::on_thread;
 use drey_harness::library::{self, GOLDEN_SEED};
-use drey_harness::modes::playground::{Logbook, News, PlayOptions, Playground, step_index};
+use drey_harness::modes::playground::{
+    ClusterOptions, ClusterPage, Logbook, News, PlayOptions, Playground, step_index,
+};
 use drey_harness::modes::{Mode, Pace, block_on_steered, check_scale};
 use drey_harness::run::vocabulary;
+use drey_harness::world::TimeOfDay;
 use drey_language::Scenario;
 use drey_language::duration;
 use drey_language::events::Event;
@@ -60,6 +63,16 @@ pub struct Arguments {
     /// Show no page.
     #[arg(long, conflicts_with = "page")]
     no_page: bool,
+    /// Show the page over a real cluster instead: of this kubeconfig; $KUBECONFIG or ~/.kube/config unless said.
+    #[arg(long, value_name = "KUBECONFIG", num_args = 0..=1, require_equals = true,
+        conflicts_with_all = ["scenario", "no_operator", "empty", "no_page", "save", "control", "kubeconfig"])]
+    cluster: Option<Option<PathBuf>>,
+    /// With --cluster: the context to use, instead of the current one.
+    #[arg(long, value_name = "NAME", requires = "cluster")]
+    context: Option<String>,
+    /// With --cluster: the namespace that is shown.
+    #[arg(long, value_name = "NAME", requires = "cluster", default_value = "default")]
+    namespace: String,
     /// At the end, write what was done by hand as a scenario that replays. The file must not exist yet.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -75,6 +88,7 @@ const EXAMPLES: &str = "\
 Examples:
   drey play                                            three deployments, a page to watch and break them, kubectl
   drey play --empty                                    a cluster with the operator; try what it prints
+  drey play --cluster --namespace jobs                 the same page over a real cluster, by its watches
   drey play --save session.yaml                        what you do becomes a scenario: drey run session.yaml
   drey play --listen 127.0.0.1:6443 --time-scale 10    on a port of your choice, ten times as fast
   drey play scenarios/upgrade/x.yaml --pause-at patch  stop before the first `patch` and look around
@@ -86,6 +100,9 @@ Exit codes: 0 closed by Ctrl-C; 1 the scenario failed; 2 it did not start.";
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     check_scale(Mode::Loopback, arguments.time_scale).map_err(anyhow::Error::msg)?;
     let vocabulary = vocabulary();
+    if let Some(kubeconfig) = &arguments.cluster {
+        return over_a_cluster(arguments, kubeconfig.clone(), &vocabulary);
+    }
     let scenario = match &arguments.scenario {
         None => None,
         Some(file) => {
@@ -118,6 +135,39 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         block_on_steered(options.pace.clone(), play)?
     });
     played.map_err(|_| anyhow::anyhow!("keep the world open: a task of it panicked, see above"))?
+}
+
+/// In real time, which is the cluster's.
+fn over_a_cluster(
+    arguments: &Arguments,
+    kubeconfig: Option<PathBuf>,
+    vocabulary: &Vocabulary,
+) -> anyhow::Result<u8> {
+    let options = ClusterOptions {
+        kubeconfig,
+        context: arguments.context.clone(),
+        namespace: arguments.namespace.clone(),
+        page: arguments.page,
+        time: TimeOfDay::starting(time_of_day()),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let page = ClusterPage::open(&options, vocabulary).await?;
+        say(&format!(
+            "The live page, to watch it: {}\n\nIt shows namespace {} of {}.\nCtrl-C ends it.",
+            page.url(),
+            options.namespace,
+            page.description
+        ))?;
+        tokio::select! {
+            () = page.live() => {}
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        Ok(0)
+    })
 }
 
 /// Which steps of which case.

@@ -27,8 +27,8 @@ use super::hand::{ControlFaults, record_writes, step_of, verb_of};
 use super::logbook::Logbook;
 use super::{Playground, shown};
 use crate::modes::Pace;
-use crate::world::World;
 use crate::world::flink::ClusterKey;
+use crate::world::{Hands, World};
 
 /// A step to the next event gives up after this much time of the world: nothing happens any more.
 const STEP_MAX: Duration = Duration::from_secs(3600);
@@ -210,7 +210,7 @@ impl Playground {
             }
             Wish::Log { of: Subject::Pod { namespace, name }, lines } => {
                 under_way.push(Box::pin(async move {
-                    order.reply.send(self.pod_log(&namespace, &name, lines).await);
+                    order.reply.send(pod_log(&self.world().hands, &namespace, &name, lines).await);
                 }));
             }
             Wish::Scenario => order.reply.send(Ok(json!({"text": self.scenario()}))),
@@ -261,29 +261,6 @@ impl Playground {
     pub(super) fn set_stalled(&self, key: ClusterKey, on: bool) {
         let pods = if on { self.world().flink.pods(&key) } else { Vec::new() };
         self.live.stalled.borrow_mut().insert(key, pods);
-    }
-
-    async fn pod_log(&self, namespace: &str, name: &str, lines: usize) -> Result<Value, Refusal> {
-        let is_plain = |text: &str| {
-            !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
-        };
-        if !is_plain(namespace) || !is_plain(name) {
-            return Err(Refusal::new(400, "that is no name of a pod"));
-        }
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/log?tailLines={lines}");
-        let reply = self.world().hands.request(Method::GET, &path, "application/json", Vec::new()).await;
-        match reply {
-            Ok(reply) if reply.is_success() => {
-                let text = match reply.body {
-                    Value::String(text) => text,
-                    Value::Null => String::new(),
-                    other => other.to_string(),
-                };
-                Ok(json!({"text": text.trim_end()}))
-            }
-            Ok(reply) => Err(Refusal::new(reply.code, reply.refusal())),
-            Err(error) => Err(Refusal::new(502, error.to_string())),
-        }
     }
 
     /// Tells the page what is another than before; the feed leaves out what is the same.
@@ -358,6 +335,35 @@ impl Playground {
 
     fn start(&self) -> Timestamp {
         self.case.case().clock.start
+    }
+}
+
+/// The end of a pod's log.
+pub(super) async fn pod_log(
+    hands: &Hands,
+    namespace: &str,
+    name: &str,
+    lines: usize,
+) -> Result<Value, Refusal> {
+    let is_plain = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
+    };
+    if !is_plain(namespace) || !is_plain(name) {
+        return Err(Refusal::new(400, "that is no name of a pod"));
+    }
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/log?tailLines={lines}");
+    let reply = hands.request(Method::GET, &path, "application/json", Vec::new()).await;
+    match reply {
+        Ok(reply) if reply.is_success() => {
+            let text = match reply.body {
+                Value::String(text) => text,
+                Value::Null => String::new(),
+                other => other.to_string(),
+            };
+            Ok(json!({"text": text.trim_end()}))
+        }
+        Ok(reply) => Err(Refusal::new(reply.code, reply.refusal())),
+        Err(error) => Err(Refusal::new(502, error.to_string())),
     }
 }
 

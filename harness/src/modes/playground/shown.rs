@@ -76,12 +76,7 @@ fn deployment(object: &Value, world: &World, doors: &FlinkDoors, stalled: &Stall
     };
     let failure = job.and_then(|job| job.failure.clone());
     let is_suspended = lifecycle == "SUSPENDED";
-    let tone = match (lifecycle, actual.as_str()) {
-        ("STABLE", "RUNNING" | "FINISHED") => "good",
-        ("SUSPENDED", _) => "none",
-        ("FAILED", _) | (_, "FAILED") => "bad",
-        _ => "busy",
-    };
+    let tone = tone(lifecycle, &actual);
     json!({
         "key": key.to_string(),
         "name": key.name,
@@ -105,6 +100,45 @@ fn deployment(object: &Value, world: &World, doors: &FlinkDoors, stalled: &Stall
         "suspended": is_suspended,
         "nonce": object["spec"]["restartNonce"].as_i64().unwrap_or_default(),
     })
+}
+
+/// As its status tells, where nothing is known of its JobManager.
+pub fn by_status(object: &Value) -> Value {
+    let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let lifecycle = if text("/metadata/deletionTimestamp").is_empty() {
+        text("/status/lifecycleState")
+    } else {
+        "DELETING"
+    };
+    let key = ClusterKey::new(text("/metadata/namespace"), text("/metadata/name"));
+    let job = text("/status/jobStatus/state");
+    let mode =
+        if text("/spec/job/upgradeMode").is_empty() { "stateless" } else { text("/spec/job/upgradeMode") };
+    json!({
+        "key": key.to_string(),
+        "name": key.name,
+        "ref": key.to_string(),
+        "reference": format!("{}:FlinkDeployment/{}", key.namespace, key.name),
+        "object": key_of(object),
+        "tone": tone(lifecycle, job),
+        "state": if lifecycle.is_empty() { "NEW" } else { lifecycle },
+        "what": format!("{} · {mode} · parallelism {}", text("/spec/flinkVersion"), object["spec"]["job"]["parallelism"]),
+        "job": if job.is_empty() { "unknown" } else { job },
+        "id": text("/status/jobStatus/jobId"),
+        "from": text("/status/jobStatus/upgradeSavepointPath").rsplit('/').next(),
+        "why": object["status"]["error"].as_str().map(error_of),
+        "suspended": lifecycle == "SUSPENDED",
+        "nonce": object["spec"]["restartNonce"].as_i64().unwrap_or_default(),
+    })
+}
+
+fn tone(lifecycle: &str, job: &str) -> &'static str {
+    match (lifecycle, job) {
+        ("STABLE", "RUNNING" | "FINISHED") => "good",
+        ("SUSPENDED", _) => "none",
+        ("FAILED", _) | (_, "FAILED") => "bad",
+        _ => "busy",
+    }
 }
 
 /// `status.error` is JSON with a message, mostly.

@@ -27,6 +27,13 @@ pub fn deeds() -> Value {
     ])
 }
 
+/// Those of [`deeds`] that anybody with rights can do to a real cluster.
+pub fn deeds_of_a_cluster() -> Value {
+    const TAKEN: [&str; 3] = ["kill JM pod", "restart", "suspend"];
+    let is_taken = |deed: &&Value| deed["label"].as_str().is_some_and(|label| TAKEN.contains(&label));
+    deeds().as_array().into_iter().flatten().filter(is_taken).cloned().collect()
+}
+
 /// Buttons for what several deployments share.
 pub fn presets() -> Value {
     let status = json!({"verb": "patch", "kind": "FlinkDeployment", "subresource": "status"});
@@ -136,6 +143,7 @@ mod tests {
                 check(&deed["off"]);
             }
         }
+        assert_eq!(deeds_of_a_cluster().as_array().map(Vec::len), Some(3));
         for group in presets().as_array().expect("a list") {
             group["deeds"].as_array().expect("a list").iter().for_each(check);
         }
