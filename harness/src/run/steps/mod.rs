@@ -89,6 +89,10 @@ pub async fn run_by_hand(context: &Context, step: &Step) -> Result<(), Failure> 
         let text = format!("`{}` holds steps; here they are done one by one", step.name);
         return Err(Failure::new(text).in_step(step));
     }
+    if step.args.opt_flag("everyWrite") == Some(true) {
+        let text = "`everyWrite` is one run per write; here there is one run: say `on: {write: {}}`";
+        return Err(Failure::new(text).in_step(step));
+    }
     if let Some(reason) = context.place.skip_reason(step) {
         return Err(Failure::new(format!("`{}` cannot be done here: {reason}", step.name)).in_step(step));
     }
