@@ -18,6 +18,8 @@ const YEAR: Duration = Duration::from_secs(86_400 * 365);
 pub struct ScaledClock(Arc<Shared>);
 
 struct Shared {
+    /// The time of day when it was started, and that moment.
+    read: (Timestamp, Instant),
     course: Mutex<Course>,
     /// Counts changes of the course: whoever sleeps reckons anew.
     changed: watch::Sender<u64>,
@@ -57,8 +59,19 @@ impl ScaledClock {
     }
 
     fn at(epoch: Timestamp, scale: f64) -> ScaledClock {
-        let course = Mutex::new(Course { epoch, origin: Instant::now(), scale });
-        ScaledClock(Arc::new(Shared { course, changed: watch::channel(0).0 }))
+        let origin = Instant::now();
+        let course = Mutex::new(Course { epoch, origin, scale });
+        ScaledClock(Arc::new(Shared { read: (epoch, origin), course, changed: watch::channel(0).0 }))
+    }
+
+    /// For processes of the cluster, if they cannot tell it from the time of day: `SCALE,DAY,CLUSTER`, so many seconds pass in
+    /// one, and at that time of day it was that time in the cluster.
+    pub fn told(&self) -> Option<String> {
+        let (course, (day, at)) = (self.course(), self.0.read);
+        let since = SignedDuration::try_from(course.origin.duration_since(at)).unwrap_or_default();
+        let day = day.saturating_add(since).unwrap_or(Timestamp::MAX);
+        let is_day = course.scale == 1.0 && day == course.epoch;
+        (!is_day).then(|| format!("{},{day},{}", course.scale, course.epoch))
     }
 
     fn course(&self) -> Course {
@@ -120,6 +133,18 @@ impl TimeControl for ScaledClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn processes_are_told_of_a_time_of_its_own() {
+        let day: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a timestamp");
+        let clock = ScaledClock::at(day, 1.0);
+        assert_eq!(clock.told(), None);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        clock.set_scale(20.0);
+        assert_eq!(clock.told().as_deref(), Some("20,2026-01-01T00:00:10Z,2026-01-01T00:00:10Z"));
+        clock.jump(SignedDuration::from_hours(1));
+        assert_eq!(clock.told().as_deref(), Some("20,2026-01-01T00:00:10Z,2026-01-01T01:00:10Z"));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn sleepers_follow_jumps_and_changes_of_pace() {

@@ -1,8 +1,9 @@
 //! The cluster as its users hold it: `run` drives it, `pods` breaks it, `dial` talks to what runs in it.
 
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -132,7 +133,26 @@ impl Cluster {
         engine.wake(Controller::Kubelet, key);
         drop(guard);
         self.woken.notify_one();
-        met.map(|address| (address, port))
+        met.map(|met| (met.ip, port))
+    }
+
+    /// The address of this machine that a connection to this host ends at, where a process of this machine takes it.
+    /// None: a process inside does, or nobody, see [`Cluster::dial`].
+    pub(crate) fn socket(&self, host: &str, port: u16) -> Option<SocketAddr> {
+        let mut guard = self.lock();
+        let engine = &mut *guard;
+        engine.knobs.pod_loopback?;
+        engine.dials = engine.dials.wrapping_add(1);
+        let (key, port) = dial::resolve(&engine.view, host, port, engine.dials).ok()?;
+        let now = engine.now();
+        let met = engine.kubelet.connect(&engine.view, &key, &engine.faults, port, now).ok()?;
+        let ip = met.is_socket.then(|| met.ip.parse().ok()).flatten()?;
+        Some(SocketAddr::new(ip, port))
+    }
+
+    /// For what runs beside the cluster and has news of its processes.
+    pub fn waker(&self) -> ProcessWaker {
+        ProcessWaker { engine: Arc::downgrade(&self.engine), woken: self.woken.clone() }
     }
 
     /// Runs a command in a container; None when it has no such program, the reason when nothing can be run in it.
@@ -190,6 +210,22 @@ impl Cluster {
     /// What controllers could not write and nobody is told of: empty in a healthy run.
     pub fn complaints(&self) -> Vec<String> {
         self.lock().complaints.clone()
+    }
+}
+
+/// Has processes stepped, as [`Cluster::wake_processes`], and keeps no cluster alive.
+#[derive(Clone)]
+pub struct ProcessWaker {
+    engine: Weak<Mutex<Engine>>,
+    woken: Arc<Notify>,
+}
+
+impl ProcessWaker {
+    pub fn wake(&self, namespace: &str, pod: &str) {
+        let Some(engine) = self.engine.upgrade() else { return };
+        let key = Key::new(r::PODS, namespace, pod);
+        engine.lock().unwrap_or_else(PoisonError::into_inner).wake(Controller::Kubelet, key);
+        self.woken.notify_one();
     }
 }
 

@@ -76,6 +76,8 @@ pub struct Knobs {
     /// A change -> the other controllers look at it.
     pub controllers: Delay,
     pub nodes: Vec<NodeSpec>,
+    /// Pods get addresses of this machine, 127.N.x.y, that processes can listen on; otherwise 10.244.x.y.
+    pub pod_loopback: Option<u8>,
     /// Start with what an installed cluster has (kube-api.md 2.15): the StorageClass `standard`, the default one, and the
     /// PriorityClasses `system-*`. Without any StorageClass nothing waits for its claims.
     pub furnished: bool,
@@ -99,6 +101,7 @@ impl Default for Knobs {
             gc: Delay::uniform_millis(5, 50),
             controllers: Delay::NONE,
             nodes: vec![NodeSpec::default()],
+            pod_loopback: None,
             furnished: false,
             log_lines_max: 10_000,
             root_ca: String::new(),

@@ -1,7 +1,8 @@
 //! What runs in containers: a registry of programs and the processes it starts.
-//! Leaves out real processes and file systems: a process is a state machine that sees its environment as values.
+//! A process is a state machine that sees its environment as values; real ones, with file systems, are in `host`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -61,10 +62,22 @@ pub enum Signal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reception {
     Accepted,
+    /// A socket of this machine takes it, at the pod's own address: [`Process::http`] does not.
+    Socket,
     /// Nothing listens there.
     Refused,
     /// The connection is made and nobody ever answers: the process stands still.
     Silent,
+}
+
+/// What a probe meets.
+pub enum Probed {
+    /// None: nothing listens there.
+    Answered(Option<http::Response<Bytes>>),
+    /// No answer within the time that the probe allows.
+    TimedOut,
+    /// It is under way: ask again in a moment.
+    Waits,
 }
 
 /// A running container. Called with the cluster locked: it must not call back into the [`crate::Cluster`];
@@ -87,6 +100,18 @@ pub trait Process: Send {
         request: &http::Request<Bytes>,
         now: Timestamp,
     ) -> Option<http::Response<Bytes>>;
+
+    /// A probe's request, asked again and again while it answers [`Probed::Waits`]. `is_http`: a connection is not enough.
+    fn probe(
+        &mut self,
+        port: u16,
+        request: &http::Request<Bytes>,
+        _is_http: bool,
+        _patience: Duration,
+        now: Timestamp,
+    ) -> Probed {
+        Probed::Answered(self.http(port, request, now))
+    }
 
     /// A process that does not exit on Term is killed when its grace is over.
     fn signal(&mut self, signal: Signal, now: Timestamp) -> Vec<ProcessEvent>;

@@ -1,17 +1,20 @@
 //! The options of `fake-kube serve` and what it does: server, objects from files, cluster, listener, `ready`.
-//! With `--control`, the endpoint that sets faults.
+//! With `--control`, the endpoint that sets faults; with `--run`, containers that are processes.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use fake_kube::control::{Complaint, Control, ControlSocket, RequestFaults};
+use fake_kube::host::{HostOptions, HostPrograms, Rule};
 use fake_kube::{
-    AuditLog, Cluster, Controller, Delay, Identities, Knobs, ListenOptions, Outside, ServiceProxy, Shell,
+    AuditLog, Cluster, Controller, Delay, Identities, Knobs, ListenOptions, Outside, Programs, ServiceProxy,
+    Shell,
 };
 use fake_kube_apiserver::{ApiServer, Clock, Options, Status};
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::ScaledClock;
 
@@ -62,12 +65,27 @@ pub struct Serve {
     /// time there. Its address is told on standard error and in the kubeconfig.
     #[arg(long, value_name = "ADDR:PORT")]
     control: Option<SocketAddr>,
+    /// Run the containers of images that fit IMAGE (`*` is any text) as processes of this machine: COMMAND with the
+    /// container's words, variables and files (below $CONTAINER_ROOT) and an address of its own, 127.N.x.y. Repeatable, the
+    /// first that fits counts. The processes have your rights, and end with the cluster.
+    #[arg(long, value_name = "IMAGE=COMMAND")]
+    run: Vec<Rule>,
+    /// With --run: so many processes at the same time at most.
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "run")]
+    run_max: usize,
     /// Seed of names, uids and delays.
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }
 
 pub async fn run(options: Serve) -> anyhow::Result<()> {
+    if !options.run.is_empty() && options.http {
+        bail!("--run with --http: programs in pods reach the API server over TLS; leave --http out");
+    }
+    let network = match options.run.is_empty() {
+        true => None,
+        false => Some(Network::claim().await?),
+    };
     if !(options.time_scale.is_finite() && options.time_scale > 0.0) {
         bail!("--time-scale {}: give a positive number, such as 1 or 10", options.time_scale);
     }
@@ -126,14 +144,37 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
         controllers: Delay::uniform_millis(30, 80),
         pod_schedule: Delay::uniform_millis(150, 300),
         furnished: true,
+        pod_loopback: network.as_ref().map(|network| network.number),
         ..Knobs::default()
+    };
+    let host = match options.run.is_empty() {
+        true => None,
+        false => Some(HostPrograms::new(HostOptions {
+            rules: options.run.clone(),
+            starter: crate::contain::starter()?,
+            processes_max: options.run_max,
+            api: api.clone(),
+            address: reachable(listening.addr),
+            ca: listening.ca.clone(),
+            clock: Box::new({
+                let time = time.clone();
+                move || time.told()
+            }),
+        })?),
+    };
+    let programs: Arc<dyn Programs> = match &host {
+        Some(host) => Arc::new(host.clone()),
+        None => Arc::new(Shell),
     };
     let _controlling = control.map(|socket| {
         eprintln!("control {}", socket.url());
         let faults = RequestFaults::install(&api, clock.clone(), None);
         socket.serve(Control { faults, time: Some(Arc::new(time)) })
     });
-    let cluster = Cluster::new(api.clone(), clock, knobs, Arc::new(Shell));
+    let cluster = Cluster::new(api.clone(), clock, knobs, programs);
+    if let Some(host) = &host {
+        host.set_waker(cluster.waker());
+    }
     cluster.set_outside(Outside::Https);
     proxy.set(cluster.clone());
     let running = tokio::spawn({
@@ -147,13 +188,60 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
         journal.durable(api.revision()).await.map_err(anyhow::Error::msg)?;
     }
     println!("ready {}", listening.url);
-    tokio::signal::ctrl_c().await.context("wait for an interrupt")?;
+    asked_to_stop().await?;
     running.abort();
+    if let Some(host) = &host {
+        host.end();
+    }
     listening.shutdown().await;
     for complaint in cluster.complaints() {
         eprintln!("refused: {complaint}");
     }
     Ok(())
+}
+
+/// Ctrl-C, or SIGTERM as whoever started it in the background sends it.
+async fn asked_to_stop() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("wait for an interrupt"),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// The same server, as this machine reaches it.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    match bound.ip().is_unspecified() {
+        true => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), bound.port()),
+        false => bound,
+    }
+}
+
+/// Addresses of pods that are processes: 127.N.x.y, N this cluster's own on this machine.
+struct Network {
+    number: u8,
+    /// Says that it is taken, as long as this lives.
+    _claim: tokio::net::TcpListener,
+}
+
+/// Where a cluster claims its network: an address that no pod gets.
+const CLAIM: (u8, u8, u16) = (255, 254, 10_255);
+
+impl Network {
+    async fn claim() -> anyhow::Result<Network> {
+        let first = std::process::id();
+        // 127.0.x.y is everybody's.
+        for number in (0..254).map(|turn| (first.wrapping_add(turn) % 254) as u8 + 1) {
+            let (x, y, port) = CLAIM;
+            if let Ok(claim) = tokio::net::TcpListener::bind((Ipv4Addr::new(127, number, x, y), port)).await {
+                return Ok(Network { number, _claim: claim });
+            }
+        }
+        bail!(
+            "find addresses for --run: every network from 127.1.0.0/16 to 127.254.0.0/16 is taken, or this system has no \
+             addresses but 127.0.0.1 (Linux has; elsewhere run it in a container)"
+        )
+    }
 }
 
 fn chosen(list: &str) -> anyhow::Result<Vec<Controller>> {

@@ -525,7 +525,12 @@ impl Container {
         let probe = &spec[purpose.field()];
         let hangs = w.faults.hangs(w.pod);
         let Some(process) = self.process.as_deref_mut() else { return };
-        let answer = ask(probe, &spec, w.ip, hangs, process, w.now);
+        let Some(answer) = ask(probe, &spec, w.ip, hangs, process, w.now) else {
+            if let Some(prober) = self.probers.get_mut(&purpose) {
+                prober.wait(w.now);
+            }
+            return;
+        };
         if let Err(why) = &answer {
             let message = format!("{} probe failed: {why}", purpose.name());
             self.tell(w, EventKind::Warning, "Unhealthy", message);

@@ -31,6 +31,13 @@ use crate::programs::{Programs, Reception};
 use crate::view::{Key, View};
 use crate::write::Step;
 
+/// A connection that was accepted.
+pub struct Connected {
+    pub ip: String,
+    /// By a real socket at that address.
+    pub is_socket: bool,
+}
+
 pub struct Kubelet {
     knobs: Knobs,
     programs: Arc<dyn Programs>,
@@ -121,8 +128,13 @@ impl Kubelet {
             // 10.244.<node>.2 .. 10.244.<node>.254 and on into the next 256 blocks.
             self.next_address = if n >= 65_000 { 2 } else { n + 1 };
             let (block, host) = (n / 253, n % 253 + 2);
-            let address =
-                format!("10.{}.{}.{host}", 244 + (node / 250).min(10), (node % 250 + block as usize) % 256);
+            let address = match self.knobs.pod_loopback {
+                Some(network) => format!("127.{network}.{}.{host}", block % 256),
+                None => {
+                    let (node, block) = (244 + (node / 250).min(10), (node % 250 + block as usize) % 256);
+                    format!("10.{node}.{block}.{host}")
+                }
+            };
             if self.addresses.insert(address.clone()) || self.addresses.len() > 60_000 {
                 return address;
             }
@@ -181,17 +193,18 @@ impl Kubelet {
         faults: &Faults,
         port: u16,
         now: Timestamp,
-    ) -> Result<String, DialError> {
+    ) -> Result<Connected, DialError> {
         let worker = self.reachable(view, key, faults)?;
-        let mut met = DialError::Refused;
+        let mut met = Err(DialError::Refused);
         for container in worker.containers.iter_mut().filter(|c| c.is_running()) {
             match container.receive(port, now) {
-                Reception::Accepted => return Ok(worker.ip.clone()),
-                Reception::Silent => met = DialError::Unreachable,
-                Reception::Refused => {}
+                Reception::Accepted => return Ok(Connected { ip: worker.ip.clone(), is_socket: false }),
+                Reception::Socket => met = Ok(Connected { ip: worker.ip.clone(), is_socket: true }),
+                Reception::Silent if met.is_err() => met = Err(DialError::Unreachable),
+                Reception::Silent | Reception::Refused => {}
             }
         }
-        Err(met)
+        met
     }
 
     /// One request to a pod's port.
@@ -214,7 +227,7 @@ impl Kubelet {
                     }
                 }
                 Reception::Silent => met = DialError::Unreachable,
-                Reception::Refused => {}
+                Reception::Refused | Reception::Socket => {}
             }
         }
         Err(met)

@@ -2,13 +2,14 @@
 //! Leaves out gRPC health checking: a gRPC probe passes while the port answers at all.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::json::*;
-use crate::programs::Process;
+use crate::programs::{Probed, Process};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
@@ -36,6 +37,9 @@ impl Purpose {
         }
     }
 }
+
+/// How soon a probe that is under way is asked about again; its end wakes the kubelet besides.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_millis(200);
 
 /// One prober: when it asks next and what it has seen in a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +76,11 @@ impl Prober {
         }
     }
 
+    /// It has been asked and has not answered yet.
+    pub fn wait(&mut self, now: Timestamp) {
+        self.due = after(now, LOOK_AGAIN);
+    }
+
     /// A failed liveness or startup probe leads to a restart once, and counts anew then.
     pub fn reset(&mut self) {
         self.last = None;
@@ -79,7 +88,7 @@ impl Prober {
     }
 }
 
-/// Runs one probe. `Err` is the text after `Readiness probe failed: `.
+/// Runs one probe. `Err` is the text after `Readiness probe failed: `; None: it is under way.
 pub fn ask(
     probe: &Value,
     container: &Value,
@@ -87,18 +96,39 @@ pub fn ask(
     hangs: bool,
     process: &mut dyn Process,
     now: Timestamp,
-) -> Result<(), String> {
+) -> Option<Result<(), String>> {
     if let Some(command) = probe["exec"]["command"].as_array() {
-        if hangs {
-            let seconds = int_or(probe, "/timeoutSeconds", 1);
-            return Err(format!(
-                "command timed out: \"{}\" timed out after {seconds}s",
-                words(command).join(" ")
-            ));
-        }
-        let (code, output) = process.exec(&words(command), now);
-        return if code == 0 { Ok(()) } else { Err(output) };
+        return Some(run(probe, command, hangs, process, now));
     }
+    request(probe, container, ip, hangs, process, now).transpose()
+}
+
+fn run(
+    probe: &Value,
+    command: &[Value],
+    hangs: bool,
+    process: &mut dyn Process,
+    now: Timestamp,
+) -> Result<(), String> {
+    if hangs {
+        let seconds = int_or(probe, "/timeoutSeconds", 1);
+        return Err(format!(
+            "command timed out: \"{}\" timed out after {seconds}s",
+            words(command).join(" ")
+        ));
+    }
+    let (code, output) = process.exec(&words(command), now);
+    if code == 0 { Ok(()) } else { Err(output) }
+}
+
+fn request(
+    probe: &Value,
+    container: &Value,
+    ip: &str,
+    hangs: bool,
+    process: &mut dyn Process,
+    now: Timestamp,
+) -> Result<Option<()>, String> {
     let get = &probe["httpGet"];
     let (target, is_http) = match () {
         _ if get.is_object() => (get, true),
@@ -106,17 +136,26 @@ pub fn ask(
         _ => (&probe["grpc"], false),
     };
     let Asked { port, host, url, request } = http_get(target, container, ip, "kube-probe/1.35")?;
-    if hangs {
-        return Err(match is_http {
+    let timed_out = || {
+        Err(match is_http {
             true => format!(
                 "Get \"{url}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
             ),
             false => format!("dial tcp {host}:{port}: i/o timeout"),
-        });
+        })
+    };
+    if hangs {
+        return timed_out();
     }
-    match process.http(port, &request, now) {
-        Some(_) if !is_http => Ok(()),
-        Some(answer) if (200..400).contains(&answer.status().as_u16()) => Ok(()),
+    let patience = Duration::from_secs(int_or(probe, "/timeoutSeconds", 1).max(1).unsigned_abs());
+    let answer = match process.probe(port, &request, is_http, patience, now) {
+        Probed::Waits => return Ok(None),
+        Probed::TimedOut => return timed_out(),
+        Probed::Answered(answer) => answer,
+    };
+    match answer {
+        Some(_) if !is_http => Ok(Some(())),
+        Some(answer) if (200..400).contains(&answer.status().as_u16()) => Ok(Some(())),
         Some(answer) => Err(format!("HTTP probe failed with statuscode: {}", answer.status().as_u16())),
         None if is_http => Err(format!("Get \"{url}\": dial tcp {host}:{port}: connect: connection refused")),
         None => Err(format!("dial tcp {host}:{port}: connect: connection refused")),
@@ -211,6 +250,7 @@ mod tests {
         let container = json!({"ports": [{"name": "rest", "containerPort": 8081}]});
         let check = |probe: Value, mut process: Listens, hangs: bool, expected: Result<(), &str>| {
             let got = ask(&probe, &container, "10.0.0.1", hangs, &mut process, Timestamp::UNIX_EPOCH);
+            let got = got.expect("it does not wait");
             assert_eq!(got.as_ref().map_err(String::as_str), expected.as_ref().map_err(|e| *e));
         };
         let get = || json!({"httpGet": {"path": "/config", "port": "rest"}});

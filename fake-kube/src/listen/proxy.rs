@@ -4,6 +4,8 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -15,7 +17,10 @@ use hyper::body::Incoming;
 use super::identity::Body;
 use crate::cluster::Cluster;
 use crate::dial::DialError;
+use crate::host::sockets;
 
+/// Of a process that is a real one.
+const ANSWER_MAX: usize = 64 << 20;
 /// Bodies larger than this are refused, as by the API server.
 const BODY_MAX: usize = 3 << 20;
 
@@ -72,7 +77,14 @@ impl ServiceProxy {
         let Some(cluster) = self.cluster.get() else {
             return refusal(&Status::new(503, "ServiceUnavailable", "the cluster is starting"));
         };
-        match cluster.dial(&target.host, target.port, Request::from_parts(head, body.to_bytes())) {
+        let request = Request::from_parts(head, body.to_bytes());
+        if let Some(address) = cluster.socket(&target.host, target.port) {
+            return match sockets::exchange(address, request, ANSWER_MAX).await {
+                Ok(response) => response.map(|body| Body::Text(Full::new(body))),
+                Err(error) => refusal(&unreached(address, &error)),
+            };
+        }
+        match cluster.dial(&target.host, target.port, request) {
             Ok(response) => response.map(|body| Body::Text(Full::new(body))),
             Err(DialError::NoSuchHost | DialError::Refused) => {
                 let at = format!("{}:{}", target.host, target.port);
@@ -84,6 +96,17 @@ impl ServiceProxy {
             Err(DialError::Unreachable) => match std::future::pending::<Infallible>().await {},
         }
     }
+}
+
+/// As Go words it.
+fn unreached(address: SocketAddr, error: &io::Error) -> Status {
+    let text = match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            format!("error trying to reach service: dial tcp {address}: connect: connection refused")
+        }
+        _ => "error trying to reach service: EOF".to_owned(),
+    };
+    Status::new(503, "ServiceUnavailable", text)
 }
 
 fn refusal(status: &Status) -> Response<Body> {

@@ -4,6 +4,7 @@ mod cases;
 mod clients;
 mod control;
 mod fidelity;
+mod host;
 mod http1;
 mod kubectl;
 mod kubectl_commands;

@@ -47,6 +47,12 @@ impl Served {
         Served { child, url: url.to_owned(), address }
     }
 
+    /// Sends a signal by name; false when it is gone already.
+    pub fn signal(&self, name: &str) -> bool {
+        let id = self.child.id().to_string();
+        Command::new("kill").args(["-s", name, &id]).status().is_ok_and(|status| status.success())
+    }
+
     /// The next line of its standard error.
     pub fn said(&mut self) -> String {
         let mut line = String::new();

@@ -5,7 +5,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -81,6 +81,20 @@ impl State {
 }
 
 impl ApiServer {
+    /// A token that speaks for a ServiceAccount, as a kubelet puts it into the account's pods. None: there is no such account.
+    pub fn account_token(&self, namespace: &str, account: &str, lasts: SignedDuration) -> Option<String> {
+        let now = self.now();
+        let end = now.checked_add(lasts).unwrap_or(Timestamp::MAX);
+        self.with(|s| {
+            let table = s.registry.get("", "v1", "serviceaccounts")?.table;
+            s.store.get(table, &crate::store::key(namespace, account))?;
+            let subject = format!("system:serviceaccount:{namespace}:{account}");
+            let claims = json!({"aud": [ISSUER], "exp": end.as_second(), "iat": now.as_second(), "iss": ISSUER,
+                "sub": subject});
+            Some(s.token_key.sign(&claims))
+        })
+    }
+
     /// The user behind a ServiceAccount token for this server; 401 for every other token.
     pub fn authenticate(&self, token: &str) -> Result<User> {
         let now = self.now();

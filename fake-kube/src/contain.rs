@@ -1,0 +1,32 @@
+//! `fake-kube contain PARENT COMMAND..`: becomes the command, and ends when its parent does, however that ends. What starts
+//! the processes of `--run`; nobody types it.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+
+use anyhow::{Context, bail};
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+
+#[derive(clap::Args)]
+pub struct Contain {
+    parent: i32,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    command: Vec<OsString>,
+}
+
+/// The words before a command.
+pub fn starter() -> anyhow::Result<Vec<OsString>> {
+    let own = std::env::current_exe().context("find the program of this process")?;
+    Ok(vec![own.into(), "contain".into(), std::process::id().to_string().into()])
+}
+
+pub fn run(contain: &Contain) -> anyhow::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL)).context("be told of the end of the cluster")?;
+    // It may have ended before that was asked for.
+    if getppid().is_none_or(|parent| parent.as_raw_nonzero().get() != contain.parent) {
+        bail!("start a container: the cluster that asked for it is gone");
+    }
+    let (program, arguments) = contain.command.split_first().context("start a container: no command")?;
+    let error = std::process::Command::new(program).args(arguments).exec();
+    Err(error).with_context(|| format!("start {}", program.to_string_lossy()))
+}

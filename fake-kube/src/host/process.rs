@@ -1,0 +1,336 @@
+//! One process behind a container. It runs in a process group of its own, which ends with it, with the container, and with
+//! the cluster. Two threads wait for it, one for its output and one for its end; the kubelet hears of both in its next step.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, PipeReader, Read};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process_group, waitid};
+use tempfile::TempDir;
+
+use super::Shared;
+use super::root;
+use super::rules::Rule;
+use super::sockets;
+use crate::programs::{Probed, Process, ProcessEvent, ProcessStart, Reception, Signal};
+
+/// Lines on their way to the kubelet; a process that says more waits, as behind any full pipe.
+const EVENTS_MAX: usize = 1000;
+/// A longer line is told in pieces, as container runtimes do.
+const LINE_MAX: u64 = 16 << 10;
+/// Answers of probes are looked at for their code.
+const PROBE_ANSWER_MAX: usize = 64 << 10;
+
+pub struct HostProcess {
+    programs: Arc<Shared>,
+    ip: Option<IpAddr>,
+    events: Receiver<ProcessEvent>,
+    link: Arc<Link>,
+    running: Option<Arc<Running>>,
+    probes: BTreeMap<(u16, String), Arc<Mutex<Answer>>>,
+    _root: Option<TempDir>,
+}
+
+/// How a thread's news reach the kubelet.
+struct Link {
+    programs: Arc<Shared>,
+    namespace: String,
+    pod: String,
+    /// The kubelet was told and has not looked yet.
+    is_told: AtomicBool,
+}
+
+/// The process itself, for whoever ends it.
+pub struct Running {
+    /// None once it is gone, so that nobody is hit who came after it.
+    group: Mutex<Option<Pid>>,
+}
+
+/// Of a probe under way.
+enum Answer {
+    Waits,
+    Came(Option<http::Response<Bytes>>),
+    TimedOut,
+}
+
+impl Running {
+    pub fn kill(&self) {
+        self.signal(rustix::process::Signal::KILL);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        if let Some(group) = *self.group.lock().unwrap_or_else(PoisonError::into_inner) {
+            // A group that is ending needs no signal.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+}
+
+impl Link {
+    fn tell(&self) {
+        if !self.is_told.swap(true, Ordering::SeqCst) {
+            self.programs.wake(&self.namespace, &self.pod);
+        }
+    }
+}
+
+impl HostProcess {
+    /// A process that cannot be started ends at once, and says why.
+    pub fn start(programs: Arc<Shared>, rule: &Rule, start: &ProcessStart) -> HostProcess {
+        let (say, events) = sync_channel(EVENTS_MAX);
+        let link = Arc::new(Link {
+            programs: programs.clone(),
+            namespace: start.namespace.clone(),
+            pod: start.pod_name.clone(),
+            is_told: AtomicBool::new(false),
+        });
+        let mut process = HostProcess {
+            programs,
+            ip: start.ip.parse().ok(),
+            events,
+            link,
+            running: None,
+            probes: BTreeMap::new(),
+            _root: None,
+        };
+        if let Err(why) = process.spawn(rule, start, &say) {
+            let message = format!("failed to start container {}: {why:#}", start.container);
+            // Room is there: nothing was said before.
+            let reason = "StartError".to_owned();
+            let _ = say.try_send(ProcessEvent::Exit { code: 128, reason, message });
+        }
+        process
+    }
+
+    fn spawn(
+        &mut self,
+        rule: &Rule,
+        start: &ProcessStart,
+        say: &SyncSender<ProcessEvent>,
+    ) -> anyhow::Result<()> {
+        let max = self.programs.options.processes_max;
+        let place = self
+            .programs
+            .enter()
+            .ok_or_else(|| anyhow::anyhow!("{max} processes run already; --run-max allows more"))?;
+        let root = TempDir::new_in(self.programs.folder.path())?;
+        root::furnish(root.path(), &self.programs.options, start)?;
+        let (reader, writer) = io::pipe()?;
+        let mut command = self.shell(rule, start, root.path());
+        let child = command.stdout(writer.try_clone()?).stderr(writer).spawn()?;
+        // The command holds the pipe's other end: while it does, the output has no end.
+        drop(command);
+        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let running = Arc::new(Running { group: Mutex::new(group) });
+        self.programs.remember(&running);
+        self._root = Some(root);
+        self.running = Some(running.clone());
+        let (told, link) = (say.clone(), self.link.clone());
+        let reading = std::thread::Builder::new()
+            .name("container-output".to_owned())
+            .spawn(move || retell(reader, &told, &link));
+        let (told, link) = (say.clone(), self.link.clone());
+        let waiting = std::thread::Builder::new().name("container-end".to_owned()).spawn({
+            let running = running.clone();
+            move || {
+                let status = wait(child, &running);
+                // Its last words come before its end.
+                if let Ok(reading) = reading {
+                    let _ = reading.join();
+                }
+                drop(place);
+                if told.send(ProcessEvent::exit(code(status))).is_ok() {
+                    link.tell();
+                }
+            }
+        });
+        if waiting.is_err() {
+            running.kill();
+        }
+        waiting?;
+        Ok(())
+    }
+
+    fn shell(&self, rule: &Rule, start: &ProcessStart, root: &std::path::Path) -> Command {
+        let options = &self.programs.options;
+        let mut words = options.starter.iter();
+        let mut command = match words.next() {
+            Some(program) => {
+                let mut command = Command::new(program);
+                command.args(words).arg("/bin/sh");
+                command
+            }
+            None => Command::new("/bin/sh"),
+        };
+        command.arg("-c").arg(format!("exec {} \"$@\"", runnable(&rule.command))).arg("sh");
+        command.args(&start.command).args(&start.args);
+        command.env_clear();
+        // Where programs are found; everything else a container has from its pod.
+        for name in ["PATH", "TMPDIR"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.envs(&start.env);
+        command
+            .env("HOSTNAME", &start.pod_name)
+            .env("KUBERNETES_SERVICE_HOST", options.address.ip().to_string())
+            .env("KUBERNETES_SERVICE_PORT", options.address.port().to_string())
+            .env("CONTAINER_ROOT", root)
+            .env("CONTAINER_IMAGE", &start.image)
+            .env("POD_IP", &start.ip)
+            .env("POD_NAME", &start.pod_name)
+            .env("POD_NAMESPACE", &start.namespace);
+        if let Some(clock) = (options.clock)() {
+            command.env("CLUSTER_CLOCK", clock);
+        }
+        command.current_dir(root).stdin(Stdio::null()).process_group(0);
+        command
+    }
+}
+
+/// `exec A=1 prog` is no shell; `exec env A=1 prog` is.
+fn runnable(command: &str) -> String {
+    let is_assignment = |word: &str| {
+        let name = word.split_once('=').map(|(name, _)| name).unwrap_or_default();
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    match command.split_whitespace().next().is_some_and(is_assignment) {
+        true => format!("env {command}"),
+        false => command.to_owned(),
+    }
+}
+
+fn retell(output: PipeReader, say: &SyncSender<ProcessEvent>, link: &Link) {
+    let mut output = BufReader::new(output);
+    let mut line = Vec::new();
+    while let Ok(1..) = (&mut output).take(LINE_MAX).read_until(b'\n', &mut line) {
+        let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned();
+        let event = ProcessEvent::Log(text);
+        if let Err(full) = say.try_send(event) {
+            // The kubelet has not looked yet, or nobody will.
+            link.tell();
+            let (std::sync::mpsc::TrySendError::Full(event)
+            | std::sync::mpsc::TrySendError::Disconnected(event)) = full;
+            if say.send(event).is_err() {
+                return;
+            }
+        }
+        link.tell();
+        line.clear();
+    }
+}
+
+/// Waits for the end, then ends what the process has left in its group: the first process of a container takes all others
+/// with it.
+fn wait(mut child: Child, running: &Running) -> io::Result<ExitStatus> {
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // It stays in the table until it is waited for below: its number is nobody else's.
+        let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+    }
+    let mut group = running.group.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(group) = group.take() {
+        let _ = kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    child.wait()
+}
+
+/// As container runtimes tell it: 128 and the signal.
+fn code(status: io::Result<ExitStatus>) -> i32 {
+    let Ok(status) = status else { return 255 };
+    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(255)
+}
+
+impl Process for HostProcess {
+    fn step(&mut self, _now: Timestamp) -> Vec<ProcessEvent> {
+        self.link.is_told.store(false, Ordering::SeqCst);
+        self.events.try_iter().take(EVENTS_MAX).collect()
+    }
+
+    /// Its threads say when.
+    fn next_due(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn receive(&mut self, _port: u16, _now: Timestamp) -> Reception {
+        Reception::Socket
+    }
+
+    fn http(&mut self, _: u16, _: &http::Request<Bytes>, _: Timestamp) -> Option<http::Response<Bytes>> {
+        None
+    }
+
+    fn probe(
+        &mut self,
+        port: u16,
+        request: &http::Request<Bytes>,
+        is_http: bool,
+        patience: Duration,
+        _now: Timestamp,
+    ) -> Probed {
+        let key = (port, request.uri().path().to_owned());
+        if let Some(answer) = self.probes.get(&key) {
+            let mut answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
+            let probed = match &mut *answer {
+                Answer::Waits => return Probed::Waits,
+                Answer::Came(answer) => Probed::Answered(answer.take()),
+                Answer::TimedOut => Probed::TimedOut,
+            };
+            drop(answer);
+            self.probes.remove(&key);
+            return probed;
+        }
+        let Some(ip) = self.ip else { return Probed::Answered(None) };
+        let slot = Arc::new(Mutex::new(Answer::Waits));
+        self.probes.insert(key, slot.clone());
+        let (address, link, request) = (SocketAddr::new(ip, port), self.link.clone(), request.clone());
+        self.programs.runtime.spawn(async move {
+            let asked = async {
+                match is_http {
+                    true => sockets::exchange(address, request, PROBE_ANSWER_MAX).await.ok(),
+                    false => sockets::connect(address).await.ok().map(|_| http::Response::new(Bytes::new())),
+                }
+            };
+            let answer = tokio::time::timeout(patience, asked).await;
+            let answer = answer.map_or(Answer::TimedOut, Answer::Came);
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+            link.tell();
+        });
+        Probed::Waits
+    }
+
+    fn signal(&mut self, signal: Signal, _now: Timestamp) -> Vec<ProcessEvent> {
+        if let Some(running) = &self.running {
+            running.signal(match signal {
+                Signal::Term => rustix::process::Signal::TERM,
+                Signal::Kill => rustix::process::Signal::KILL,
+            });
+        }
+        Vec::new()
+    }
+
+    fn command(&mut self, command: &[String], _now: Timestamp) -> Option<(i32, String)> {
+        let text = format!("{}: commands beside a process of this machine are not run", command.join(" "));
+        Some((126, text))
+    }
+
+    fn exec(&mut self, command: &[String], now: Timestamp) -> (i32, String) {
+        self.command(command, now).unwrap_or_default()
+    }
+}
+
+impl Drop for HostProcess {
+    fn drop(&mut self) {
+        if let Some(running) = &self.running {
+            running.kill();
+        }
+    }
+}
