@@ -3,6 +3,7 @@
 
 pub mod configuration;
 pub mod entry;
+pub mod surroundings;
 pub mod task_manager_pod;
 
 use std::collections::BTreeMap;

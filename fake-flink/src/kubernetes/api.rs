@@ -8,6 +8,7 @@ use http::Method;
 use serde_json::Value;
 use ureq::tls::{Certificate, PemItem, parse_pem};
 
+use crate::image::surroundings::{file, variable};
 use crate::net;
 
 #[derive(Clone, Debug)]
@@ -27,15 +28,14 @@ impl Api {
     /// # Errors
     /// It is one, and what every pod has cannot be read.
     pub fn in_cluster() -> io::Result<Option<Api>> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let (Some(host), Some(port)) =
             (variable("KUBERNETES_SERVICE_HOST"), variable("KUBERNETES_SERVICE_PORT"))
         else {
             return Ok(None);
         };
         // Elsewhere for processes that are no containers.
-        let folder = variable("FAKE_FLINK_SERVICE_ACCOUNT").unwrap_or_else(|| FOLDER.to_owned());
-        Api::new(&host, &port, Path::new(&folder)).map(Some)
+        let folder = variable("FAKE_FLINK_SERVICE_ACCOUNT").map_or_else(|| file(FOLDER), PathBuf::from);
+        Api::new(&host, &port, &folder).map(Some)
     }
 
     /// With the authority, token and namespace of a folder.

@@ -70,7 +70,10 @@ pub struct Working {
 }
 
 const QUEUE_MAX: usize = 10_000;
+/// In the cluster's time.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// In real time, however fast the cluster's runs.
+const LOOK_EVERY_MIN: Duration = Duration::from_millis(100);
 
 impl Hands {
     /// Reads what is there: the HA ConfigMaps, and the highest attempt among TaskManager pods of earlier lives.
@@ -145,8 +148,9 @@ impl Worker {
 
     fn run(mut self, hosted: &Hosted) {
         let mut looked = Instant::now();
+        let every = hosted.clock().real(LOOK_EVERY).max(LOOK_EVERY_MIN);
         loop {
-            match self.queue.recv_timeout(LOOK_EVERY) {
+            match self.queue.recv_timeout(every) {
                 Ok(Work::Effect(effect)) => {
                     self.carry_out(effect, hosted);
                     self.pending.fetch_sub(1, Ordering::SeqCst);
@@ -154,7 +158,7 @@ impl Worker {
                 Ok(Work::End) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if looked.elapsed() >= LOOK_EVERY && self.pending.load(Ordering::SeqCst) == 0 {
+            if looked.elapsed() >= every && self.pending.load(Ordering::SeqCst) == 0 {
                 looked = Instant::now();
                 self.look(hosted);
             }

@@ -19,6 +19,28 @@ impl Clock {
         Clock { origin: Timestamp::now(), started: tokio::time::Instant::now(), scale }
     }
 
+    /// The clock of a cluster that others run, from `SCALE,DAY,CLUSTER`: so many of its seconds pass in a real one, and at
+    /// that time of day it was that time in the cluster.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn of_cluster(told: &str) -> Result<Clock, String> {
+        let real = Clock::new(1.0);
+        let parts: Vec<&str> = told.split(',').collect();
+        let [scale, day, cluster] = parts.as_slice() else {
+            return Err(format!("{told:?}: expected SCALE,TIME OF DAY,TIME OF THE CLUSTER"));
+        };
+        let moment = |text: &str| text.parse::<Timestamp>().map_err(|why| format!("{text:?}: {why}"));
+        let scale: f64 = scale.parse().map_err(|_| format!("{scale:?}: expected a number"))?;
+        if !(scale.is_finite() && scale > 0.0) {
+            return Err(format!("{scale}: expected a positive number"));
+        }
+        let passed = real.origin.duration_since(moment(day)?).as_secs_f64() * scale;
+        let passed = jiff::SignedDuration::try_from_secs_f64(passed).map_err(|why| why.to_string())?;
+        let origin = moment(cluster)?.checked_add(passed).map_err(|why| why.to_string())?;
+        Ok(Clock { origin, scale, ..real })
+    }
+
     pub fn now(&self) -> Timestamp {
         let passed = self.started.elapsed().as_secs_f64() * self.scale;
         let passed = Duration::try_from_secs_f64(passed).unwrap_or_default();
@@ -35,5 +57,25 @@ impl Clock {
 
     pub fn real(&self, model: Duration) -> Duration {
         model.div_f64(self.scale)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_tells_how_its_time_runs() {
+        let clock = Clock::of_cluster("60,2026-01-01T00:00:00Z,2027-01-01T00:00:00Z").expect("a clock");
+        let later = clock.origin.duration_since("2027-01-01T00:00:00Z".parse().expect("a timestamp"));
+        let real =
+            Clock::new(1.0).origin.duration_since("2026-01-01T00:00:00Z".parse().expect("a timestamp"));
+        assert!((later.as_secs_f64() - real.as_secs_f64() * 60.0).abs() < 60.0, "{later:?} {real:?}");
+        assert_eq!(clock.real(Duration::from_secs(60)), Duration::from_secs(1));
+        for wrong in
+            ["", "1", "0,2026-01-01T00:00:00Z,2026-01-01T00:00:00Z", "1,yesterday,2026-01-01T00:00:00Z"]
+        {
+            assert!(Clock::of_cluster(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use super::clock::Clock;
+use super::history::History;
 use super::stubs::Stubs;
 use crate::model::api::{Effect, Event, Signal};
 use crate::{Cluster, Command, Facts, SnapshotStore, StartOptions, Version};
@@ -67,6 +68,7 @@ struct State {
     /// TaskManagers on their way: when, id, slots.
     arriving: VecDeque<(Timestamp, String, u32)>,
     exit: Option<i32>,
+    history: History,
 }
 
 /// More than this on their way at once is a mistake in somebody's parallelism.
@@ -79,12 +81,18 @@ impl Hosted {
 
     pub fn start_with(options: ServeOptions, outside: Option<Arc<dyn Outside>>) -> Hosted {
         let clock = Clock::new(options.time_scale);
+        Hosted::start_at(clock, options, outside)
+    }
+
+    /// By a clock that runs already.
+    pub fn start_at(clock: Clock, options: ServeOptions, outside: Option<Arc<dyn Outside>>) -> Hosted {
         let mut start = options.start;
         start.now = clock.now();
         let (version, storage) = (start.version, start.storage.clone());
         let (cluster, effects) = Cluster::start(start);
         let arriving = options.task_managers.into_iter().map(|(id, slots)| (clock.now(), id, slots));
-        let state = State { cluster, arriving: arriving.collect(), exit: None };
+        let history = History::default();
+        let state = State { cluster, arriving: arriving.collect(), exit: None, history };
         let hosted = Hosted(Arc::new(Shared {
             version,
             storage,
@@ -166,8 +174,8 @@ impl Hosted {
             Effect::WriteHa { .. }
             | Effect::DeleteHa { .. }
             | Effect::ReleaseTaskManager { .. }
-            | Effect::DeleteCluster
-            | Effect::Fact(_) => {}
+            | Effect::DeleteCluster => {}
+            Effect::Fact(fact) => state.history.add(self.0.clock.now(), fact),
         }
     }
 
@@ -218,6 +226,11 @@ impl Hosted {
 
     pub fn facts(&self) -> Facts {
         self.lock().cluster.facts()
+    }
+
+    /// What its jobs went through.
+    pub fn history(&self) -> History {
+        self.lock().history.clone()
     }
 
     pub fn version(&self) -> Version {

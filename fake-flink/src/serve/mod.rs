@@ -5,6 +5,7 @@
 
 mod clock;
 pub mod control;
+mod history;
 mod hosted;
 mod listen;
 pub mod registration;
@@ -12,6 +13,7 @@ mod spool;
 pub mod stubs;
 
 pub use clock::Clock;
+pub use history::History;
 pub use hosted::{Hosted, Outside, ServeOptions};
 pub use listen::{Front, Limits, listen};
 

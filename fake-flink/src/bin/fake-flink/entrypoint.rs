@@ -3,17 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use fake_flink::image::configuration::{self, Configuration};
 use fake_flink::image::entry::{self, Entry, Role};
+use fake_flink::image::surroundings::{self, variable};
 use fake_flink::image::{self, task_manager_pod};
 use fake_flink::kubernetes::{Api, Hands, Native, Place, leader_address};
+use fake_flink::serve::control::{Clusters, ControlSocket, Controlled, Named};
 use fake_flink::serve::registration::{self, TaskManager};
-use fake_flink::serve::{Hosted, Limits, Outside, ServeOptions, serve_hosted};
+use fake_flink::serve::{Clock, Hosted, Limits, Outside, ServeOptions, serve_hosted};
 use fake_flink::{Delay, ModelKnobs, ResourceManager, StartOptions};
 use tokio::net::TcpListener;
 
@@ -23,9 +24,16 @@ use crate::storage;
 /// The names under which the image's scripts are called.
 const NAMES: [&str; 1] = ["docker-entrypoint.sh"];
 
-/// The words of the container, when this process was started as one. `serve` is the command line in a container, too.
+/// The words of the container, when this process was started as one. `serve` is the command line in a container, too;
+/// `container` says it where the name of the program is not the image's.
 pub fn words(arguments: &[String]) -> Option<Vec<String>> {
     let (program, rest) = arguments.split_first()?;
+    if let Some((first, words)) = rest.split_first()
+        && first == "container"
+    {
+        let is_entry = |word: &&String| word.rsplit('/').next().is_some_and(|name| NAMES.contains(&name));
+        return Some(words.iter().skip_while(is_entry).cloned().collect());
+    }
     let name = program.rsplit('/').next()?;
     let is_command = rest.first().is_some_and(|word| word == "serve");
     (NAMES.contains(&name) && !is_command).then(|| rest.to_vec())
@@ -50,15 +58,12 @@ struct Container {
     api: Option<Api>,
 }
 
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
 impl Container {
     fn read(words: &[String]) -> anyhow::Result<Container> {
         let entry = Entry::parse(words)?;
         let folder = variable("FLINK_CONF_DIR").unwrap_or_else(|| configuration::FOLDER.to_owned());
-        let file = |name: &str| std::fs::read_to_string(Path::new(&folder).join(name)).ok();
+        let folder = surroundings::file(&folder);
+        let file = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
         let Configuration { mut entries, is_nested_file } = configuration::read(file);
         if !entry.native {
             entries.extend(entry::of_environment(variable));
@@ -68,7 +73,8 @@ impl Container {
         // What the operator was told, then what the image was built for.
         let image =
             (!conf.entries.contains_key("$internal.flink.version")).then(|| variable("FLINK_VERSION"));
-        let tag = image.flatten().map(|version| format!("flink:{version}")).unwrap_or_default();
+        let tag = image.flatten().map(|version| format!("flink:{version}"));
+        let tag = variable("CONTAINER_IMAGE").or(tag).unwrap_or_default();
         let version = image::version(&tag, &conf);
         let api = Api::in_cluster().context("reach the API server of this pod")?;
         Ok(Container { entry, conf: conf.entries, version, api })
@@ -99,7 +105,7 @@ impl Container {
 
     fn address(&self, port: u16, key: &str) -> anyhow::Result<SocketAddr> {
         let host: IpAddr = match self.get(key) {
-            None => IpAddr::from([0, 0, 0, 0]),
+            None => surroundings::own_address().unwrap_or(IpAddr::from([0, 0, 0, 0])),
             Some("localhost") => IpAddr::from([127, 0, 0, 1]),
             Some(text) => text.parse().with_context(|| format!("read {key}: an address"))?,
         };
@@ -143,7 +149,8 @@ impl Container {
             task_managers: Vec::new(),
             log: |line| println!("{line}"),
         };
-        let hosted = Hosted::start_with(options, outside);
+        let hosted = Hosted::start_at(clock()?, options, outside);
+        let _control = self.control(&hosted).await?;
         let working =
             worker.map(|worker| worker.start(hosted.clone())).transpose().context("start a thread")?;
         let task_managers = tokio::spawn(registration::accept(rpc, hosted.clone()));
@@ -159,6 +166,18 @@ impl Container {
         code
     }
 
+    /// For faults and ground truth, where somebody wants it: at the pod's own address.
+    async fn control(&self, hosted: &Hosted) -> anyhow::Result<Option<AbortOnDrop>> {
+        let Some(port) = variable("FAKE_FLINK_CONTROL") else { return Ok(None) };
+        let port: u16 = port.parse().context("read FAKE_FLINK_CONTROL: a port")?;
+        let address = SocketAddr::new(self.ip().parse().context("read the pod's address")?, port);
+        let socket = ControlSocket::bind_open(address).await?;
+        let (name, url) = (self.cluster(), format!("http://{}", self.ip()));
+        let named: Arc<dyn Controlled> = Arc::new(Named { name, url, hosted: hosted.clone() });
+        let clusters: Clusters = Arc::new(move || vec![named.clone()]);
+        Ok(Some(AbortOnDrop(tokio::spawn(socket.serve(clusters)))))
+    }
+
     fn start_options(&self, rest_port: u16) -> anyhow::Result<StartOptions> {
         let now = jiff::Timestamp::UNIX_EPOCH;
         let mut start = StartOptions::session(self.version, now);
@@ -170,7 +189,10 @@ impl Container {
         start.config = self.conf.clone();
         start.config.entry("rest.port".to_owned()).or_insert_with(|| rest_port.to_string());
         start.pod_ip = self.ip();
-        start.storage = storage::of_configuration(&self.conf)?;
+        start.storage = match variable("FAKE_FLINK_STORAGE") {
+            Some(place) => storage::open(Some(&place))?,
+            None => storage::of_configuration(&self.conf)?,
+        };
         // Pods of one name differ in their addresses and start times; the model mixes the time in.
         start.seed = start.pod_ip.bytes().fold(u64::from(std::process::id()), |seed, byte| {
             seed.wrapping_mul(31).wrapping_add(u64::from(byte))
@@ -193,7 +215,7 @@ impl Container {
         Native {
             image: image.unwrap_or("flink").to_owned(),
             conf: self.conf.clone(),
-            template: std::fs::read_to_string(task_manager_pod::TEMPLATE).ok(),
+            template: std::fs::read_to_string(surroundings::file(task_manager_pod::TEMPLATE)).ok(),
             dynamic,
         }
     }
@@ -206,9 +228,10 @@ impl Container {
         let host = variable("HOSTNAME").unwrap_or_else(|| "localhost".to_owned());
         let id = self.get("taskmanager.resource-id").map_or_else(|| format!("{host}:6122"), str::to_owned);
         let task_manager = TaskManager { id, slots };
+        let clock = clock()?;
         tokio::select! {
             code = signals.next() => Ok(code),
-            () = self.stay_registered(&task_manager) => {
+            () = self.stay_registered(&task_manager, clock) => {
                 println!("TaskManager {}: no JobManager took it within {} s", task_manager.id, REGISTRATION_MAX.as_secs());
                 Ok(1)
             }
@@ -216,15 +239,16 @@ impl Container {
     }
 
     /// Returns when nobody has taken it for too long, as `taskmanager.registration.timeout` has it.
-    async fn stay_registered(&self, task_manager: &TaskManager) {
+    async fn stay_registered(&self, task_manager: &TaskManager, clock: Clock) {
         let mut since = tokio::time::Instant::now();
-        while since.elapsed() < REGISTRATION_MAX {
+        let (max, retry) = (clock.real(REGISTRATION_MAX), clock.real(RETRY).max(RETRY_MIN));
+        while since.elapsed() < max {
             if let Ok(address) = self.leader().await
                 && registration::register(&address, task_manager).await.is_ok()
             {
                 since = tokio::time::Instant::now();
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(retry).await;
         }
     }
 
@@ -240,6 +264,24 @@ impl Container {
     }
 }
 
+/// The time of day, or the time of the cluster that started this process.
+fn clock() -> anyhow::Result<Clock> {
+    match variable("CLUSTER_CLOCK") {
+        Some(told) => Clock::of_cluster(&told).map_err(anyhow::Error::msg).context("read CLUSTER_CLOCK"),
+        None => Ok(Clock::new(1.0)),
+    }
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// In real time, however fast the cluster's runs.
+const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_millis(500);
 const REGISTRATION_MAX: Duration = Duration::from_secs(300);
 

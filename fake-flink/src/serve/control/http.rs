@@ -1,4 +1,4 @@
-//! The control endpoint on a socket. It listens on loopback addresses only, and takes no requests that a web page could
+//! The control endpoint on a socket. It listens on loopback addresses only, unless a pod is told otherwise, and takes no requests that a web page could
 //! make: a browser names its page in `Origin`, or the name it was led here by in `Host`. Bounded: connections, bodies,
 //! the time of an exchange.
 
@@ -40,6 +40,14 @@ impl ControlSocket {
                 "bind --control {address}: not a loopback address; who reaches it can break the clusters. Use 127.0.0.1:0"
             );
         }
+        ControlSocket::bind_open(address).await
+    }
+
+    /// At any address: a pod's own is in a network that its cluster guards.
+    ///
+    /// # Errors
+    /// The address is taken.
+    pub async fn bind_open(address: SocketAddr) -> anyhow::Result<ControlSocket> {
         let listener =
             TcpListener::bind(address).await.with_context(|| format!("bind --control {address}"))?;
         let url = format!("http://{}", listener.local_addr().context("read the bound address")?);
@@ -52,6 +60,7 @@ impl ControlSocket {
 
     /// Until dropped.
     pub async fn serve(self, clusters: Clusters) {
+        let own = self.listener.local_addr().map(|address| address.ip()).ok();
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = JoinSet::new();
         loop {
@@ -64,7 +73,7 @@ impl ControlSocket {
             };
             let clusters = clusters.clone();
             connections.spawn(async move {
-                let service = service_fn(|request| answer(request, &clusters));
+                let service = service_fn(|request| answer(request, &clusters, own));
                 let connection = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
                     .max_buf_size(16 << 10)
@@ -81,9 +90,10 @@ impl ControlSocket {
 async fn answer(
     request: Request<Incoming>,
     clusters: &Clusters,
+    own: Option<IpAddr>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
-    let (code, value) = match foreign(&head) {
+    let (code, value) = match foreign(&head, own) {
         Some(why) => refuse(StatusCode::FORBIDDEN, &why),
         None => match Limited::new(body, BODY_MAX).collect().await {
             Ok(body) => act(clusters, &head.method, head.uri.path(), &body.to_bytes()),
@@ -101,7 +111,7 @@ async fn answer(
 }
 
 /// Why a request may come from a web page, if so.
-fn foreign(head: &http::request::Parts) -> Option<String> {
+fn foreign(head: &http::request::Parts, own: Option<IpAddr>) -> Option<String> {
     let text = |name| head.headers.get(name).and_then(|v: &header::HeaderValue| v.to_str().ok());
     if let Some(origin) = text(header::ORIGIN) {
         return Some(format!("requests of web pages are not taken (Origin: {origin})"));
@@ -110,6 +120,7 @@ fn foreign(head: &http::request::Parts) -> Option<String> {
     let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
     let name = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
     let name = name.trim_start_matches('[').trim_end_matches(']');
-    let is_here = name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let is_here = |ip: IpAddr| ip.is_loopback() || own == Some(ip);
+    let is_here = name == "localhost" || name.parse().is_ok_and(is_here);
     (!is_here).then(|| format!("ask by address, such as 127.0.0.1, or as localhost, not as {host:?}"))
 }

@@ -17,6 +17,7 @@ use ::http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::history::History;
 use super::hosted::Hosted;
 use super::stubs::{StubSpec, Stubs};
 use crate::rest::percent_decoded;
@@ -30,6 +31,10 @@ pub trait Controlled: Send + Sync {
     fn version(&self) -> String;
     /// None: no process is alive.
     fn facts(&self) -> Option<Facts>;
+    /// What its jobs went through; None where nobody writes it down.
+    fn history(&self) -> Option<History> {
+        None
+    }
     /// False: there is no process to take it.
     fn command(&self, command: Command) -> bool;
     /// False: it has not the means.
@@ -48,9 +53,11 @@ pub type Clusters = Arc<dyn Fn() -> Vec<Arc<dyn Controlled>> + Send + Sync>;
 
 pub type Answer = (StatusCode, Value);
 
-const PATHS: [&str; 5] = [
+const PATHS: [&str; 7] = [
     "/v1/clusters",
     "/v1/clusters/{name}",
+    "/v1/clusters/{name}/history",
+    "/v1/clusters/{name}/snapshots",
     "/v1/clusters/{name}/faults",
     "/v1/clusters/{name}/stubs",
     "/v1/clusters/{name}/stubs/{id or name}",
@@ -81,6 +88,19 @@ fn of_cluster(cluster: &dyn Controlled, method: &Method, rest: &[&str], body: &[
     let stubs = cluster.stubs();
     match (method.as_str(), rest) {
         ("GET", []) => (StatusCode::OK, show(cluster)),
+        ("GET", ["history"]) => match cluster.history() {
+            Some(history) => {
+                (StatusCode::OK, json!({"cluster": show(cluster), "history": history.to_json()}))
+            }
+            None => refuse(StatusCode::NOT_FOUND, "nobody writes down what this cluster's jobs go through"),
+        },
+        ("GET", ["snapshots"]) => {
+            let all = cluster.storage().snapshots().into_iter();
+            let all = all.map(|(path, snapshot)| {
+                json!({"path": path, "job": snapshot.job, "progress": snapshot.progress, "savepoint": snapshot.savepoint})
+            });
+            (StatusCode::OK, json!({"snapshots": all.collect::<Vec<Value>>()}))
+        }
         ("POST", ["faults"]) => match read::<Fault>(body).and_then(|fault| fault.strike(cluster)) {
             Ok(done) => (StatusCode::OK, json!({"done": done})),
             Err(why) => refuse(StatusCode::BAD_REQUEST, &why),
@@ -95,7 +115,7 @@ fn of_cluster(cluster: &dyn Controlled, method: &Method, rest: &[&str], body: &[
             Some(stub) => (StatusCode::OK, json!(stub)),
             None => refuse(StatusCode::NOT_FOUND, &format!("no stub is called {which:?}")),
         },
-        (_, [] | ["faults"] | ["stubs"] | ["stubs", _]) => {
+        (_, [] | ["history"] | ["snapshots"] | ["faults"] | ["stubs"] | ["stubs", _]) => {
             let text =
                 format!("{method} is not possible here: read with GET, add with POST, remove with DELETE");
             refuse(StatusCode::METHOD_NOT_ALLOWED, &text)
@@ -164,6 +184,10 @@ impl Controlled for Named {
 
     fn facts(&self) -> Option<Facts> {
         self.hosted.exit().is_none().then(|| self.hosted.facts())
+    }
+
+    fn history(&self) -> Option<History> {
+        Some(self.hosted.history())
     }
 
     fn command(&self, command: Command) -> bool {
