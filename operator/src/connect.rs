@@ -48,11 +48,22 @@ pub async fn connect(file: Option<&Path>, context: Option<&str>) -> anyhow::Resu
 }
 
 fn unreachable(description: &str, why: &str) -> String {
-    format!(
-        "could not reach the Kubernetes API of {description}: {why}\n\
-         next: start that cluster, or choose another with --kubeconfig FILE or --context NAME \
-         (`kubectl config get-contexts` lists them)"
-    )
+    format!("could not reach the Kubernetes API of {description}: {why}\nnext: {}", next_step(why))
+}
+
+/// A server that is there and cannot be trusted is another matter than one that is away.
+fn next_step(why: &str) -> &'static str {
+    let said = |part: &str| why.to_lowercase().contains(part);
+    if said("certificate") && said("expired") {
+        return "a certificate has run out: renew it (kubeadm certs renew, or make the cluster anew), and write the \
+                kubeconfig again; a clock that is wrong looks the same";
+    }
+    if said("certificate") || said("unknownissuer") {
+        return "the certificate is not of the kubeconfig's authority: the cluster was made anew since, or another one \
+                listens there; write the kubeconfig again";
+    }
+    "start that cluster, or choose another with --kubeconfig FILE or --context NAME (`kubectl config get-contexts` lists \
+     them)"
 }
 
 async fn configuration(file: Option<&Path>, context: Option<&str>) -> anyhow::Result<(Config, String)> {
@@ -122,4 +133,18 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = e.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_step_is_about_the_cause() {
+        let check = |why: &str, part: &str| assert!(next_step(why).contains(part), "{why}");
+        check("tcp connect error: Connection refused", "start that cluster");
+        check("invalid peer certificate: certificate expired: verification time 1", "run out");
+        check("received fatal alert: CertificateExpired", "run out");
+        check("invalid peer certificate: UnknownIssuer", "another one listens there");
+    }
 }

@@ -47,7 +47,7 @@ async fn start(args: Args) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     let connection = drey_operator::connect(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
-    let clock = Arc::new(clock::SystemClock);
+    let clock = Arc::new(clock::SystemClock::of_environment()?);
     let metrics = Arc::new(Metrics::new(Arc::<clock::SystemClock>::clone(&clock)));
     let flink: Arc<dyn FlinkTransport> = match args.flink_transport {
         Transport::Direct => Arc::new(DirectTransport::new()),
