@@ -4,6 +4,7 @@ REPORT ?= target/drey/report
 
 .PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-clients test-clusters web image images fuzz gates gate bench load load-flink bless lint fmt
 .PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-playground test-clients test-clusters web image images fuzz gates bench load load-flink bless lint fmt
+.PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-clients test-cluster-mode test-clusters web image images fuzz gates bench load bless lint fmt
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +35,9 @@ test-playground: ## the page of drey play in a headless Chromium, a session save
 
 test-clients: ## operators of controller-runtime and kopf, and Helm, against fake-kube; builds them, needs Go
 	ci/test-clients
+
+test-cluster-mode: ## scenarios on a cluster by its kubeconfig: cluster, operator and Flink as processes of their own
+	ci/test-cluster-mode
 
 test-clusters: ## drey cluster against the real kind, which is built, on a docker daemon of our own; needs Go
 	ci/test-clusters

@@ -40,6 +40,8 @@ pub async fn exchange(
     let body = Limited::new(body, max).collect().await.map_err(io::Error::other)?.to_bytes();
     drop(connection);
     strip(&mut head.headers);
+    // What the process speaks is between the two of us.
+    head.version = http::Version::HTTP_11;
     Ok(Response::from_parts(head, body))
 }
 

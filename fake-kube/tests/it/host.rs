@@ -57,8 +57,10 @@ impl Cluster {
         serde_json::from_str(&self.send("GET", &format!("{PODS}/{name}"), &Value::Null).1).unwrap_or_default()
     }
 
+    /// Empty as long as it has not begun.
     fn log(&self, name: &str) -> String {
-        self.send("GET", &format!("{PODS}/{name}/log"), &Value::Null).1
+        let (code, said) = self.send("GET", &format!("{PODS}/{name}/log"), &Value::Null);
+        if code == 200 { said } else { String::new() }
     }
 
     /// Waits until the pod is as wanted.
@@ -143,8 +145,8 @@ fn what_it_says_and_how_it_ends_is_the_containers() {
         cluster.wait("again", "it is held back", |pod| state(pod)["waiting"]["reason"] == "CrashLoopBackOff");
     assert!(pod["status"]["containerStatuses"][0]["restartCount"].as_u64() >= Some(1));
     assert!(cluster.log("again").contains("try"));
-    // A process that does not heed SIGTERM is killed when its grace is over, and its children with it.
-    let script = "trap 'echo asked' TERM; echo $$; sleep 1000 & echo $!; while :; do sleep 0.05; done";
+    // `$$$$` is `$$` once the kubelet has expanded variables. A process that does not heed SIGTERM is killed when its grace is over, and its children with it.
+    let script = "trap 'echo asked' TERM; echo $$$$; sleep 1000 & echo $!; while :; do sleep 0.05; done";
     cluster.run(
         "deaf",
         json!({"terminationGracePeriodSeconds": 10, "containers": [{"image": "tool:1", "args": [script]}]}),
@@ -211,7 +213,7 @@ fn nothing_outlives_the_cluster() {
     for signal in ["TERM", "INT", "KILL"] {
         let mut cluster = Cluster::start(&["--run", SHELL]);
         cluster
-            .run("one", json!({"containers": [{"image": "tool:1", "args": ["echo $$; exec sleep 1000"]}]}));
+            .run("one", json!({"containers": [{"image": "tool:1", "args": ["echo $$$$; exec sleep 1000"]}]}));
         cluster.wait("one", "it runs", |_| !cluster.log("one").trim().is_empty());
         let pid = cluster.log("one");
         assert!(is_alive(&pid), "{pid}");

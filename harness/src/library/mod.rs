@@ -16,7 +16,7 @@ pub use find::{Found, find, is_scenario, missing};
 pub use golden::{GOLDEN_SEED, Goldens, path_of as golden_path, stale as stale_goldens, transcript_of};
 pub(crate) use golden::{Verdict as Kept, check as keep};
 pub use manifests::check_file as check_manifest;
-pub use mode::Mode;
+pub use mode::{Mode, per_mode};
 pub use play::{Options, Progress, play, play_in_its_world};
 pub use runs::{Run, cells, cells_of, find_run};
 pub use tally::Tally;

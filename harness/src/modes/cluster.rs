@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use fake_kube_apiserver::{Change, ChangeKind, Observer, Resource};
 use futures::{Stream, StreamExt};
+use http::Method;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::watcher::{self, Event};
@@ -16,7 +17,9 @@ use kube::runtime::{WatchStreamExt, watcher as watch};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use super::OperatorRights;
 use crate::world::gate::OPERATOR_USER;
+use crate::world::hands::PatchStyle;
 use crate::world::kinds::{self, KindInfo};
 use crate::world::{CommandLine, Hands, ScenarioClock, TimeOfDay};
 
@@ -42,6 +45,10 @@ pub struct RemoteCluster {
     /// Cases work in this namespace; otherwise each makes one of its own and removes it.
     pub namespace: Option<String>,
     pub time: TimeOfDay,
+    /// Flink in the pods is the simulated one and has its control endpoint at this port.
+    pub flink_control: Option<u16>,
+    /// What the operator may do; without it what the kubeconfig's user may.
+    pub rights: Option<OperatorRights>,
 }
 
 /// What the command line says about it.
@@ -52,27 +59,41 @@ pub struct RemoteOptions {
     pub namespace: Option<String>,
     pub operator: OperatorUnderTest,
     pub time: TimeOfDay,
+    pub flink_control: Option<u16>,
+    pub rights: Option<OperatorRights>,
 }
 
 impl RemoteCluster {
-    /// Reads the kubeconfig and waits for a first answer; errors name file, context, address and the next step.
+    /// Reads the kubeconfig, waits for a first answer, and sees to it that cases can be played; errors name file, context,
+    /// address and the next step.
     pub async fn connect(options: &RemoteOptions) -> anyhow::Result<RemoteCluster> {
         let file: Option<&Path> = options.kubeconfig.as_deref();
         let connection = drey_operator::connect(file, options.context.as_deref()).await?;
-        Ok(RemoteCluster {
+        let cluster = RemoteCluster {
             config: connection.config,
             description: connection.description,
             operator: options.operator.clone(),
             namespace: options.namespace.clone(),
             time: options.time,
-        })
+            flink_control: options.flink_control,
+            rights: options.rights.clone(),
+        };
+        cluster.prepare().await?;
+        Ok(cluster)
     }
 
     pub fn client(&self) -> anyhow::Result<kube::Client> {
         kube::Client::try_from(self.config.clone()).with_context(|| format!("use {}", self.description))
     }
 
-    /// The CRDs, a namespace, the account that Flink's manifests name with the rights it needs.
+    /// How the operator under test comes to this cluster.
+    pub async fn operators_way(&self, hands: &Hands) -> anyhow::Result<kube::Client> {
+        let Some(rights) = &self.rights else { return self.client() };
+        let config = rights.grant(&self.config, hands).await?;
+        kube::Client::try_from(config).with_context(|| format!("use {}", self.description))
+    }
+
+    /// The CRDs that a scenario brings along, a namespace, the account that Flink's manifests name with the rights it needs.
     ///
     /// A scenario that brings CRDs of its own is not about Flink and gets nothing of it.
     pub async fn furnish(&self, brought: &[Value]) -> anyhow::Result<Hands> {
@@ -107,8 +128,7 @@ impl RemoteCluster {
     }
 
     async fn install(&self, hands: &Hands, brought: &[Value]) -> anyhow::Result<()> {
-        let own = if brought.is_empty() { drey_api::crd::crds() } else { Vec::new() };
-        for crd in own.iter().chain(brought) {
+        for crd in brought {
             let reply = hands.apply(crd).await?;
             let next = "next: let an administrator apply deploy/crds/, or use a kubeconfig that may";
             anyhow::ensure!(
@@ -123,7 +143,11 @@ impl RemoteCluster {
 
     async fn fill(&self, hands: &Hands, brought: &[Value]) -> anyhow::Result<()> {
         let namespace = &hands.namespace;
-        let accounts = if brought.is_empty() { accounts(namespace) } else { Vec::new() };
+        let accounts = if brought.is_empty() && serves_namespaces(hands).await? {
+            accounts(namespace)
+        } else {
+            Vec::new()
+        };
         for object in self.own_namespace(namespace).into_iter().chain(accounts) {
             let reply = hands.create(&object).await?;
             let name = format!("{} {}", object["kind"], object["metadata"]["name"]).replace('"', "");
@@ -162,6 +186,13 @@ impl RemoteCluster {
     }
 }
 
+/// A CRD server alone has no accounts and pods either.
+pub(super) async fn serves_namespaces(hands: &Hands) -> anyhow::Result<bool> {
+    let path = "/api/v1/namespaces?limit=1";
+    let reply = hands.request(Method::GET, path, "application/json", Vec::new()).await?;
+    Ok(reply.code != 404)
+}
+
 /// What the operator under test owns: the scenario's own kinds, or else Flink's.
 fn resources(brought: &[Value]) -> Vec<&'static KindInfo> {
     let names: Vec<&str> = brought.iter().filter_map(|crd| crd["spec"]["names"]["kind"].as_str()).collect();
@@ -182,28 +213,36 @@ fn accounts(namespace: &str) -> Vec<Value> {
     ]
 }
 
-/// Deletes the objects of a kind, and waits until the operator has let them go.
+/// Deletes the objects of a kind, and waits until the operator has let them go. One that it does not let go loses its
+/// finalizers: the namespace it is in was made for this case, and what holds it back is part of the report.
 async fn see_off(hands: &Hands, info: &KindInfo) -> anyhow::Result<()> {
     let namespace = &hands.namespace;
-    let deadline = Instant::now() + CLEARING_MAX;
+    let began = Instant::now();
     loop {
         let left = hands.list(info, namespace).await?;
         if left.is_empty() {
             return Ok(());
         }
         anyhow::ensure!(
-            Instant::now() < deadline,
+            began.elapsed() < CLEARING_MAX,
             "see the {} of namespace {namespace} go; remove it by hand",
             info.plural
         );
-        for object in left.iter().filter(|object| object["metadata"]["deletionTimestamp"].is_null()) {
+        for object in &left {
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
-            hands.delete(info, namespace, name, &json!({})).await?;
+            if object["metadata"]["deletionTimestamp"].is_null() {
+                hands.delete(info, namespace, name, &json!({})).await?;
+            } else if began.elapsed() > LETTING_GO_MAX {
+                let free = json!({"metadata": {"finalizers": null}});
+                hands.patch(info, namespace, name, None, PatchStyle::Merge, &free).await?;
+            }
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 
+/// How long the operator may take to let an object go.
+const LETTING_GO_MAX: Duration = Duration::from_secs(60);
 /// How long the objects of a case may take to go.
 const CLEARING_MAX: Duration = Duration::from_secs(120);
 /// How long a server may take from a CRD to its resource.

@@ -1,5 +1,6 @@
 //! Between an operator and the API server of a cluster that others run: every request of the operator meets the
-//! scenario's fault rules here, and the judges hear of it with its answer, as they do at the simulated server.
+//! scenario's fault rules here, and the judges hear of it with its answer, as they do at the simulated server. Calls to Flink
+//! by way of the API server pass the scenario's faults of Flink instead, and are counted as such.
 //!
 //! Plain HTTP on 127.0.0.1; rights and TLS are those of the kubeconfig behind it. Leaves out: connections that change
 //! their protocol (exec, port-forward, watches as WebSocket) and stale or disturbed reads, which need the server's memory.
@@ -7,9 +8,13 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
+use drey_operator::FlinkTransport;
+use drey_operator::flink::{Target, Unanswered};
 use fake_kube_apiserver::{Gate, Observer, RequestInfo, RequestRecord, Resource, Status, Verdict};
 use futures::StreamExt;
 use http::{HeaderMap, Request, Response, StatusCode, header};
@@ -28,11 +33,14 @@ use tokio::task::JoinSet;
 use super::{Cut, straight};
 use crate::world::ScenarioClock;
 use crate::world::gate::OPERATOR_USER;
+use crate::world::network::Network;
 
 /// Of one operator; a client keeps one connection per watch and a few besides.
 const CONNECTIONS_MAX: usize = 512;
 /// As a real API server takes.
 const BODY_MAX: usize = 3 << 20;
+/// Of a call to Flink, in real time; its caller's own patience ends first.
+const FLINK_PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// Of an answer that is kept back until it is known whether it may leave.
 const ANSWER_MAX: usize = 64 << 20;
 
@@ -50,6 +58,9 @@ struct Way {
     gate: Arc<dyn Gate>,
     judges: Arc<dyn Observer>,
     clock: ScenarioClock,
+    /// Carries what is meant for Flink, past the scenario's faults of Flink.
+    network: Network,
+    has_carried_to_flink: Arc<AtomicBool>,
     /// Plurals whose watches end.
     ends: broadcast::Sender<Resource>,
 }
@@ -62,14 +73,21 @@ impl FaultProxy {
         clock: ScenarioClock,
         gate: Arc<dyn Gate>,
         judges: Arc<dyn Observer>,
+        network: Network,
     ) -> anyhow::Result<FaultProxy> {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.context("open a port for the fault proxy")?;
         let address = listener.local_addr().context("read the fault proxy's address")?;
-        let way = Way { upstream, gate, judges, clock, ends: broadcast::channel(64).0 };
+        let (ends, has_carried_to_flink) = (broadcast::channel(64).0, Arc::default());
+        let way = Way { upstream, gate, judges, clock, network, has_carried_to_flink, ends };
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, way.clone()));
         Ok(FaultProxy { address, way, _tasks: tasks })
+    }
+
+    /// Whether the operator reaches Flink by way of the API server, and is heard.
+    pub fn has_carried_to_flink(&self) -> bool {
+        self.way.has_carried_to_flink.load(Ordering::SeqCst)
     }
 
     fn url(&self) -> String {
@@ -125,11 +143,15 @@ async fn accept(listener: TcpListener, way: Way) {
 
 impl Way {
     async fn carry(&self, request: Request<Incoming>) -> Result<Answer, Cut> {
+        if let Some((target, path)) = flink_behind(request.uri()) {
+            self.has_carried_to_flink.store(true, Ordering::SeqCst);
+            return self.call_flink(target, &path, request).await;
+        }
         let info = info(&request);
         match self.gate.judge(&info) {
             Verdict::Pass => self.pass(info, request).await,
             Verdict::Delay(span) => {
-                tokio::time::sleep(span).await;
+                self.clock.sleep(span).await;
                 self.pass(info, request).await
             }
             Verdict::Fail(status) => {
@@ -180,6 +202,44 @@ impl Way {
         Ok(Response::from_parts(head, whole(bytes)))
     }
 
+    /// As the API server's own proxy would answer.
+    async fn call_flink(
+        &self,
+        target: Target,
+        path: &str,
+        request: Request<Incoming>,
+    ) -> Result<Answer, Cut> {
+        let (mut head, body) = request.into_parts();
+        let body = Limited::new(body, BODY_MAX).collect().await.map_err(|_| Cut)?.to_bytes();
+        head.uri = path.parse().map_err(|_| Cut)?;
+        strip(&mut head.headers);
+        let mut unheard = Unheard {
+            network: &self.network,
+            target: &target,
+            method: head.method.to_string(),
+            path: head.uri.path().to_owned(),
+            is_over: false,
+        };
+        let answered = self.network.call(&target, Request::from_parts(head, body), FLINK_PATIENCE).await;
+        unheard.is_over = true;
+        match answered {
+            Ok(answer) => {
+                let (mut head, body) = answer.into_parts();
+                strip(&mut head.headers);
+                Ok(Response::from_parts(head, whole(body)))
+            }
+            Err(error) => match error.why {
+                Unanswered::Dns => {
+                    let text = format!("services {:?} not found", target.service);
+                    Ok(refused(&Status::new(404, "NotFound", text)))
+                }
+                Unanswered::Refused => Ok(refused(&unreached("connect: connection refused"))),
+                Unanswered::Timeout => Ok(refused(&unreached("i/o timeout"))),
+                Unanswered::Reset | Unanswered::Protocol => Err(Cut),
+            },
+        }
+    }
+
     async fn carry_out_and_cut(&self, info: RequestInfo, request: Request<Incoming>) -> Result<Answer, Cut> {
         let is_dry = is_dry_run(&request);
         if let Ok(answer) = self.forward(request).await {
@@ -221,6 +281,42 @@ impl Way {
             revision: text("/metadata/resourceVersion").parse().unwrap_or_default(),
         });
     }
+}
+
+fn unreached(why: &str) -> Status {
+    let text = format!("error trying to reach service: dial tcp: {why}");
+    Status::new(503, "ServiceUnavailable", text)
+}
+
+/// A call to Flink that its caller has given up.
+struct Unheard<'a> {
+    network: &'a Network,
+    target: &'a Target,
+    method: String,
+    path: String,
+    is_over: bool,
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.network.record(self.target, &self.method, &self.path, 0);
+        }
+    }
+}
+
+/// `/api/v1/namespaces/NS/services/NAME-rest:PORT/proxy/PATH`: whom it leads to, and the path there.
+fn flink_behind(uri: &http::Uri) -> Option<(Target, String)> {
+    let rest = uri.path().strip_prefix("/api/v1/namespaces/")?;
+    let (namespace, rest) = rest.split_once("/services/")?;
+    let (service, path) = rest.split_once("/proxy/")?;
+    let (name, port) = service.rsplit_once(':')?;
+    let name = name.strip_prefix("http:").unwrap_or(name);
+    let is_rest = name.ends_with("-rest") && !namespace.contains('/');
+    let target =
+        Target { namespace: namespace.to_owned(), service: name.to_owned(), port: port.parse().ok()? };
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    is_rest.then(|| (target, format!("/{path}{query}")))
 }
 
 fn info(request: &Request<Incoming>) -> RequestInfo {
@@ -286,4 +382,25 @@ fn expired() -> Answer {
     let mut answer = Response::new(whole(line.into()));
     answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_to_flink_are_told_from_others() {
+        let check = |uri: &str, expected: Option<(&str, &str)>| {
+            let found = flink_behind(&uri.parse().expect("a uri"));
+            let found = found.map(|(target, path)| (target.to_string(), path));
+            let found = found.as_ref().map(|(target, path)| (target.as_str(), path.as_str()));
+            assert_eq!(found, expected, "{uri}");
+        };
+        let at = "/api/v1/namespaces/ns/services";
+        check(&format!("{at}/app-rest:8081/proxy/v1/jobs?a=b"), Some(("app-rest.ns:8081", "/v1/jobs?a=b")));
+        check(&format!("{at}/http:app-rest:8081/proxy/"), Some(("app-rest.ns:8081", "/")));
+        check(&format!("{at}/other:80/proxy/x"), None);
+        check(&format!("{at}/app-rest"), None);
+        check("/api/v1/namespaces/ns/pods/app-rest:8081/proxy/x", None);
+    }
 }

@@ -6,10 +6,13 @@ pub mod cluster;
 mod fault_proxy;
 mod flink_doors;
 mod flink_sockets;
+mod ground_truth;
 mod loopback;
+mod operator_rights;
 mod outside;
 mod pace;
 pub mod playground;
+mod preflight;
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -21,7 +24,10 @@ pub use cluster::{OperatorUnderTest, RemoteCluster};
 pub use fault_proxy::FaultProxy;
 pub use flink_doors::FlinkDoors;
 pub use flink_sockets::FlinkSockets;
+pub use ground_truth::GroundTruth;
 pub use loopback::{ListenerOptions, Sockets};
+pub use operator_rights::OperatorRights;
+pub use outside::Reach;
 pub use pace::{Pace, block_on as block_on_at_pace, block_on_steered};
 
 use crate::world::{CommandLine, TimeOfDay};
@@ -75,13 +81,13 @@ impl Place {
     }
 
     /// Why a step is not carried out here; it is reported as skipped.
-    pub fn skip_reason(&self, step: &Step) -> Option<&'static str> {
+    pub fn skip_reason(&self, step: &Step, reach: Reach) -> Option<&'static str> {
         match self {
             Place::Virtual => None,
             _ if step.virtual_only => Some("it says virtualOnly"),
             Place::Loopback(_) => None,
-            Place::Command(..) => outside::of_a_program(step),
-            Place::Cluster(cluster) => outside::on_a_cluster(step, &cluster.operator),
+            Place::Command(..) => outside::of_a_program(step, reach),
+            Place::Cluster(cluster) => outside::on_a_cluster(step, &cluster.operator, reach),
         }
     }
 }

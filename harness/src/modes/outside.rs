@@ -13,45 +13,57 @@ const REQUESTS: &str = "the operator's requests pass no proxy of ours";
 const PASSES: &str = "the operator is a program of its own: its passes and its calls to Flink are not seen";
 const LEASE: &str = "how a program of its own elects its leader is not ours to say";
 
+/// What is in reach behind what users see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Flink in the pods is the simulated one, and its control endpoint can be asked.
+    pub control: bool,
+    /// Calls to Flink of an operator that is a program of its own pass the fault proxy.
+    pub calls: bool,
+}
+
 /// On a cluster that others run.
-pub fn on_a_cluster(step: &Step, operator: &OperatorUnderTest) -> Option<&'static str> {
-    of_the_cluster(step).or_else(|| match operator {
+pub fn on_a_cluster(step: &Step, operator: &OperatorUnderTest, reach: Reach) -> Option<&'static str> {
+    of_the_cluster(step, reach).or_else(|| match operator {
         OperatorUnderTest::InProcess => None,
-        OperatorUnderTest::Command(_) => of_a_program(step),
-        OperatorUnderTest::Deployed => of_a_deployed_one(step),
+        OperatorUnderTest::Command(_) => of_a_program(step, reach),
+        OperatorUnderTest::Deployed => of_a_deployed_one(step, reach),
     })
 }
 
-fn of_the_cluster(step: &Step) -> Option<&'static str> {
+fn of_the_cluster(step: &Step, reach: Reach) -> Option<&'static str> {
     match step.name.as_str() {
         "pod" if !matches!(step.args.opt_text("do"), Some("kill" | "evict")) => Some(BREAKS),
-        "job" | "savepoint" | "checkpoint" | "store" | "taskmanagers" => Some(BREAKS),
-        "jobmanager" if !step.args.has("rest") => Some(BREAKS),
-        "restoredFrom" | "job-is" | "starts" | "redeploy" => Some(TRUTH),
+        // Who cannot reach a store is not the store's to say: each JobManager would have to be told.
+        "store" if step.args.has("unreachable") => Some(BREAKS),
+        "job" | "savepoint" | "checkpoint" | "store" | "taskmanagers" if !reach.control => Some(BREAKS),
+        "jobmanager" if !step.args.has("rest") && !reach.control => Some(BREAKS),
+        "restoredFrom" | "job-is" | "starts" | "redeploy" if !reach.control => Some(TRUTH),
         _ if step.kind == StepKind::Time && step.name == "jumpClock" => Some(BREAKS),
         _ => None,
     }
 }
 
-/// An operator that is started and stopped here, and otherwise known by its requests to the API server alone.
-pub fn of_a_program(step: &Step) -> Option<&'static str> {
+/// An operator that is started and stopped here, and otherwise known by its requests to the API server alone; by its calls
+/// to Flink too, where these are in reach.
+pub fn of_a_program(step: &Step, reach: Reach) -> Option<&'static str> {
     match step.name.as_str() {
-        "jobmanager" if step.args.has("rest") => Some(PASSES),
+        "jobmanager" if step.args.has("rest") && !reach.calls => Some(PASSES),
         "budget" if step.args.has("reconciles") => Some(PASSES),
-        "calls" | "never" if server(step) == Some("flink") => Some(PASSES),
+        "calls" | "never" if server(step) == Some("flink") && !reach.calls => Some(PASSES),
         "secondOperator" if step.args.has("lease") => Some(LEASE),
         _ => None,
     }
 }
 
-fn of_a_deployed_one(step: &Step) -> Option<&'static str> {
+fn of_a_deployed_one(step: &Step, reach: Reach) -> Option<&'static str> {
     match step.name.as_str() {
         "api" | "watch" | "converge" | "writes" => Some(REQUESTS),
         "calls" | "never" if server(step) == Some("api") => Some(REQUESTS),
         "budget" if step.args.has("apiCalls") || step.args.has("writes") => Some(REQUESTS),
         "crashOperator" | "pauseOperator" | "secondOperator" => Some(PROCESS),
         "control" => Some("ends faults of kinds that are not there"),
-        _ => of_a_program(step),
+        _ => of_a_program(step, Reach { calls: false, ..reach }),
     }
 }
 
@@ -77,7 +89,7 @@ mod tests {
     /// process, a program of its own, and one that is deployed.
     #[test]
     fn what_cannot_be_asked_is_skipped() {
-        let check = |word: &str, is_skipped: [bool; 3]| {
+        let check_with = |word: &str, reach: Reach, is_skipped: [bool; 3]| {
             let text =
                 format!("apiVersion: drey/v1\nkind: Scenario\nmetadata: {{name: s}}\nsteps: [{{{word}}}]\n");
             let files = Memory::default().with("s.yaml", text);
@@ -86,9 +98,10 @@ mod tests {
             let command = OperatorUnderTest::Command(Arc::new(CommandLine::new("true").expect("a command")));
             let operators = [OperatorUnderTest::InProcess, command, OperatorUnderTest::Deployed];
             for (operator, is_skipped) in operators.iter().zip(is_skipped) {
-                assert_eq!(on_a_cluster(step, operator).is_some(), is_skipped, "{word} {operator:?}");
+                assert_eq!(on_a_cluster(step, operator, reach).is_some(), is_skipped, "{word} {operator:?}");
             }
         };
+        let check = |word: &str, is_skipped| check_with(word, Reach::default(), is_skipped);
         check("never: {call: {method: DELETE}}", [false, false, true]);
         check("never: {call: {to: api, method: DELETE}}", [false, false, true]);
         check("never: {call: {to: flink, method: PATCH}}", [false, true, true]);
@@ -108,5 +121,14 @@ mod tests {
         check("pod: {select: {component: jobmanager}, do: oom}", [true, true, true]);
         check("restoredFrom: {name: app, is: newest}", [true, true, true]);
         check("advance: 1s", [false, false, false]);
+        let reach = Reach { control: true, calls: false };
+        check_with("restoredFrom: {name: app, is: newest}", reach, [false, false, false]);
+        check_with("jobmanager: {name: app, do: hang}", reach, [false, false, false]);
+        check_with("store: {lose: savepoint-}", reach, [false, false, false]);
+        check_with("store: {unreachable: s3}", reach, [true, true, true]);
+        check_with("jobmanager: {name: app, rest: {down: true}}", reach, [false, true, true]);
+        let reach = Reach { control: false, calls: true };
+        check_with("jobmanager: {name: app, rest: {down: true}}", reach, [false, false, true]);
+        check_with("calls: {to: flink, match: {method: GET}, count: 0}", reach, [false, false, true]);
     }
 }

@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use super::context::{Context, RESTART};
+use super::end_state::{self, EndState};
 use super::failure::Failure;
 use super::hooks::{self, Hooks};
 use super::interrupt::Interrupt;
@@ -71,6 +72,8 @@ pub struct Played {
     pub writes: u32,
     /// What the operator asked of the API.
     pub rights: BTreeSet<Right>,
+    /// What was there at the end, of a simulated cluster.
+    pub end: EndState,
 }
 
 /// Runs a case on a thread of its own. In virtual time the same seed gives the same report.
@@ -120,13 +123,14 @@ impl Played {
             start: None,
             writes: 0,
             rights: BTreeSet::new(),
+            end: EndState::new(),
         }
     }
 }
 
 async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun, hooks: Hooks) -> Played {
     let started = Instant::now();
-    let context = match prepare(case, vocabulary, run, 1.0).await {
+    let context = match prepare(case, vocabulary, run, pace(&run.place)).await {
         Ok(context) => Context { hooks, ..context },
         Err(error) => return Played::broken(format!("the world did not start: {error:#}")),
     };
@@ -159,11 +163,20 @@ async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun, hooks: Hooks)
         start: began.filter(|_| context.place.has_time_of_day()),
         writes: context.world.faults.writes(),
         rights: context.records.rights(),
+        end: end_state::of(&context.world),
     };
     if context.world.mode == Mode::Cluster {
         context.world.close().await;
     }
     played
+}
+
+/// Scenario seconds that pass in a second of the runtime's clock.
+fn pace(place: &Place) -> f64 {
+    match place {
+        Place::Cluster(cluster) => cluster.time.scale(),
+        Place::Virtual | Place::Loopback(_) | Place::Command(..) => 1.0,
+    }
 }
 
 /// Where clocks are real, machines have hiccups that no scenario speaks of: a program starts when it gets its turn, a
@@ -172,7 +185,7 @@ fn hiccups(place: &Place) -> Duration {
     match place {
         Place::Virtual | Place::Loopback(_) => Duration::ZERO,
         Place::Command(..) => Duration::from_secs(10),
-        Place::Cluster(_) => Duration::from_secs(120),
+        Place::Cluster(cluster) => Duration::from_secs(120).mul_f64(cluster.time.scale().max(1.0)),
     }
 }
 

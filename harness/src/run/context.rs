@@ -15,12 +15,12 @@ use tokio::sync::Notify;
 
 use super::failure::Failure;
 use super::hooks::Hooks;
-use super::invariants::Invariants;
+use super::invariants::{Invariants, Start};
 use super::monitors::Monitors;
 use super::passes::Passes;
 use super::records::{Mark, Records};
 use super::sight::{Changes, Sight};
-use crate::modes::Place;
+use crate::modes::{Mode, Place};
 use crate::world::World;
 use crate::world::flink::ClusterKey;
 use crate::world::kinds::{self, KindInfo};
@@ -61,6 +61,9 @@ pub const RESTART: Duration = Duration::from_secs(5);
 
 /// Ground truth of Flink changes without a change in the API: looked at this often while waiting.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Real time between two looks at a cluster that others run, unless it tells of a change.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Lines of an operator's output that a failure shows.
 const WORDS_SHOWN: usize = 6;
@@ -128,6 +131,24 @@ impl Context {
         }
     }
 
+    /// Starts of a cluster's job that the operator decided, oldest first.
+    pub async fn starts(&self, key: &ClusterKey) -> Vec<Start> {
+        let Some(truth) = &self.world.truth else { return self.invariants.starts(key) };
+        truth.look().await;
+        truth.starts(&key.name)
+    }
+
+    /// States of the jobs of JobManagers that are alive.
+    pub async fn job_states(&self, key: &ClusterKey) -> Vec<String> {
+        if let Some(truth) = &self.world.truth {
+            truth.look().await;
+            return truth.states(&key.name);
+        }
+        let facts = self.world.flink.facts(key);
+        let jobs = facts.iter().flat_map(|(_, facts)| &facts.jobs);
+        jobs.map(|job| job.state.name().to_owned()).collect()
+    }
+
     /// What does not fit; empty when the condition holds.
     pub fn test(&self, condition: &Condition<'_>, object: Option<&Value>) -> Result<Vec<Mismatch>, Failure> {
         let untrue = |expected: String| vec![Mismatch { path: String::new(), expected, actual: None }];
@@ -158,6 +179,9 @@ impl Context {
     /// Waits until something changed, or a moment has passed.
     pub async fn wait_for_change(&self, at_most: Duration) {
         let pause = self.world.clock.runtime(at_most.min(LOOK_AGAIN));
+        // There every look is a request, however fast time runs.
+        let least = if self.place.mode() == Mode::Cluster { ASK_AGAIN } else { Duration::ZERO };
+        let pause = pause.max(least);
         let _ = tokio::time::timeout(pause, self.changed.notified()).await;
     }
 

@@ -4,6 +4,7 @@
 
 mod case;
 mod context;
+pub mod end_state;
 mod failure;
 pub(crate) mod hooks;
 pub mod interrupt;

@@ -1,5 +1,6 @@
 //! Puts a world together and starts it. Everything runs as tasks of the current runtime and ends with the world.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +24,9 @@ use super::operator::{ApiAccess, Blueprint, CommandLine, OperatorProcess, Progra
 use super::settings::WorldSettings;
 use super::watcher::Watcher;
 use crate::modes::cluster::{self, OperatorUnderTest};
-use crate::modes::{FaultProxy, FlinkSockets, ListenerOptions, Mode, Place, RemoteCluster, Sockets};
+use crate::modes::{
+    FaultProxy, FlinkSockets, GroundTruth, ListenerOptions, Mode, Place, Reach, RemoteCluster, Sockets,
+};
 
 /// The namespace scenarios work in unless an object says otherwise.
 pub const NAMESPACE: &str = "default";
@@ -49,6 +52,8 @@ pub struct World {
     pub sockets: Option<Sockets>,
     /// In cluster mode the cluster; the simulated one beside it stays empty.
     remote: Option<Arc<RemoteCluster>>,
+    /// There, what Flink's jobs really did, where that can be asked.
+    pub truth: Option<GroundTruth>,
     /// CRDs that the scenario brought along.
     crds: Vec<Value>,
     /// What the operator's requests to that cluster pass.
@@ -149,14 +154,16 @@ impl World {
         let proxy = match &remote {
             Some(remote) if remote.operator != OperatorUnderTest::Deployed => {
                 let (gate, judges) = (Arc::new(faults.clone()), Arc::new(watcher.clone()));
-                Some(FaultProxy::open(remote.client()?, clock, gate, judges).await?)
+                let way = remote.operators_way(&hands).await?;
+                Some(FaultProxy::open(way, clock, gate, judges, network.clone()).await?)
             }
             Some(_) | None => None,
         };
-        let program = program(place, &api, sockets.as_ref(), proxy.as_ref(), &hands.namespace)?;
         let lease_namespace =
             if remote.is_some() { hands.namespace.clone() } else { "flink-operator".to_owned() };
-        let lease = || LeaseConfig::new(&lease_namespace, "flink-operator-lease");
+        let lease = || LeaseConfig::new(&lease_namespace, LEASE);
+        let told = Told { config: command_config(&settings), clock: time_of(place) };
+        let program = program(place, &api, sockets.as_ref(), proxy.as_ref(), &hands.namespace, &told)?;
         let blueprint = Blueprint {
             program,
             flink: Arc::new(network.clone()),
@@ -181,6 +188,7 @@ impl World {
             mode: place.mode(),
             sockets,
             remote,
+            truth: None,
             crds: crds.to_vec(),
             proxy,
             blueprint,
@@ -197,11 +205,22 @@ impl World {
                 ear,
                 &mut world.tasks,
             );
+            let hands = world.hands.clone();
+            let port = remote.flink_control;
+            world.truth = port.map(|port| GroundTruth::watch(hands, port, &mut world.tasks));
         } else {
             world.start_cluster();
             world.follow_ha_changes();
         }
         Ok(world)
+    }
+
+    /// What can be asked and broken behind what users see.
+    pub fn reach(&self) -> Reach {
+        Reach {
+            control: self.truth.is_some(),
+            calls: self.proxy.as_ref().is_some_and(FaultProxy::has_carried_to_flink),
+        }
     }
 
     fn start_cluster(&mut self) {
@@ -365,6 +384,32 @@ fn wake(cluster: &Cluster, flink: &FlinkWorld, key: &ClusterKey) {
     cluster.wake_processes(&key.namespace, &flink.pods(key));
 }
 
+const LEASE: &str = "flink-operator-lease";
+
+/// What an operator that is a program of its own is told besides.
+struct Told {
+    config: BTreeMap<String, String>,
+    clock: Option<String>,
+}
+
+/// The time of a cluster that others run, where it is not the time of day.
+fn time_of(place: &Place) -> Option<String> {
+    match place {
+        Place::Cluster(cluster) => cluster.time.told(),
+        Place::Virtual | Place::Loopback(_) | Place::Command(..) => None,
+    }
+}
+
+/// The scenario's configuration, in a file.
+fn command_config(settings: &WorldSettings) -> BTreeMap<String, String> {
+    let mut config = settings.operator.config.clone();
+    if settings.operator.has_leader_election {
+        config.insert(keys::LEADER_ELECTION_ENABLED.name.to_owned(), "true".to_owned());
+        config.insert(keys::LEADER_ELECTION_LEASE_NAME.name.to_owned(), LEASE.to_owned());
+    }
+    config
+}
+
 /// Whose code the operator is, and its way to the API server.
 fn program(
     place: &Place,
@@ -372,10 +417,12 @@ fn program(
     sockets: Option<&Sockets>,
     proxy: Option<&FaultProxy>,
     namespace: &str,
+    told: &Told,
 ) -> anyhow::Result<Program> {
     let in_process = |config| Program::InProcess(ApiAccess::Sockets(Box::new(config)));
     let command = |line: &Arc<CommandLine>, kubeconfig: &str, namespace| -> anyhow::Result<Program> {
-        Ok(Program::Command(line.clone(), Arc::new(Surroundings::new(kubeconfig, namespace)?)))
+        let surroundings = Surroundings::new(kubeconfig, namespace, &told.config, told.clock.clone())?;
+        Ok(Program::Command(line.clone(), Arc::new(surroundings)))
     };
     match (place, sockets, proxy) {
         (Place::Command(line, _), Some(sockets), _) => command(line, &sockets.operator_kubeconfig(), ""),

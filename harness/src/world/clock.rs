@@ -114,6 +114,21 @@ mod tests {
         assert_eq!(clock.elapsed(), Duration::from_secs(60));
     }
 
+    #[test]
+    fn a_cluster_may_have_a_time_of_its_own() {
+        let day = TimeOfDay::starting(epoch());
+        assert_eq!(day.told(), None);
+        assert_eq!(day.of_cluster(epoch(), 1.0).told(), None, "the same time");
+        let later = epoch() + SignedDuration::from_hours(1);
+        let fast = day.of_cluster(later, 20.0);
+        let told = fast.told().expect("another time");
+        assert!(
+            told.starts_with("20,2026-01-01T00:00:00") && told.ends_with(",2026-01-01T01:00:00Z"),
+            "{told}"
+        );
+        assert!(fast.now() >= later);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn waiting_for_the_past_does_not_wait() {
         let clock = ScenarioClock::start(epoch(), 1.0);
@@ -122,23 +137,48 @@ mod tests {
     }
 }
 
-/// The time of day outside, which only the binary reads, and the moment it was read.
+/// The time outside of this process, which only the binary reads, and the moment it was read: the time of day, or that of
+/// a simulated cluster whose time runs otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeOfDay {
     read: Timestamp,
     at: std::time::Instant,
+    /// So many of its seconds pass in a second.
+    scale: f64,
+    /// The time of day when it was read.
+    day: Timestamp,
 }
+
+/// What asking for the time may take; a clock that differs by less is the same.
+const ASKING_MAX: SignedDuration = SignedDuration::from_secs(2);
 
 impl TimeOfDay {
     /// `now` is the time of day at this moment.
     pub fn starting(now: Timestamp) -> TimeOfDay {
-        TimeOfDay { read: now, at: std::time::Instant::now() }
+        TimeOfDay { read: now, at: std::time::Instant::now(), scale: 1.0, day: now }
+    }
+
+    /// The time of a cluster that tells its own, read at this moment, when `self` is the time of day.
+    pub fn of_cluster(self, now: Timestamp, scale: f64) -> TimeOfDay {
+        let day = self.now();
+        TimeOfDay { read: now, at: std::time::Instant::now(), scale, day }
     }
 
     pub fn now(&self) -> Timestamp {
-        SignedDuration::try_from(self.at.elapsed())
+        SignedDuration::try_from_secs_f64(self.at.elapsed().as_secs_f64() * self.scale)
             .ok()
             .and_then(|passed| self.read.checked_add(passed).ok())
             .unwrap_or(self.read)
+    }
+
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// For processes that must live in this time and cannot tell it from the time of day (`CLUSTER_CLOCK`): how many seconds
+    /// pass in one, a time of day, and what time it was then.
+    pub fn told(&self) -> Option<String> {
+        let is_day = self.scale == 1.0 && self.read.duration_since(self.day).abs() < ASKING_MAX;
+        (!is_day).then(|| format!("{},{},{}", self.scale, self.day, self.read))
     }
 }

@@ -193,7 +193,7 @@ impl Network {
         }
     }
 
-    fn record(&self, target: &Target, method: &str, path: &str, code: u16) {
+    pub(crate) fn record(&self, target: &Target, method: &str, path: &str, code: u16) {
         let at = self.clock.now();
         let cluster = cluster_of(target);
         let object = format!("FlinkDeployment/{}", cluster.rsplit('/').next().unwrap_or_default());

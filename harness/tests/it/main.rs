@@ -2,8 +2,11 @@
 
 mod clients;
 mod cluster;
+mod cluster_bad_input;
+mod cluster_real;
 mod clusters;
 mod command;
+mod end_states;
 mod loopback;
 mod memory;
 mod other_operators;
@@ -11,3 +14,4 @@ mod play;
 mod rights;
 mod support;
 mod words;
+mod worlds;

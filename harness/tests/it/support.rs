@@ -17,26 +17,28 @@ pub fn drey() -> Command {
     command
 }
 
-/// Our operator as a binary. It lies beside `drey`; a run of this crate's tests alone has not built it yet.
+/// Our operator as a binary, of this state of the sources.
 pub fn operator_binary() -> PathBuf {
+    build("drey-operator")
+}
+
+/// A program of the crate of that name. A run of all tests has put it beside `drey`; a run of this crate's alone may have to
+/// build it.
+pub fn binary(name: &str) -> PathBuf {
+    let beside = Path::new(env!("CARGO_BIN_EXE_drey")).with_file_name(name);
+    if beside.is_file() { beside } else { build(name) }
+}
+
+fn build(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_BIN_EXE_drey")).parent().expect("a file in a folder");
     let built = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--locked",
-            "-p",
-            "drey-operator",
-            "--bin",
-            "drey-operator",
-            "--target-dir",
-        ])
+        .args(["build", "--quiet", "--locked", "-p", name, "--bin", name, "--target-dir"])
         .arg(folder.parent().expect("a profile's folder"))
         .current_dir(repository(""))
         .status()
         .expect("cargo runs");
-    assert!(built.success(), "the operator builds");
-    folder.join("drey-operator")
+    assert!(built.success(), "{name} builds");
+    folder.join(name)
 }
 
 pub fn text(bytes: &[u8]) -> String {

@@ -370,7 +370,7 @@ fn endpoint(given: Option<&str>) -> anyhow::Result<String> {
     })
 }
 
-fn control_of(config: &Kubeconfig) -> Option<String> {
+pub fn control_of(config: &Kubeconfig) -> Option<String> {
     let current = config.current_context.as_deref()?;
     let context = config.contexts.iter().find(|c| c.name == current)?.context.as_ref()?;
     let cluster = config.clusters.iter().find(|c| c.name == context.cluster)?.cluster.as_ref()?;

@@ -60,7 +60,9 @@ fn table(scenarios: &[&Scenario], with_cases: bool, out: &mut impl Write) -> io:
         }
     }
     let cases: usize = scenarios.iter().map(|scenario| scenario.cases.len()).sum();
-    writeln!(out, "{} scenarios, {cases} cases", scenarios.len())
+    let worlds = library::per_mode(scenarios.iter().copied());
+    let worlds: Vec<String> = worlds.iter().map(|(mode, count)| format!("{count} in {mode}")).collect();
+    writeln!(out, "{} scenarios, {cases} cases; {}", scenarios.len(), worlds.join(", "))
 }
 
 fn record(scenario: &Scenario) -> serde_json::Value {

@@ -5,10 +5,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use drey_harness::library::{Mode, Options, missing};
-use drey_harness::modes::check_scale;
 use drey_harness::modes::cluster::{OperatorUnderTest, RemoteCluster, RemoteOptions};
+use drey_harness::modes::{OperatorRights, check_scale};
 use drey_harness::world::{CommandLine, TimeOfDay};
 use drey_language::diagnostics::nearest;
+use http::Method;
+use kube::config::Kubeconfig;
+
+use crate::endpoint::{call, text};
+use crate::fault::control_of;
 
 #[derive(clap::Args)]
 pub struct Place {
@@ -27,6 +32,14 @@ pub struct Place {
     /// Mode cluster: work in this namespace, which must exist. Default: a new one per case, removed after it.
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
+    /// Mode cluster: Flink in the pods is fake-flink with its control endpoint at this port (FAKE_FLINK_CONTROL). What its jobs
+    /// really did is asked there, and faults of Flink are sent there; otherwise such steps are skipped.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    flink_control: Option<u16>,
+    /// Mode cluster: the operator gets an account of its own with the rules of this manifest, such as the rendered chart,
+    /// instead of the rights of the kubeconfig.
+    #[arg(long, value_name = "FILE")]
+    operator_rights: Option<PathBuf>,
     /// Whose operator is under test: `in-process` (ours), `command "python3 op.py"` (any program; it finds KUBECONFIG and
     /// DREY_NAMESPACE in its environment; modes loopback, then in real time, and cluster), or `deployed` (mode cluster: the
     /// one that runs there).
@@ -44,6 +57,8 @@ impl Place {
             ("--kubeconfig", self.kubeconfig.is_some()),
             ("--context", self.context.is_some()),
             ("--namespace", self.namespace.is_some()),
+            ("--flink-control", self.flink_control.is_some()),
+            ("--operator-rights", self.operator_rights.is_some()),
         ];
         let given = of_cluster.iter().find(|(_, is_given)| *is_given).filter(|_| self.mode != Mode::Cluster);
         if let Some((option, _)) = given {
@@ -107,16 +122,37 @@ impl Place {
         }
     }
 
+    /// A simulated cluster tells its time at its control endpoint; any other lives by the time of day.
+    fn time_of_the_cluster(&self, day: TimeOfDay) -> anyhow::Result<TimeOfDay> {
+        let kubeconfig = match self.kubeconfig.as_deref() {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
+        };
+        // A kubeconfig that cannot be read is told by whoever connects.
+        let Some(mut kubeconfig) = kubeconfig.ok() else { return Ok(day) };
+        if let Some(context) = &self.context {
+            kubeconfig.current_context = Some(context.clone());
+        }
+        let Some(control) = control_of(&kubeconfig) else { return Ok(day) };
+        let Ok(told) = call(&control, Method::GET, "/v1/clock", None) else { return Ok(day) };
+        let now = text(&told["now"]).parse().context("read the time that the cluster tells")?;
+        Ok(day.of_cluster(now, told["scale"].as_f64().unwrap_or(1.0)))
+    }
+
     fn connect(&self, operator: OperatorUnderTest, time: TimeOfDay) -> anyhow::Result<RemoteCluster> {
         if let Some(path) = self.kubeconfig.as_deref().filter(|path| !path.exists()) {
             anyhow::bail!("{}", missing(path));
         }
+        let rights = self.operator_rights.as_deref().map(OperatorRights::read).transpose()?;
+        let time = self.time_of_the_cluster(time)?;
         let options = RemoteOptions {
             kubeconfig: self.kubeconfig.clone(),
             context: self.context.clone(),
             namespace: self.namespace.clone(),
             operator,
             time,
+            flink_control: self.flink_control,
+            rights,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(RemoteCluster::connect(&options)).context("use the cluster")

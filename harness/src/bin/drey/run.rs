@@ -55,6 +55,9 @@ pub struct Arguments {
     /// Leave out the runs that crash the operator at each of its writes; the cells they belong to are played.
     #[arg(long)]
     quick: bool,
+    /// Only the first case of each scenario.
+    #[arg(long)]
+    first: bool,
     /// A line for every run, also where a bar is shown.
     #[arg(long, short)]
     verbose: bool,
@@ -161,7 +164,10 @@ impl Arguments {
             "find a scenario below {}: files with `kind: Scenario` and the extension yaml are looked for",
             self.title()
         );
-        let runs: Vec<Run<'_>> = all.into_iter().filter(|run| self.filter.fits(run)).collect();
+        let mut runs: Vec<Run<'_>> = all.into_iter().filter(|run| self.filter.fits(run)).collect();
+        if self.first {
+            runs.dedup_by_key(|run| &run.scenario.path);
+        }
         anyhow::ensure!(!runs.is_empty(), "find a run that fits the filter{}", what_there_is(scenarios));
         Ok(runs)
     }

@@ -14,6 +14,7 @@ use super::super::context::Context;
 use super::super::failure::Failure;
 use super::faults::{times, until};
 use super::{settle, unknown};
+use crate::modes::GroundTruth;
 use crate::world::flink::ClusterKey;
 use crate::world::hands::PatchStyle;
 use crate::world::kinds;
@@ -21,6 +22,11 @@ use crate::world::network::{Effect, Rule};
 
 pub async fn fault(context: &Context, step: &Step) -> Result<(), Failure> {
     let args = &step.args;
+    if let Some(truth) = &context.world.truth
+        && is_flinks_own(step)
+    {
+        return strike(truth, step).await;
+    }
     match step.name.as_str() {
         "job" => job(context, args),
         "jobmanager" => jobmanager(context, args),
@@ -33,13 +39,52 @@ pub async fn fault(context: &Context, step: &Step) -> Result<(), Failure> {
     }
 }
 
+/// Done to Flink itself, rather than to what is around it.
+fn is_flinks_own(step: &Step) -> bool {
+    match step.name.as_str() {
+        "ha" => false,
+        "jobmanager" => !step.args.has("rest"),
+        _ => true,
+    }
+}
+
+/// On a cluster whose Flink is the simulated one: by its control endpoint, which knows the same words.
+async fn strike(truth: &GroundTruth, step: &Step) -> Result<(), Failure> {
+    let name = step.args.opt_text("name");
+    let mut words = step.args.to_json();
+    if let Some(words) = words.as_object_mut() {
+        words.remove("name");
+        // The language takes `1m30s`, Flink's own durations have one unit.
+        for (key, value) in words.iter_mut() {
+            if let Some(span) = step.args.opt_duration(key) {
+                *value = format!("{}ms", span.as_millis()).into();
+            }
+        }
+    }
+    let struck = truth.strike(name, &json!({step.name.to_lowercase(): words})).await;
+    struck.map_err(|why| Failure::new(format!("{}: {why}", step.title())))
+}
+
+/// Path and progress of the snapshots that can be read.
+async fn snapshots(context: &Context, key: &ClusterKey) -> Result<Vec<(String, u64)>, Failure> {
+    if let Some(truth) = &context.world.truth {
+        let all = truth.snapshots(&key.name).await;
+        let all = all.ok_or_else(|| {
+            Failure::new(format!("no JobManager of {key} is alive to look into the storage"))
+        })?;
+        return Ok(all.into_iter().map(|completed| (completed.path, completed.progress)).collect());
+    }
+    let all = context.world.flink.storage.snapshots().into_iter();
+    Ok(all.map(|(path, snapshot)| (path, snapshot.progress)).collect())
+}
+
 /// What is left to a user whose deployment refuses to start: the newest snapshot they can find, by name.
 pub async fn redeploy(context: &Context, args: &Arg) -> Result<(), Failure> {
     let key = context.cluster(args.text("name")?);
-    let snapshots = context.world.flink.storage.snapshots();
+    let snapshots = snapshots(context, &key).await?;
     let found = match args.text("from")? {
-        "oldest" => snapshots.iter().min_by_key(|(_, snapshot)| snapshot.progress),
-        _ => snapshots.iter().max_by_key(|(_, snapshot)| snapshot.progress),
+        "oldest" => snapshots.iter().min_by_key(|(_, progress)| *progress),
+        _ => snapshots.iter().max_by_key(|(_, progress)| *progress),
     };
     let Some((path, _)) = found else {
         return Err(Failure::new("the storage holds no snapshot that can be read"));
@@ -222,16 +267,16 @@ fn store(context: &Context, args: &Arg) -> Result<(), Failure> {
 
 pub async fn check(context: &Context, step: &Step) -> Result<(), Failure> {
     match step.name.as_str() {
-        "restoredFrom" => restored_from(context, &step.args),
+        "restoredFrom" => restored_from(context, &step.args).await,
         "job-is" => job_is(context, &step.args).await,
-        "starts" => starts(context, &step.args),
+        "starts" => starts(context, &step.args).await,
         _ => Err(unknown(step)),
     }
 }
 
-fn restored_from(context: &Context, args: &Arg) -> Result<(), Failure> {
+async fn restored_from(context: &Context, args: &Arg) -> Result<(), Failure> {
     let (key, is) = (context.cluster(args.text("name")?), args.text("is")?);
-    let starts = context.invariants.starts(&key);
+    let starts = context.starts(&key).await;
     let Some(start) = starts.last() else {
         return Err(Failure::new(format!("the job of {key} was never started")));
     };
@@ -262,11 +307,7 @@ async fn job_is(context: &Context, args: &Arg) -> Result<(), Failure> {
     let within = args.opt_duration("within").unwrap_or_default();
     let deadline = context.deadline(within);
     loop {
-        let facts = context.world.flink.facts(&key);
-        let states: Vec<String> = facts
-            .iter()
-            .flat_map(|(_, facts)| facts.jobs.iter().map(|job| job.state.name().to_owned()))
-            .collect();
+        let states = context.job_states(&key).await;
         if states.iter().any(|found| found == state) {
             return Ok(());
         }
@@ -284,7 +325,7 @@ async fn job_is(context: &Context, args: &Arg) -> Result<(), Failure> {
     }
 }
 
-fn starts(context: &Context, args: &Arg) -> Result<(), Failure> {
+async fn starts(context: &Context, args: &Arg) -> Result<(), Failure> {
     let key = context.cluster(args.text("name")?);
     let count: Count = args.count("count")?;
     let is_counted = |from: &Option<String>| match args.opt_text("from") {
@@ -292,7 +333,7 @@ fn starts(context: &Context, args: &Arg) -> Result<(), Failure> {
         Some(_) => from.is_some(),
         None => true,
     };
-    let starts = context.invariants.starts(&key);
+    let starts = context.starts(&key).await;
     let found = starts.iter().filter(|start| is_counted(&start.restored_from)).count() as u64;
     if count.accepts(found) {
         return Ok(());

@@ -70,7 +70,7 @@ fn run_all<'a>(
 ) -> LocalBoxFuture<'a, Result<(), Failure>> {
     Box::pin(async move {
         for step in steps {
-            if let Some(reason) = context.place.skip_reason(step) {
+            if let Some(reason) = context.place.skip_reason(step, context.world.reach()) {
                 skip(context, step, reason);
                 continue;
             }
@@ -103,7 +103,7 @@ pub async fn run_by_hand(context: &Context, step: &Step) -> Result<(), Failure> 
 /// The monitors of the whole case, from its start on.
 pub fn declare(context: &Context, monitors: &[Step]) {
     for step in monitors {
-        match context.place.skip_reason(step) {
+        match context.place.skip_reason(step, context.world.reach()) {
             Some(reason) => skip(context, step, reason),
             None => context.monitors.add(step),
         }

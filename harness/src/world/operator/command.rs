@@ -1,6 +1,7 @@
 //! An operator that is a program of its own, in any language. It is told its kubeconfig and what to watch by environment
 //! variables, runs in a process group so that a crash takes its children along, and what it prints is part of the story.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -41,16 +42,31 @@ pub struct Surroundings {
     kubeconfig: PathBuf,
     /// Empty: the whole cluster is its own.
     namespace: String,
+    /// The scenario's configuration of the operator, for one that reads ours.
+    config: PathBuf,
+    /// The cluster's time, where it is not the time of day.
+    clock: Option<String>,
     _folder: TempDir,
 }
 
 impl Surroundings {
-    pub fn new(kubeconfig: &str, namespace: &str) -> anyhow::Result<Surroundings> {
+    pub fn new(
+        kubeconfig: &str,
+        namespace: &str,
+        config: &BTreeMap<String, String>,
+        clock: Option<String>,
+    ) -> anyhow::Result<Surroundings> {
         let folder = tempfile::Builder::new().prefix("drey-operator-").tempdir();
         let folder = folder.context("make a folder for the operator's kubeconfig")?;
-        let file = folder.path().join("kubeconfig");
-        std::fs::write(&file, kubeconfig).with_context(|| format!("write {}", file.display()))?;
-        Ok(Surroundings { kubeconfig: file, namespace: namespace.to_owned(), _folder: folder })
+        let write = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
+            anyhow::Ok(file)
+        };
+        let kubeconfig = write("kubeconfig", kubeconfig)?;
+        // JSON is YAML too.
+        let config = write("config.yaml", &serde_json::json!(config).to_string())?;
+        Ok(Surroundings { kubeconfig, namespace: namespace.to_owned(), config, clock, _folder: folder })
     }
 }
 
@@ -83,6 +99,8 @@ impl Command {
             .env("KUBECONFIG", &surroundings.kubeconfig)
             .env("DREY_IDENTITY", identity)
             .env("DREY_NAMESPACE", &surroundings.namespace)
+            .env("DREY_OPERATOR_CONFIG", &surroundings.config)
+            .envs(surroundings.clock.iter().map(|clock| ("CLUSTER_CLOCK", clock)))
             // As operators made with the common frameworks expect it.
             .env("WATCH_NAMESPACE", &surroundings.namespace)
             .stdin(Stdio::null())
