@@ -27,7 +27,10 @@ impl Cluster {
         let client = runtime.block_on(async {
             let read = kube::config::Kubeconfig::read_from(&kubeconfig).expect("a kubeconfig");
             let config = kube::Config::from_custom_kubeconfig(read, &Default::default()).await;
-            kube::Client::try_from(config.expect("a configuration")).expect("a client")
+            let mut config = config.expect("a configuration");
+            // A 503 is an answer here.
+            config.default_retry = false;
+            kube::Client::try_from(config).expect("a client")
         });
         Cluster { served: Some(served), client, runtime, _folder: folder }
     }

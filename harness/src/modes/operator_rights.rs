@@ -27,7 +27,7 @@ impl OperatorRights {
     pub fn read(path: &Path) -> anyhow::Result<OperatorRights> {
         let what = || format!("read the operator's rights from {}", path.display());
         let text = std::fs::read_to_string(path).with_context(what)?;
-        let documents = yaml::parse_documents(&Source::new(&path.display().to_string(), &text));
+        let documents = yaml::parse_documents(&Source::new(path.display().to_string(), &text));
         let documents = documents.map_err(|problems| anyhow::anyhow!("{problems:?}")).with_context(what)?;
         let mut rules: Vec<Value> = Vec::new();
         for role in documents.iter().map(yaml::Node::to_json) {

@@ -288,3 +288,21 @@ const REGISTRATION_MAX: Duration = Duration::from_secs(300);
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    #[test]
+    fn a_container_is_told_by_its_name_or_its_first_word() {
+        let check = |line: &str, expected: Option<&str>| {
+            let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            assert_eq!(words(&arguments).map(|words| words.join(" ")).as_deref(), expected, "{line}");
+        };
+        check("/docker-entrypoint.sh taskmanager", Some("taskmanager"));
+        check("/bin/fake-flink container /docker-entrypoint.sh bash -c x", Some("bash -c x"));
+        check("/bin/fake-flink container taskmanager", Some("taskmanager"));
+        check("/docker-entrypoint.sh serve --session", None);
+        check("/bin/fake-flink serve", None);
+    }
+}
