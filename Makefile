@@ -2,9 +2,7 @@
 CARGO ?= cargo
 REPORT ?= target/drey/report
 
-.PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-clients test-clusters web image images fuzz gates gate bench load load-flink bless lint fmt
-.PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-playground test-clients test-clusters web image images fuzz gates bench load load-flink bless lint fmt
-.PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-clients test-cluster-mode test-clusters web image images fuzz gates bench load bless lint fmt
+.PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-clients test-clusters web image images fuzz gates gate bench load load-flink bless lint fmt test-playground test-cluster-mode
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12

@@ -147,7 +147,8 @@ impl Listing {
             !released.trim().is_empty(),
             "{LISTING}: `{RELEASED}` says no version; write `none` before the first"
         );
-        let items = text.lines().filter(|line| !line.starts_with("# ") && !line.is_empty()).map(str::to_owned);
+        let items =
+            text.lines().filter(|line| !line.starts_with("# ") && !line.is_empty()).map(str::to_owned);
         let released = (released != "none").then(|| released.to_owned());
         Ok(Listing { released, items: items.collect() })
     }

@@ -38,7 +38,10 @@ struct Options {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    ensure!(options.requests > 0 && options.connections > 0, "at least one request and one connection are needed");
+    ensure!(
+        options.requests > 0 && options.connections > 0,
+        "at least one request and one connection are needed"
+    );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let table = runtime.block_on(measure(&options))?;
     println!("{table}");

@@ -124,7 +124,8 @@ async fn run_jobs(connection: &Connection, jar: &[u8]) -> anyhow::Result<Vec<Str
     let jar = file.rsplit('/').next().unwrap_or(file);
     let mut jobs = Vec::new();
     for _ in 0..JOBS {
-        let run = json!({"parallelism": 1, "flinkConfiguration": {"execution.checkpointing.interval": "1 h"}});
+        let run =
+            json!({"parallelism": 1, "flinkConfiguration": {"execution.checkpointing.interval": "1 h"}});
         let answer = connection.post(&format!("/jars/{jar}/run"), &run).await?;
         let answer: Value = serde_json::from_slice(&answer).context("read the answer to the run")?;
         jobs.push(answer["jobid"].as_str().context("a run has a job")?.to_owned());
@@ -150,7 +151,8 @@ async fn is_running(connection: &Connection, job: &str) -> anyhow::Result<bool> 
 pub fn side_by_side(ours: &Figures, real: Option<&Figures>) -> String {
     let none = Figures::default();
     let other = real.unwrap_or(&none);
-    let mut text = "| | fake-flink | real JobManager | ratio | goal |\n|---|---:|---:|---:|---:|\n".to_owned();
+    let mut text =
+        "| | fake-flink | real JobManager | ratio | goal |\n|---|---:|---:|---:|---:|\n".to_owned();
     let mut row = |what: &str, ours: Option<f64>, other: Option<f64>, unit: &str, goal: &str| {
         let shown = |value: Option<f64>| value.map_or("-".to_owned(), |v| figure(v, unit));
         let ratio = match (ours, other) {

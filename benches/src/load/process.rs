@@ -107,14 +107,7 @@ impl Served {
     }
 
     pub fn running(endpoint: Endpoint, pid: Option<u32>) -> Served {
-        Served {
-            endpoint,
-            ready: None,
-            began: Instant::now(),
-            pid,
-            child: None,
-            _folder: None,
-        }
+        Served { endpoint, ready: None, began: Instant::now(), pid, child: None, _folder: None }
     }
 
     /// CPU time of all threads so far.

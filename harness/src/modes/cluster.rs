@@ -64,12 +64,18 @@ pub struct RemoteOptions {
 }
 
 impl RemoteCluster {
-    /// Reads the kubeconfig, waits for a first answer, and sees to it that cases can be played; errors name file, context,
-    /// address and the next step.
+    /// Reaches it and sees to it that cases can be played; errors name the next step.
     pub async fn connect(options: &RemoteOptions) -> anyhow::Result<RemoteCluster> {
+        let cluster = RemoteCluster::reach(options).await?;
+        cluster.prepare().await?;
+        Ok(cluster)
+    }
+
+    /// Reads the kubeconfig and waits for a first answer; errors name file, context, address and the next step.
+    pub async fn reach(options: &RemoteOptions) -> anyhow::Result<RemoteCluster> {
         let file: Option<&Path> = options.kubeconfig.as_deref();
         let connection = drey_operator::connect(file, options.context.as_deref()).await?;
-        let cluster = RemoteCluster {
+        Ok(RemoteCluster {
             config: connection.config,
             description: connection.description,
             operator: options.operator.clone(),
@@ -77,9 +83,7 @@ impl RemoteCluster {
             time: options.time,
             flink_control: options.flink_control,
             rights: options.rights.clone(),
-        };
-        cluster.prepare().await?;
-        Ok(cluster)
+        })
     }
 
     pub fn client(&self) -> anyhow::Result<kube::Client> {

@@ -33,7 +33,7 @@ pub fn on_a_cluster(step: &Step, operator: &OperatorUnderTest, reach: Reach) -> 
 
 fn of_the_cluster(step: &Step, reach: Reach) -> Option<&'static str> {
     match step.name.as_str() {
-        "pod" if !matches!(step.args.opt_text("do"), Some("kill" | "evict")) => Some(BREAKS),
+        "pod" if !matches!(step.args.opt_text("do"), Some("kill" | "evict" | "delete")) => Some(BREAKS),
         // Who cannot reach a store is not the store's to say: each JobManager would have to be told.
         "store" if step.args.has("unreachable") => Some(BREAKS),
         "job" | "savepoint" | "checkpoint" | "store" | "taskmanagers" if !reach.control => Some(BREAKS),

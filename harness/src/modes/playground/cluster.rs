@@ -77,12 +77,14 @@ impl Observer for Ear {
 impl ClusterPage {
     /// Call it on a runtime in real time. Fails when the cluster cannot be reached or knows no FlinkDeployments.
     pub async fn open(options: &ClusterOptions, vocabulary: &Vocabulary) -> anyhow::Result<ClusterPage> {
-        let remote = RemoteCluster::connect(&RemoteOptions {
+        let remote = RemoteCluster::reach(&RemoteOptions {
             kubeconfig: options.kubeconfig.clone(),
             context: options.context.clone(),
             namespace: Some(options.namespace.clone()),
             operator: OperatorUnderTest::Deployed,
             time: options.time,
+            flink_control: None,
+            rights: None,
         })
         .await?;
         let hands = Hands::new(remote.client()?, &options.namespace);

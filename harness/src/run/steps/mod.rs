@@ -93,7 +93,7 @@ pub async fn run_by_hand(context: &Context, step: &Step) -> Result<(), Failure> 
         let text = "`everyWrite` is one run per write; here there is one run: say `on: {write: {}}`";
         return Err(Failure::new(text).in_step(step));
     }
-    if let Some(reason) = context.place.skip_reason(step) {
+    if let Some(reason) = context.place.skip_reason(step, context.world.reach()) {
         return Err(Failure::new(format!("`{}` cannot be done here: {reason}", step.name)).in_step(step));
     }
     let mut since = Since::start(context);
