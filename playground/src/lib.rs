@@ -13,10 +13,12 @@ mod replay;
 mod server;
 mod stage;
 mod summary;
+mod touched;
 
 pub use feed::{Feed, Reader};
 pub use history::{History, Verb, Version, key_of};
-pub use recording::{Deed, Recording, Touched, end_absent, end_state, reference};
+pub use recording::{Deed, Recording, end_absent, end_state};
 pub use replay::{Beginning, steps_of};
 pub use server::{Server, Settings};
 pub use stage::{ClockOrder, Order, Orders, Refusal, Reply, Stage, Subject, Wish};
+pub use touched::{Touched, reference};

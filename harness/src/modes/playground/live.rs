@@ -311,7 +311,7 @@ impl Playground {
         let case = self.case.case();
         let elapsed = self.world().clock.elapsed();
         let mut beginning = Beginning::of(&file_name(&self.name), case, self.case.played(), self.seed);
-        beginning.ended = self.live.played_until.get();
+        beginning.ended = if self.live.is_playing.get() { elapsed } else { self.live.played_until.get() };
         beginning.description = format!("A session of `drey play` ({}), recorded.", self.name);
         // Room to wait for the end state.
         beginning.limit = case.clock.limit.max(elapsed * 2);
