@@ -52,9 +52,14 @@ fn flink_deployment(object: &Value) -> (String, Value) {
     let conditions = status["conditions"].as_array().into_iter().flatten();
     let conditions: Vec<Value> =
         conditions.map(|one| json!([one["type"], one["status"], one["reason"]])).collect();
+    let mut spec = object["spec"].clone();
+    // Its name is drawn, and how many checkpoints there were before is a matter of moments.
+    if let Some(path) = spec.pointer_mut("/job/initialSavepointPath") {
+        *path = json!("#");
+    }
     let seen = json!({
         "generation": object["metadata"]["generation"], "finalizers": object["metadata"]["finalizers"],
-        "spec": object["spec"], "observedGeneration": status["observedGeneration"],
+        "spec": spec, "observedGeneration": status["observedGeneration"],
         "lifecycleState": status["lifecycleState"], "jobManager": status["jobManagerDeploymentStatus"],
         "job": status["jobStatus"]["state"], "reconciliation": status["reconciliationStatus"]["state"],
         "hasError": !status["error"].is_null(), "conditions": conditions,
