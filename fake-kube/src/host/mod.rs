@@ -77,10 +77,13 @@ impl HostPrograms {
         let _ = self.0.waker.set(waker);
     }
 
-    /// Every process ends now. Those of a cluster that is dropped do so by themselves.
+    /// Every process ends now, and the files of all go. Those of a cluster that is dropped do so by themselves, unless the
+    /// process that it is in ends first.
     pub fn end(&self) {
         let alive = std::mem::take(&mut *self.0.alive.lock().unwrap_or_else(PoisonError::into_inner));
         alive.iter().filter_map(Weak::upgrade).for_each(|running| running.kill());
+        // What could not be removed lies in the folder for temporary files, and nobody is left to tell.
+        let _ = std::fs::remove_dir_all(self.0.folder.path());
     }
 }
 
