@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use drey_language::Scenario;
 use drey_language::diagnostics::nearest;
 
 /// Where a run takes place.
@@ -29,12 +28,6 @@ impl Mode {
             Mode::Cluster => "cluster",
         }
     }
-}
-
-/// How many scenarios run in each world.
-pub fn per_mode<'s>(scenarios: impl Iterator<Item = &'s Scenario> + Clone) -> [(Mode, usize); 3] {
-    let runs_in = |scenario: &&Scenario, mode: Mode| scenario.modes.iter().any(|one| one == mode.name());
-    Mode::ALL.map(|mode| (mode, scenarios.clone().filter(|scenario| runs_in(scenario, mode)).count()))
 }
 
 impl fmt::Display for Mode {

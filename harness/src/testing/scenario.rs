@@ -30,7 +30,10 @@ use crate::run::{CaseRun, Context, Interrupt, run_case_with, vocabulary};
 /// use drey_harness::testing::{Scenario, api::FlinkDeployment};
 /// use serde_json::json;
 ///
-/// let minutes = |n: u64| Duration::from_secs(60 * n);
+/// fn minutes(n: u64) -> Duration {
+///     Duration::from_secs(60 * n)
+/// }
+///
 /// Scenario::named("a change of parallelism keeps the state")
 ///     .given_file("manifests/clicks.yaml")
 ///     .eventually("FlinkDeployment/clicks", minutes(2), json!({"status": {"lifecycleState": "STABLE"}}))

@@ -164,7 +164,7 @@ impl Operator {
 #[test]
 fn a_deployed_operator_is_tested_from_outside() {
     let folder = tempfile::tempdir().expect("a folder");
-    let play = Play::start(folder.path(), &["--no-operator", "--time-scale", "10", "--quiet"]);
+    let play = Play::start(folder.path(), &["--empty", "--no-operator", "--time-scale", "10", "--quiet"]);
     let manifest = repository("scenarios/manifests/basic-example.yaml").canonicalize().expect("the manifest");
     let of = "FlinkDeployment/basic-example";
     let scenario = format!(

@@ -33,7 +33,7 @@ fn a_borrowed_cluster_is_furnished_and_given_back() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let play = Play::start(folder.path(), &["--quiet", "--time-scale", "10"]);
+    let play = Play::start(folder.path(), &["--empty", "--quiet", "--time-scale", "10"]);
     let file = folder.path().join("cluster.yaml");
     std::fs::write(&file, FILE).expect("written");
     let file = file.display().to_string();

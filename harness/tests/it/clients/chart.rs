@@ -60,7 +60,7 @@ fn lint_finds_nothing_and_renderings_are_the_golden_ones() {
 fn a_release_from_install_to_uninstall() {
     let Some(helm) = helm() else { return };
     let folder = tempfile::tempdir().expect("a folder");
-    let play = Play::start(folder.path(), &["--quiet", "--no-operator", "--time-scale", "10"]);
+    let play = Play::start(folder.path(), &["--empty", "--quiet", "--no-operator", "--time-scale", "10"]);
     let run =
         |args: &[&str]| run(&helm, &play.kubeconfig, args).unwrap_or_else(|e| panic!("helm {args:?}: {e}"));
     let get = |args: &[&str]| {
