@@ -21,6 +21,7 @@ pub mod listen;
 mod load;
 mod logs;
 mod nodes;
+mod pattern;
 mod pod_logs;
 mod preemption;
 mod programs;

@@ -9,28 +9,26 @@ use fake_flink::{Cluster, Event, ResourceManager, StartOptions, Version, jar};
 use http::Request;
 use jiff::Timestamp;
 
-/// Requests of one input.
-const REQUESTS_MAX: usize = 8;
-/// Between the requests of an input: a byte that no request needs.
-pub const BREAK: u8 = 0x1e;
+use super::text;
+
 /// Timers of one input: endless jobs take checkpoints for ever.
 const TIMERS_MAX: usize = 10_000;
 const JOB: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const VERSIONS: [Version; 3] = [Version::V1_18, Version::V1_20, Version::V2_2];
 
-/// First byte: the version. The rest are requests as text, `METHOD target`, header lines, an empty line, the body;
-/// several, with [`BREAK`] between them. `{jar}`, `{job}` and `{vertex}` stand for what is there.
+/// First byte: the version. The rest are requests as text, see `text.rs`; `{jar}`, `{job}` and `{vertex}` stand for what is
+/// there.
 pub fn flink(data: &[u8]) {
     let [version, rest @ ..] = data else { return };
     let mut world = World::start(VERSIONS[usize::from(*version) % VERSIONS.len()], ProgramTable::default());
     let jar = world.upload("conformance.Stream");
     world.run(&jar);
     let vertex = world.vertex();
-    for part in rest.split(|b| *b == BREAK).take(REQUESTS_MAX) {
+    for part in text::parts(rest) {
         // Lossy: requests are mostly text, and what is none is a body that nobody can read.
-        let text = String::from_utf8_lossy(part);
-        let text = text.replace("{jar}", &jar).replace("{job}", JOB).replace("{vertex}", &vertex);
-        if let Some(request) = request(text.as_bytes()) {
+        let filled = String::from_utf8_lossy(part);
+        let filled = filled.replace("{jar}", &jar).replace("{job}", JOB).replace("{vertex}", &vertex);
+        if let Some(request) = text::request(filled.as_bytes()) {
             world.ask(request);
         }
         world.pass(Duration::from_millis(700));
@@ -150,18 +148,4 @@ impl World {
 fn form(path: &str, body: Vec<u8>) -> Request<Bytes> {
     let request = Request::post(path).header("content-type", "multipart/form-data; boundary=b");
     request.body(body.into()).expect("a request")
-}
-
-fn request(part: &[u8]) -> Option<Request<Bytes>> {
-    let end = part.windows(2).position(|w| w == b"\n\n");
-    let (head, body) = end.map_or((part, &[][..]), |at| (&part[..at], &part[at + 2..]));
-    let mut lines = head.split(|b| *b == b'\n');
-    let line = lines.next()?;
-    let blank = line.iter().position(|b| *b == b' ')?;
-    let mut builder = Request::builder().method(&line[..blank]).uri(&line[blank + 1..]);
-    for header in lines {
-        let colon = header.iter().position(|b| *b == b':')?;
-        builder = builder.header(&header[..colon], header[colon + 1..].trim_ascii());
-    }
-    builder.body(Bytes::copy_from_slice(body)).ok()
 }

@@ -2,4 +2,6 @@
 //! fake-flink with the kept corpus.
 
 pub mod flink;
+pub mod kept;
 pub mod targets;
+pub mod text;

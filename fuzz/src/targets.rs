@@ -20,37 +20,21 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tower::Service;
 
-/// Requests of one input.
-const REQUESTS_MAX: usize = 8;
-/// Between the requests of an input, and between the parts of others: a byte that no request needs.
-pub const BREAK: u8 = 0x1e;
+use super::text::{self, BREAK};
+
 /// Reads of an answer: a watch goes on for ever.
 const READS_MAX: usize = 64;
 /// Times the clock may be moved for one answer.
 const WAITS_MAX: usize = 64;
 
-/// Requests as text: `METHOD target`, header lines, an empty line, the body; several, with [`BREAK`] between them.
+/// Requests as text, see `text.rs`.
 pub fn http(data: &[u8]) {
     let mut server = Server::start();
-    for part in data.split(|b| *b == BREAK).take(REQUESTS_MAX) {
-        if let Some(request) = request(part) {
-            server.ask(request);
+    for part in text::parts(data) {
+        if let Some(request) = text::request(part) {
+            server.ask(request.map(Full::new));
         }
     }
-}
-
-fn request(part: &[u8]) -> Option<Request<Full<Bytes>>> {
-    let end = part.windows(2).position(|w| w == b"\n\n");
-    let (head, body) = end.map_or((part, &[][..]), |at| (&part[..at], &part[at + 2..]));
-    let mut lines = head.split(|b| *b == b'\n');
-    let line = lines.next()?;
-    let blank = line.iter().position(|b| *b == b' ')?;
-    let mut builder = Request::builder().method(&line[..blank]).uri(&line[blank + 1..]);
-    for header in lines {
-        let colon = header.iter().position(|b| *b == b':')?;
-        builder = builder.header(&header[..colon], header[colon + 1..].trim_ascii());
-    }
-    builder.body(Full::new(Bytes::copy_from_slice(body))).ok()
 }
 
 const PATCHES: [&str; 4] = [

@@ -6,17 +6,15 @@
 use super::cases::CASES;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 #[path = "../../../fuzz/src/flink.rs"]
 pub mod flink;
+#[path = "../../../fuzz/src/kept.rs"]
+mod kept;
+#[path = "../../../fuzz/src/text.rs"]
+pub mod text;
 
-/// What the fuzzer calls a hang is twice that.
-const SLOW: Duration = Duration::from_secs(5);
-
-type Target = fn(&[u8]);
-
-const TARGETS: [(&str, Target); 3] =
+const TARGETS: [kept::Target; 3] =
     [("flink", flink::flink), ("graph", flink::graph), ("program", flink::program)];
 
 fn root() -> PathBuf {
@@ -25,22 +23,7 @@ fn root() -> PathBuf {
 
 #[test]
 fn kept_inputs_come_back() {
-    for (name, target) in TARGETS {
-        let mut ran = 0;
-        for folder in ["corpus", "findings"] {
-            let Ok(files) = std::fs::read_dir(root().join(folder).join(name)) else { continue };
-            for file in files {
-                let path = file.expect("an entry").path();
-                let input = std::fs::read(&path).expect("a file");
-                let began = Instant::now();
-                let outcome = std::panic::catch_unwind(|| target(&input));
-                assert!(outcome.is_ok(), "{} panics", path.display());
-                assert!(began.elapsed() < SLOW, "{} takes {:?}", path.display(), began.elapsed());
-                ran += 1;
-            }
-        }
-        assert!(ran > 1, "{name}: {ran} inputs");
-    }
+    kept::come_back(&root(), &TARGETS, 1);
 }
 
 /// Of each target.
@@ -92,6 +75,6 @@ fn requests(n: usize, case: &Value) -> Vec<u8> {
     };
     let steps = case["steps"].as_array().expect("steps");
     let requests: Vec<String> = steps.iter().filter_map(of).collect();
-    let text = requests.join(&char::from(flink::BREAK).to_string());
+    let text = requests.join(&char::from(text::BREAK).to_string());
     [&[n as u8 % 3], text.replace("{{v0}}", "{vertex}").as_bytes()].concat()
 }

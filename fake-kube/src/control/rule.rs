@@ -4,7 +4,8 @@ use fake_kube_apiserver::{How, RequestInfo, Status};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::reading::{Complaint, Fields, fits};
+use super::reading::{Complaint, Fields};
+use crate::pattern::fits;
 
 const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 const READS: [&str; 3] = ["get", "list", "watch"];

@@ -1,5 +1,7 @@
 //! Which command stands for which image: `flink:*=fake-flink container`.
 
+use crate::pattern;
+
 /// One `--run`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -29,16 +31,7 @@ impl std::str::FromStr for Rule {
 impl Rule {
     /// As the pod names its image.
     pub fn fits(&self, image: &str) -> bool {
-        let mut parts = self.image.split('*');
-        let first = parts.next().unwrap_or_default();
-        let Some(mut rest) = image.strip_prefix(first) else { return false };
-        let parts: Vec<&str> = parts.collect();
-        let Some((last, between)) = parts.split_last() else { return rest.is_empty() };
-        for part in between {
-            let Some(at) = rest.find(part) else { return false };
-            rest = &rest[at + part.len()..];
-        }
-        rest.ends_with(last)
+        pattern::fits(&self.image, image)
     }
 }
 

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::RngCore;
 use serde_json::json;
 
+use super::budget::{Active, Bounded, Rules};
 use super::clock::ScenarioClock;
 use super::journal::Journal;
 use crate::determinism;
@@ -66,6 +67,24 @@ pub struct Rule {
     pub seq: u64,
 }
 
+impl Bounded for Rule {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    fn times(&self) -> Option<u32> {
+        self.times
+    }
+
+    fn until(&self) -> Option<Timestamp> {
+        self.until
+    }
+}
+
 /// Called when a crash rule strikes.
 type CrashHook = Arc<dyn Fn() + Send + Sync>;
 
@@ -79,7 +98,7 @@ pub struct Faults {
 }
 
 struct Inner {
-    rules: Vec<(Rule, u32)>,
+    rules: Rules<Rule>,
     chance: ChaCha8Rng,
     crash: Option<CrashHook>,
     /// Writes of the operator so far, watched by the crash-at-every-write expansion.
@@ -106,7 +125,7 @@ pub fn is_deciding_write(request: &RequestInfo) -> bool {
 impl Faults {
     pub fn new(journal: Journal, clock: ScenarioClock, seed: u64, latency: Duration) -> Faults {
         let inner = Inner {
-            rules: Vec::new(),
+            rules: Rules::default(),
             chance: determinism::stream(seed, "faults"),
             crash: None,
             writes: 0,
@@ -121,23 +140,17 @@ impl Faults {
     }
 
     pub fn add(&self, rule: Rule) {
-        self.lock().rules.push((rule, 0));
+        self.lock().rules.add(rule);
     }
 
     /// Ends the rules of that name; all without a name.
     pub fn clear(&self, name: Option<&str>) {
-        self.lock().rules.retain(|(rule, _)| name.is_some_and(|name| rule.name != name));
+        self.lock().rules.clear(name);
     }
 
-    /// Rules that may still strike: name, the event that announced each, how often it struck, and of how many times.
-    pub fn active(&self) -> Vec<(String, u64, u32, Option<u32>)> {
+    pub fn active(&self) -> Vec<Active> {
         let now = self.clock.now();
-        let inner = self.lock();
-        let is_over = |(rule, hits): &&(Rule, u32)| {
-            rule.until.is_some_and(|until| now >= until) || rule.times.is_some_and(|times| *hits >= times)
-        };
-        let active = inner.rules.iter().filter(|rule| !is_over(rule));
-        active.map(|(rule, hits)| (rule.name.clone(), rule.seq, *hits, rule.times)).collect()
+        self.lock().rules.active(now)
     }
 
     pub fn on_crash(&self, hook: impl Fn() + Send + Sync + 'static) {
@@ -215,26 +228,20 @@ impl Faults {
 
 impl Inner {
     fn strike(&mut self, request: &RequestInfo, now: Timestamp) -> Option<(Response, u64, String)> {
-        self.rules.retain(|(rule, hits)| {
-            rule.until.is_none_or(|until| now < until) && rule.times.is_none_or(|times| *hits < times)
-        });
-        for (rule, hits) in &mut self.rules {
+        let chance = &mut self.chance;
+        let struck = self.rules.strike(now, |rule| {
             if !rule.request.matches(request) {
-                continue;
+                return false;
             }
             if rule.skip > 0 {
                 rule.skip -= 1;
-                continue;
+                return false;
             }
             // 53 bits make a fair fraction of one.
-            let chance = (self.chance.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-            if rule.probability.is_some_and(|probability| chance >= probability) {
-                continue;
-            }
-            *hits += 1;
-            return Some((rule.response.clone(), rule.seq, rule.name.clone()));
-        }
-        None
+            let chance = (chance.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
+            !rule.probability.is_some_and(|probability| chance >= probability)
+        });
+        struck.map(|rule| (rule.response.clone(), rule.seq, rule.name.clone()))
     }
 }
 

@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::budget::{Active, Bounded, Rules};
 use super::clock::ScenarioClock;
 use super::journal::Journal;
 
@@ -28,6 +29,24 @@ pub struct Rule {
     pub times: Option<u32>,
     pub until: Option<Timestamp>,
     pub seq: u64,
+}
+
+impl Bounded for Rule {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    fn times(&self) -> Option<u32> {
+        self.times
+    }
+
+    fn until(&self) -> Option<Timestamp> {
+        self.until
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -69,7 +88,7 @@ pub struct Network {
 
 #[derive(Default)]
 struct Inner {
-    rules: Vec<(Rule, u32)>,
+    rules: Rules<Rule>,
     calls: Vec<CallRecord>,
 }
 
@@ -88,22 +107,17 @@ impl Network {
     }
 
     pub fn add(&self, rule: Rule) {
-        self.lock().rules.push((rule, 0));
+        self.lock().rules.add(rule);
     }
 
+    /// Ends the rules of that name; all without a name.
     pub fn clear(&self, name: Option<&str>) {
-        self.lock().rules.retain(|(rule, _)| name.is_some_and(|name| rule.name != name));
+        self.lock().rules.clear(name);
     }
 
-    /// Rules that may still strike, as [`super::gate::Faults::active`] tells them.
-    pub fn active(&self) -> Vec<(String, u64, u32, Option<u32>)> {
+    pub fn active(&self) -> Vec<Active> {
         let now = self.clock.now();
-        let inner = self.lock();
-        let is_over = |(rule, hits): &&(Rule, u32)| {
-            rule.until.is_some_and(|until| now >= until) || rule.times.is_some_and(|times| *hits >= times)
-        };
-        let active = inner.rules.iter().filter(|rule| !is_over(rule));
-        active.map(|(rule, hits)| (rule.name.clone(), rule.seq, *hits, rule.times)).collect()
+        self.lock().rules.active(now)
     }
 
     /// Calls to Flink so far, oldest first.
@@ -122,13 +136,7 @@ impl Network {
 
     fn fault(&self, cluster: &str, request: &http::Request<Bytes>) -> Option<Rule> {
         let now = self.clock.now();
-        let mut inner = self.lock();
-        inner.rules.retain(|(rule, hits)| {
-            rule.until.is_none_or(|until| now < until) && rule.times.is_none_or(|times| *hits < times)
-        });
-        let (rule, hits) = inner.rules.iter_mut().find(|(rule, _)| rule.matches(cluster, request))?;
-        *hits += 1;
-        Some(rule.clone())
+        self.lock().rules.strike(now, |rule| rule.matches(cluster, request)).cloned()
     }
 
     async fn carry(

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::fuzzed::targets::BREAK;
+use crate::fuzzed::text::BREAK;
 
 const SIZE_MAX: usize = 1500;
 /// Files of a target.
