@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::controllers::api_services;
 use crate::controllers::claims::DEFAULT_CLASS;
 use crate::view::resource as r;
 
@@ -10,11 +11,13 @@ use crate::view::resource as r;
 pub fn all() -> Vec<(&'static str, Value)> {
     let node = "Used for system critical pods that must not be moved from their current node.";
     let cluster = "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.";
-    vec![
+    let mut all = vec![
         (r::PRIORITY_CLASSES, priority_class("system-node-critical", 2_000_001_000, node)),
         (r::PRIORITY_CLASSES, priority_class("system-cluster-critical", 2_000_000_000, cluster)),
         (r::STORAGE_CLASSES, standard_class()),
-    ]
+    ];
+    all.extend(api_services::built_in().map(|service| (r::API_SERVICES, service)));
+    all
 }
 
 pub fn standard_class() -> Value {

@@ -78,8 +78,8 @@ pub struct Knobs {
     pub nodes: Vec<NodeSpec>,
     /// Pods get addresses of this machine, 127.N.x.y, that processes can listen on; otherwise 10.244.x.y.
     pub pod_loopback: Option<u8>,
-    /// Start with what an installed cluster has (kube-api.md 2.15): the StorageClass `standard`, the default one, and the
-    /// PriorityClasses `system-*`. Without any StorageClass nothing waits for its claims.
+    /// Start with what an installed cluster has (kube-api.md 2.15): the StorageClass `standard`, the default one, the
+    /// PriorityClasses `system-*`, and APIServices. Without any StorageClass nothing waits for its claims.
     pub furnished: bool,
     /// Kept per container, the oldest lines go first.
     pub log_lines_max: usize,

@@ -48,6 +48,7 @@ pub mod resource {
         STORAGE_CLASSES = "storageclasses.storage.k8s.io";
         PRIORITY_CLASSES = "priorityclasses.scheduling.k8s.io";
         CRDS = "customresourcedefinitions.apiextensions.k8s.io";
+        API_SERVICES = "apiservices.apiregistration.k8s.io";
     }
 
     /// Written by controllers and never looked into.

@@ -54,6 +54,31 @@ pub(crate) fn health(path: &str, verbose: bool) -> Option<String> {
     }
 }
 
+/// Paths beside groups and their versions; `/metrics` is the listener's.
+const PATHS: [&str; 21] = [
+    "/api",
+    "/api/v1",
+    "/apis",
+    "/apis/",
+    "/healthz",
+    "/healthz/etcd",
+    "/healthz/log",
+    "/healthz/ping",
+    "/livez",
+    "/livez/etcd",
+    "/livez/log",
+    "/livez/ping",
+    "/metrics",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openapi/v3/",
+    "/readyz",
+    "/readyz/etcd",
+    "/readyz/log",
+    "/readyz/ping",
+    "/version",
+];
+
 /// Sorts versions as kube does: GA before beta before alpha, newer first wins.
 pub(crate) fn version_order(v: &str) -> (u8, u64, u64) {
     let number = |s: &str| s.parse::<u64>().ok();
@@ -84,6 +109,18 @@ impl State {
             ["apis", group, version] => Some(self.group_version_document(group, version)),
             _ => None,
         }
+    }
+
+    /// What `/` lists: every path that answers, sorted (kube-api.md 1.1).
+    pub(crate) fn index(&self) -> String {
+        let groups = self.group_names().into_iter().flat_map(|group| {
+            let versions = self.versions_of(&group);
+            let below = versions.into_iter().map(|v| format!("/apis/{group}/{v}")).collect::<Vec<_>>();
+            std::iter::once(format!("/apis/{group}")).chain(below)
+        });
+        let mut paths: Vec<String> = PATHS.map(str::to_owned).into_iter().chain(groups).collect();
+        paths.sort();
+        serde_json::to_string_pretty(&json!({"paths": paths})).unwrap_or_default()
     }
 
     fn root(&self, accept: &str, core: bool, address: &str) -> Result<Document> {

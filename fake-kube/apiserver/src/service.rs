@@ -251,6 +251,10 @@ impl Exchange {
                 negotiate::encode(&discovery::version(), Encoding::Json),
             );
         }
+        if matches!(path, "/" | "/index.html") {
+            self.tell(200, "", "");
+            return respond(200, "application/json", self.server.with(|s| s.index()).into());
+        }
         if path.starts_with("/openapi/") {
             let hash = self.params.get("hash");
             let found = self.server.with(|s| s.openapi(path, hash, &self.accept));
@@ -640,6 +644,9 @@ fn respond(code: u16, content_type: &'static str, body: Bytes) -> Response<ApiBo
     r
 }
 
+/// As Go's `http.Error` writes a message.
 fn text_response(code: u16, text: &str) -> Response<ApiBody> {
-    respond(code, "text/plain; charset=utf-8", Bytes::copy_from_slice(text.as_bytes()))
+    let mut r = respond(code, "text/plain; charset=utf-8", Bytes::copy_from_slice(text.as_bytes()));
+    r.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    r
 }

@@ -2,6 +2,7 @@
 //! Each file is one controller; `wakes` tells which keys a change concerns. Rules from kube-api.md 2.7 and 3,
 //! held to the recordings of kube-controller-manager 1.35.3 (cases `workloads`, `gc`).
 
+pub mod api_services;
 pub mod budgets;
 pub mod claims;
 pub mod cron_job;
@@ -61,11 +62,12 @@ pub enum Controller {
     Endpoints,
     EndpointSlices,
     Budgets,
+    ApiServices,
     Garbage,
 }
 
 impl Controller {
-    pub const ALL: [Controller; 17] = [
+    pub const ALL: [Controller; 18] = [
         Controller::Namespace,
         Controller::ServiceAccount,
         Controller::Quota,
@@ -82,6 +84,7 @@ impl Controller {
         Controller::Endpoints,
         Controller::EndpointSlices,
         Controller::Budgets,
+        Controller::ApiServices,
         Controller::Garbage,
     ];
 
@@ -96,6 +99,7 @@ impl Controller {
             Controller::Job => "job",
             Controller::CronJob => "cronjob",
             Controller::Budgets => "disruption",
+            Controller::ApiServices => "apiservice",
             Controller::Deployment => "deployment",
             Controller::ReplicaSet => "replicaset",
             Controller::Scheduler => "scheduler",
@@ -125,6 +129,7 @@ impl Controller {
             Controller::Job => owner_or_self(h, r::JOBS, r::PODS, "Job"),
             Controller::CronJob => owner_or_self(h, r::CRON_JOBS, r::JOBS, "CronJob"),
             Controller::Budgets => budgets::wakes(h, view),
+            Controller::ApiServices => api_services::wakes(h, view),
             Controller::Scheduler => crate::scheduler::wakes(h, view),
             Controller::Kubelet => only(h, r::PODS),
             Controller::NodeLifecycle => only(h, r::NODES),
@@ -149,6 +154,7 @@ impl Controller {
             Controller::Job => job::sync(view, key, now),
             Controller::CronJob => cron_job::sync(view, key, now),
             Controller::Budgets => budgets::sync(view, key, now),
+            Controller::ApiServices => api_services::sync(view, key, now),
             Controller::Garbage => garbage::sync(view, key),
             Controller::Scheduler | Controller::Kubelet | Controller::NodeLifecycle => return None,
         })

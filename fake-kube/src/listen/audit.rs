@@ -4,7 +4,6 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -17,7 +16,6 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug)]
 pub struct AuditLog {
     file: Arc<Mutex<File>>,
-    count: Arc<AtomicU64>,
 }
 
 /// A request that has no answer yet.
@@ -30,18 +28,23 @@ impl AuditLog {
     /// Starts the log anew.
     pub fn create(path: &Path) -> anyhow::Result<AuditLog> {
         let file = File::create(path).with_context(|| format!("write audit log {}", path.display()))?;
-        Ok(AuditLog { file: Arc::new(Mutex::new(file)), count: Arc::default() })
+        Ok(AuditLog { file: Arc::new(Mutex::new(file)) })
     }
 
-    pub(super) fn begin<B>(&self, request: &Request<B>, user: Option<&User>, at: Timestamp) -> Entry {
+    pub(super) fn begin<B>(
+        &self,
+        id: &str,
+        request: &Request<B>,
+        user: Option<&User>,
+        at: Timestamp,
+    ) -> Entry {
         let info = RequestInfo::of(request.method(), request.uri());
-        let count = self.count.fetch_add(1, Ordering::Relaxed);
         let agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok());
         let mut event = json!({
             "kind": "Event",
             "apiVersion": "audit.k8s.io/v1",
             "level": "Metadata",
-            "auditID": format!("00000000-0000-4000-8000-{count:012x}"),
+            "auditID": id,
             "stage": if info.verb == "watch" { "ResponseStarted" } else { "ResponseComplete" },
             "requestURI": request.uri().path_and_query().map_or("/", |p| p.as_str()),
             "verb": info.verb,
@@ -96,7 +99,7 @@ mod tests {
             ("/version", None),
         ] {
             let request = Request::get(uri).header("user-agent", "tester").body(()).expect("a request");
-            log.begin(&request, Some(&User::new("alice", &["dev"])), at).end(code, at);
+            log.begin("mine", &request, Some(&User::new("alice", &["dev"])), at).end(code, at);
         }
         let text = std::fs::read_to_string(&path).expect("read");
         let lines: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();

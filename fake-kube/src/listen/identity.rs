@@ -101,6 +101,13 @@ pub(crate) fn refused(status: &Status) -> http::Response<Body> {
     response
 }
 
+/// A text of the listener's own.
+pub(crate) fn text(content_type: &'static str, text: String) -> http::Response<Body> {
+    let mut response = http::Response::new(Body::Text(Full::from(text)));
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static(content_type));
+    response
+}
+
 /// The API server's body, or a refusal before it was asked.
 pub(crate) enum Body {
     Api(ApiBody),

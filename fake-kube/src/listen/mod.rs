@@ -4,8 +4,10 @@
 //! Leaves out authorization (the API server's matter) and client certificates signed by others.
 
 mod audit;
+mod dress;
 mod identity;
 mod kubeconfig;
+mod metrics;
 mod patience;
 mod proxy;
 mod streams;
@@ -37,6 +39,7 @@ pub use proxy::ServiceProxy;
 pub use tls::Authority;
 
 use crate::state::Journal;
+use metrics::Metrics;
 use patience::{Activity, Answering, Timely};
 
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -137,7 +140,16 @@ pub async fn listen(api: ApiServer, options: ListenOptions) -> anyhow::Result<Li
     let acceptor = authority.map(|a| tokio_rustls::TlsAcceptor::from(a.server));
     let (stop, stopped) = watch::channel(false);
     let ListenOptions { identities, proxy, journal, audit, patience, connections_max, .. } = options;
-    let shared = Arc::new(Shared { api, identities, proxy, journal, audit, patience, acceptor });
+    let shared = Arc::new(Shared {
+        api,
+        identities,
+        proxy,
+        journal,
+        audit,
+        metrics: Metrics::default(),
+        patience,
+        acceptor,
+    });
     let task = tokio::spawn(accept(listener, shared, connections_max, stopped));
     Ok(Listening { addr, url, kubeconfig: config, ca, stop, task })
 }
@@ -148,6 +160,7 @@ struct Shared {
     proxy: ServiceProxy,
     journal: Option<Journal>,
     audit: Option<AuditLog>,
+    metrics: Metrics,
     patience: Option<Patience>,
     acceptor: Option<tokio_rustls::TlsAcceptor>,
 }
@@ -160,13 +173,21 @@ impl Shared {
         hold: upgrade::Hold,
     ) -> Result<http::Response<identity::Body>, ConnectionCut> {
         let user = self.identities.user(request.headers(), certified, &self.api);
-        let entry = self.audit.as_ref().map(|log| log.begin(&request, user.as_ref().ok(), self.api.now()));
-        let answered = match user {
+        let id = dress::audit_id(request.headers());
+        let log = |log: &AuditLog| log.begin(&id, &request, user.as_ref().ok(), self.api.now());
+        let entry = self.audit.as_ref().map(log);
+        let measured = self.metrics.begin(&request);
+        let mut answered = match user {
             Ok(user) => self.answer_to(user, request, hold).await,
             Err(status) => Ok(identity::refused(&status)),
         };
+        if let Ok(response) = &mut answered {
+            dress::dress(response, &id);
+        }
+        let status = answered.as_ref().ok().map(http::Response::status);
+        self.metrics.end(measured, status);
         if let Some(entry) = entry {
-            entry.end(answered.as_ref().ok().map(http::Response::status), self.api.now());
+            entry.end(status, self.api.now());
         }
         answered
     }
@@ -182,6 +203,12 @@ impl Shared {
                 Err(status) => Ok(identity::refused(&status)),
                 Ok(()) => Ok(self.proxy.carry(target, request).await),
             };
+        }
+        if request.uri().path() == "/metrics" {
+            return Ok(match self.api.refusal(&user, request.method(), request.uri()) {
+                Some(status) => identity::refused(&status),
+                None => identity::text(metrics::CONTENT_TYPE, self.metrics.render()),
+            });
         }
         if let (Some(route), Some(cluster)) = (streams::route(&request), self.proxy.cluster()) {
             if let Err(status) = self.admit(&user, &request).await {

@@ -4,6 +4,7 @@ mod cases;
 mod clients;
 mod control;
 mod fidelity;
+mod furnished;
 mod host;
 mod http1;
 mod kubectl;

@@ -89,6 +89,14 @@ pub fn exchange_with(
     body: &str,
     headers: &str,
 ) -> Option<(u16, Value)> {
+    let answer = told(address, method, path, body, headers)?;
+    let code = answer.split(' ').nth(1)?.parse().ok()?;
+    let body = answer.split_once("\r\n\r\n")?.1;
+    Some((code, serde_json::from_str(body).unwrap_or_else(|_| Value::from(body))))
+}
+
+/// The answer as it came, head and body.
+pub fn told(address: &str, method: &str, path: &str, body: &str, headers: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     let length = body.len();
     let host = if headers.to_lowercase().contains("host:") { "" } else { "Host: localhost\r\n" };
@@ -99,7 +107,5 @@ pub fn exchange_with(
     stream.write_all(body.as_bytes()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
-    let code = answer.split(' ').nth(1)?.parse().ok()?;
-    let body = answer.split_once("\r\n\r\n")?.1;
-    Some((code, serde_json::from_str(body).unwrap_or_else(|_| Value::from(body))))
+    Some(answer)
 }
