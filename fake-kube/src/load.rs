@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fake_kube_apiserver::equal;
 use serde_json::Value;
 
 use crate::json::*;
@@ -25,7 +26,7 @@ impl Load {
         let is_bound = |pod: &&Value| !text(pod, "/spec/nodeName").is_empty() && !is_over(pod);
         let (old, new) = (old.filter(is_bound), new.filter(is_bound));
         if let (Some(old), Some(new)) = (old, new)
-            && at(old, "/spec") == at(new, "/spec")
+            && equal(at(old, "/spec"), at(new, "/spec"))
         {
             return;
         }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use fake_kube_apiserver::equal;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -30,14 +31,14 @@ pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
     let is_pod = &*h.key.resource == r::PODS;
     if is_pod && !h.deleted && is_pending(h.object) {
         // Its own status writes are no news to it.
-        if h.old.is_none_or(|old| at(old, "/spec") != at(h.object, "/spec")) {
+        if h.old.is_none_or(|old| !equal(at(old, "/spec"), at(h.object, "/spec"))) {
             keys.insert(h.key.clone());
         }
     }
     let frees = is_pod && !text(h.object, "/spec/nodeName").is_empty() && (h.deleted || is_over(h.object));
     let node_changed = &*h.key.resource == r::NODES
         && h.old.is_none_or(|old| {
-            at(old, "/spec") != at(h.object, "/spec")
+            !equal(at(old, "/spec"), at(h.object, "/spec"))
                 || at(old, "/status/allocatable") != at(h.object, "/status/allocatable")
         });
     let is_storage = matches!(&*h.key.resource, r::CLAIMS | r::STORAGE_CLASSES);

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use fake_kube_apiserver::equal;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -185,7 +186,7 @@ impl View {
             }
         }
         let is_same =
-            |old: &Value, new: &Value| uid(old) == uid(new) && items(old, OWNERS) == items(new, OWNERS);
+            |old: &Value, new: &Value| uid(old) == uid(new) && equal(at(old, OWNERS), at(new, OWNERS));
         if old.zip(new).is_some_and(|(old, new)| is_same(old, new)) {
             return;
         }

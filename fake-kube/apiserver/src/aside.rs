@@ -1,6 +1,7 @@
 //! Members a write leaves as they are stored. They were pruned, defaulted and decoded when they came in, and all of that
 //! changes nothing the second time; most writes change a status or an annotation of a large object.
 
+use fake_kube_schema::equal_members;
 use serde_json::Value;
 
 use crate::resource::Definition;
@@ -20,7 +21,7 @@ impl Aside {
         let stored = live.value();
         let is_unchanged = |key: &str, value: &Value| {
             let is_large = value.is_object() || value.is_array();
-            is_large && key != "metadata" && stored.get(key) == Some(value)
+            is_large && key != "metadata" && equal_members(stored.get(key), Some(value))
         };
         let mut taken = Vec::new();
         for (place, (key, value)) in members.iter_mut().enumerate() {

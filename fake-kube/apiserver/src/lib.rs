@@ -71,6 +71,7 @@ pub use changes::Changes;
 pub use clock::{Clock, ManualClock};
 pub use contents::Contents;
 pub use disturb::{Disturbance, How};
+pub use fake_kube_schema::{equal, equal_members};
 pub use fault::{Change, Gate, Observer, RequestRecord, Verdict};
 pub use image::Image;
 pub use local::{LocalClient, PatchKind, ServedResource};

@@ -1,5 +1,6 @@
 //! How built-in kinds differ: names, generation, status, what a write may touch (registry/*/strategy.go).
 
+use fake_kube_schema::equal_members;
 use serde_json::{Value, json};
 
 use crate::meta;
@@ -231,11 +232,15 @@ pub(crate) fn bump_generation(def: &Definition, object: &mut Value, old: &Value)
     }
     let changed = if def.is_custom() {
         let differs = |a: &Value, b: &Value| {
-            a.as_object().into_iter().flatten().any(|(k, v)| k != "metadata" && b.get(k) != Some(v))
+            a.as_object()
+                .into_iter()
+                .flatten()
+                .any(|(k, v)| k != "metadata" && !equal_members(b.get(k), Some(v)))
         };
         differs(object, old) || differs(old, object)
     } else {
-        object.get("spec") != old.get("spec") || !def.has_status() && strip(object) != strip(old)
+        !equal_members(object.get("spec"), old.get("spec"))
+            || !def.has_status() && strip(object) != strip(old)
     };
     let next = old_generation.unwrap_or(0) + i64::from(changed);
     if next > 0 {

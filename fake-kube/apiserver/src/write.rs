@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fake_kube_schema::text::go_quote;
-use fake_kube_schema::{Cause, Request, managed};
+use fake_kube_schema::{Cause, Request, equal_members, managed};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -723,7 +723,7 @@ fn restore(new: &mut Value, old: &Value, wanted: impl Fn(&str) -> bool) {
         new.retain(|key, _| !wanted(key) || old.contains_key(key));
     }
     for (key, value) in old.iter().filter(|(key, _)| wanted(key)) {
-        if new.get(key) != Some(value) {
+        if !equal_members(new.get(key), Some(value)) {
             new.insert(key.clone(), value.clone());
         }
     }
@@ -754,7 +754,8 @@ fn same(new: &Value, live: &Value) -> bool {
 /// Equal members, those of `but` aside.
 fn same_members(a: &Value, b: &Value, but: &[&str]) -> bool {
     let within = |a: &Value, b: &Value| {
-        a.as_object().into_iter().flatten().all(|(k, v)| but.contains(&k.as_str()) || b.get(k) == Some(v))
+        let members = a.as_object().into_iter().flatten();
+        members.into_iter().all(|(k, v)| but.contains(&k.as_str()) || equal_members(b.get(k), Some(v)))
     };
     if a.is_object() && b.is_object() { within(a, b) && within(b, a) } else { a == b }
 }

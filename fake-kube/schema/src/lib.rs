@@ -19,6 +19,7 @@
 
 pub mod builtins;
 mod cause;
+mod equal;
 mod expression;
 pub mod managed;
 pub mod openapi;
@@ -30,6 +31,7 @@ pub mod text;
 
 pub use builtins::{Builtins, quantity_nanos, quantity_text};
 pub use cause::{Cause, Reason, summary};
+pub use equal::{equal, equal_members};
 pub use expression::Expression;
 pub use schema::{Request, Schema, unrecognized_formats};
 

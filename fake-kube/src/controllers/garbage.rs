@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use fake_kube_apiserver::equal;
 use serde_json::{Value, json};
 
 use super::Happened;
@@ -15,6 +16,7 @@ use crate::write::{EventKind, EventSpec, Step, Write};
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
+const OWNERS: &str = "/metadata/ownerReferences";
 
 pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
     let mut keys = BTreeSet::new();
@@ -30,9 +32,7 @@ pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
         keys.extend(view.dependents(uid(h.object)).map(|(k, _)| k.clone()));
         // An owner in foreground deletion counts its blocking dependents again.
         keys.extend(owners(view, h.object).map(|(k, _)| k.clone()));
-    } else if let Some(old) =
-        h.old.filter(|old| at(old, "/metadata/ownerReferences") != at(h.object, "/metadata/ownerReferences"))
-    {
+    } else if let Some(old) = h.old.filter(|old| !equal(at(old, OWNERS), at(h.object, OWNERS))) {
         keys.extend(owners(view, old).map(|(k, _)| k.clone()));
     }
     keys

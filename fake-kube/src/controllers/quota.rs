@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use fake_kube_apiserver::equal;
 use fake_kube_apiserver::quota_usage::{self, Usage};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -16,13 +17,17 @@ use crate::write::{Step, Write};
 pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
     let mut keys = only(h, r::QUOTAS);
     // Status writes use up nothing: only what appears, goes, ends or changes its spec does.
-    let matters = h.deleted
-        || h.old.is_none_or(|old| {
-            at(old, "/spec") != at(h.object, "/spec")
-                || text(old, "/status/phase") != text(h.object, "/status/phase")
-        });
-    if !h.key.namespace.is_empty() && matters {
-        keys.extend(view.list_in(r::QUOTAS, &h.key.namespace).map(|(k, _)| k.clone()));
+    let matters = || {
+        h.deleted
+            || h.old.is_none_or(|old| {
+                !equal(at(old, "/spec"), at(h.object, "/spec"))
+                    || text(old, "/status/phase") != text(h.object, "/status/phase")
+            })
+    };
+    // Nearly no namespace has a quota.
+    let mut quotas = view.list_in(r::QUOTAS, &h.key.namespace).peekable();
+    if !h.key.namespace.is_empty() && quotas.peek().is_some() && matters() {
+        keys.extend(quotas.map(|(k, _)| k.clone()));
     }
     keys
 }

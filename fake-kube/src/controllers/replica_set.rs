@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use fake_kube_apiserver::equal;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -31,7 +32,7 @@ pub fn sync(view: &View, key: &Key, now: Timestamp) -> Step {
         }
     }
     let status = status(rs, &active, terminating, refusal, now, &mut step);
-    if status != *at(rs, "/status") {
+    if !equal(&status, at(rs, "/status")) {
         let mut object = Value::clone(rs);
         set(&mut object, "/status", status);
         step.push(Write::update_status(ACTOR, r::REPLICA_SETS, object));

@@ -1,6 +1,7 @@
 //! The pod status a kubelet reports: phase, conditions, container statuses (kube-api.md 3.2; `getPhase` and
 //! `status.Generate*Condition` of the kubelet).
 
+use fake_kube_apiserver::equal;
 use serde_json::{Value, json};
 
 use super::container::{COMPONENT, Container, Role, State, World};
@@ -52,7 +53,7 @@ pub fn initialized(worker: &Worker) -> bool {
 /// readiness gates) are kept as they are. Whether it wrote.
 pub fn report(worker: &Worker, w: &mut World) -> bool {
     let status = generate(worker, w);
-    let differs = status != *at(w.pod, "/status");
+    let differs = !equal(&status, at(w.pod, "/status"));
     if differs {
         let mut object = Value::clone(w.pod);
         object["status"] = status;

@@ -20,6 +20,7 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::equal::{equal, equal_members};
 use crate::schema::Schema;
 use crate::text::{compact_json, go_quote};
 use entries::{Fields, ManagerId, Managers, Owned};
@@ -184,7 +185,7 @@ fn tracked_by_updater(
     let types = Types { arena: schema.arena() };
     let live_entries = live.and_then(|l| l.pointer("/metadata/managedFields"));
     // What a client sends back as it got it is taken over, not copied.
-    let is_untouched = live_entries.is_some() && sent.as_ref() == live_entries;
+    let is_untouched = live_entries.is_some() && equal_members(sent.as_ref(), live_entries);
     let mut managers = if is_untouched {
         entries::own(sent)
     } else if !w.subresource.is_empty() {
@@ -290,7 +291,7 @@ pub fn keep_times_if_unchanged(old: &Value, new: &mut Value) {
         }
         v
     };
-    if strip(old) == strip(new)
+    if equal(&strip(old), &strip(new))
         && let (Some(before), Some(metadata)) =
             (before, new.get_mut("metadata").and_then(Value::as_object_mut))
     {

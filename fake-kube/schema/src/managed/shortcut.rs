@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::wire;
 use super::{Write, time_text};
+use crate::equal::equal;
 
 /// Metadata nobody owns (`strip_metadata`): whatever it does has no effect on ownership.
 const FREE: &[&str] = &[
@@ -24,7 +25,7 @@ const FREE: &[&str] = &[
 /// managedFields after the write, or nothing when the updater has to decide. `sent` is what the client said they are.
 pub(super) fn renewed(live: &Value, new: &Value, sent: Option<&Value>, w: &Write<'_>) -> Option<Value> {
     let entries = live.get("metadata")?.get("managedFields")?;
-    let is_untouched = sent.is_none_or(|sent| sent.is_null() || sent == entries);
+    let is_untouched = sent.is_none_or(|sent| sent.is_null() || equal(sent, entries));
     if !w.subresource.is_empty() || is_untouched {
         let list = entries.as_array()?;
         let own = own_entry(list, w)?;
@@ -89,7 +90,7 @@ impl<'a> Walk<'a> {
                 continue;
             }
             let before = old.get(key)?;
-            if before == value {
+            if equal(before, value) {
                 continue;
             }
             if path.is_empty() && reset_fields.contains(&key.as_str()) {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::fieldset::{Element, Node, Set};
 use super::typed::{Atom, Scalar, Ty, Types};
 use crate::DEPTH_MAX;
+use crate::equal::equal_members;
 use crate::schema::NodeId;
 use crate::text::{go_syntax, go_type, go_value};
 
@@ -78,7 +79,9 @@ impl Types<'_> {
             else {
                 return self.validate(one, true).is_ok();
             };
-            members.iter().filter(|(key, member)| other.get(key) != Some(member)).all(|(key, member)| {
+            let is_different =
+                |(key, member): &(&String, &Value)| !equal_members(other.get(*key), Some(*member));
+            members.iter().filter(is_different).all(|(key, member)| {
                 let Some((ty, _)) = self.member(root, key) else { return false };
                 let mut errors = Vec::new();
                 self.validate_at(ty, member, true, &Trail::ROOT.field(key), &mut errors, 1);
@@ -264,7 +267,7 @@ impl Types<'_> {
                         continue;
                     }
                     let after = new_map.and_then(|m| m.get(key));
-                    if after == Some(member) {
+                    if equal_members(after, Some(member)) {
                         continue;
                     }
                     let Some((ty, _)) = self.member(map, key) else { continue };
@@ -327,7 +330,7 @@ impl Types<'_> {
         match (old, new) {
             ([] | [_], [] | [_]) => {
                 let (old, new) = (old.first().copied(), new.first().copied());
-                if old != new {
+                if !equal_members(old, new) {
                     self.compare_at(items, old, new, "", out, depth + 1);
                 }
             }
@@ -552,7 +555,7 @@ impl Difference {
         match (old, new) {
             (None, _) => self.added.member = true,
             (_, None) => self.removed.member = true,
-            (old, new) if old != new => self.modified.member = true,
+            (old, new) if !equal_members(old, new) => self.modified.member = true,
             _ => {}
         }
     }
