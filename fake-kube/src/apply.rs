@@ -35,7 +35,8 @@ impl Applier {
         self.clients.entry(actor).or_insert_with(|| api.client(actor))
     }
 
-    pub fn apply(&mut self, view: &View, write: &Write, now: Timestamp) -> Applied {
+    /// Makes a write. The object of a create or an update is used up.
+    pub fn apply(&mut self, view: &View, write: &mut Write, now: Timestamp) -> Applied {
         if let Op::Event(spec) = &write.op {
             self.record(spec, now);
             return Applied::Done(None);
@@ -43,10 +44,10 @@ impl Applier {
         let resource = resource_of(view, &write.target);
         let Key { namespace, name, .. } = &write.target;
         let client = self.client(write.actor);
-        let result = match &write.op {
-            Op::Create(object) => client.create(&resource, namespace, object.clone()).map(Some),
-            Op::Update(object) => client.update(&resource, namespace, object.clone()).map(Some),
-            Op::UpdateStatus(object) => client.update_status(&resource, namespace, object.clone()).map(Some),
+        let result = match &mut write.op {
+            Op::Create(object) => client.create(&resource, namespace, object.take()).map(Some),
+            Op::Update(object) => client.update(&resource, namespace, object.take()).map(Some),
+            Op::UpdateStatus(object) => client.update_status(&resource, namespace, object.take()).map(Some),
             Op::MergePatch(body) => {
                 client.patch(&resource, namespace, name, "", PatchKind::Merge, body).map(Some)
             }

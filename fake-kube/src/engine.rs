@@ -146,12 +146,11 @@ impl Engine {
             if self.view.get(r::NODES, "", &spec.name).is_none() {
                 let node = nodes::object(spec, i, now);
                 let status = node["status"].clone();
-                let write = Write::create("kubelet", r::NODES, node);
-                if let Applied::Done(Some(stored)) = self.applier.apply(&self.view, &write, now) {
+                let mut write = Write::create("kubelet", r::NODES, node);
+                if let Applied::Done(Some(stored)) = self.applier.apply(&self.view, &mut write, now) {
                     let mut stored = Value::clone(&stored);
                     stored["status"] = status;
-                    let write = Write::update_status("kubelet", r::NODES, stored);
-                    self.carry_out(&write, now);
+                    self.carry_out(&mut Write::update_status("kubelet", r::NODES, stored), now);
                 }
             }
         }
@@ -164,7 +163,7 @@ impl Engine {
         let now = self.api.now();
         for (resource, object) in crate::furniture::all() {
             if self.view.get(resource, "", name(&object)).is_none() {
-                self.carry_out(&Write::create("system:apiserver", resource, object), now);
+                self.carry_out(&mut Write::create("system:apiserver", resource, object), now);
             }
         }
     }
@@ -318,12 +317,12 @@ impl Engine {
 
     fn finish(&mut self, controller: Controller, key: &Key, step: Step, now: Timestamp) {
         let mut refused: Option<String> = None;
-        for write in &step.writes {
+        for mut write in step.writes {
             let owner = write.on_refusal.as_ref().map(|o| o.owner_uid.clone());
             if owner.is_some() && owner == refused {
                 continue;
             }
-            match self.carry_out(write, now) {
+            match self.carry_out(&mut write, now) {
                 Applied::Done(_) => {
                     if let Some(owner) = owner {
                         self.view.refusals.remove(&owner);
@@ -334,7 +333,7 @@ impl Engine {
                     self.queue.add(controller, key.clone(), after(now, jiff::SignedDuration::from_millis(1)))
                 }
                 Applied::Refused(message) => {
-                    self.note_refusal(write, message, now);
+                    self.note_refusal(&write, message, now);
                     refused = owner;
                     self.queue.add(controller, key.clone(), now);
                 }
@@ -346,14 +345,14 @@ impl Engine {
         self.drain(now);
     }
 
-    fn carry_out(&mut self, write: &Write, now: Timestamp) -> Applied {
+    fn carry_out(&mut self, write: &mut Write, now: Timestamp) -> Applied {
         let applied = self.applier.apply(&self.view, write, now);
         if let (Applied::Done(object), Some(event)) = (&applied, &write.on_ok) {
             let mut event = event.clone();
             if let Some(object) = object {
                 event.message = event.message.replace("{name}", name(object));
             }
-            self.applier.apply(&self.view, &Write::event(event), now);
+            self.applier.apply(&self.view, &mut Write::event(event), now);
         }
         applied
     }
@@ -366,7 +365,7 @@ impl Engine {
         };
         let mut event = on_refusal.event.clone();
         event.message = event.message.replace("{error}", &message);
-        self.applier.apply(&self.view, &Write::event(event), now);
+        self.applier.apply(&self.view, &mut Write::event(event), now);
         let count = self.view.refusals.get(&on_refusal.owner_uid).map_or(1, |r| r.count + 1);
         let refusal = Refusal { reason: on_refusal.reason, message, since: now, count };
         self.view.refusals.insert(on_refusal.owner_uid.clone(), refusal);
