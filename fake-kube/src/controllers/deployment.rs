@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use fake_kube_apiserver::equal;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::rollout::{self, Limits};
 use super::{Happened, deployment_status as status, only};
@@ -70,7 +71,7 @@ impl Sized {
 struct Rollout<'a> {
     view: &'a View,
     now: Timestamp,
-    /// The Deployment as it will be written: annotations and status change here.
+    /// The Deployment as it will be written, [`lean`]: annotations and status change here.
     deployment: Value,
     stored: &'a Arc<Value>,
     new: Option<Sized>,
@@ -84,7 +85,7 @@ pub fn sync(view: &View, key: &Key, now: Timestamp) -> Step {
     let Some(stored) = view.find(key) else { return Step::nothing() };
     let (new, old) = replica_sets(view, stored);
     let limits = Limits::of(stored);
-    let deployment = Value::clone(stored);
+    let deployment = lean(stored);
     let mut rollout = Rollout { view, now, deployment, stored, new, old, limits, step: Step::nothing() };
     if is_deleting(stored) {
         rollout.finish(false);
@@ -126,13 +127,37 @@ fn replica_sets(view: &View, deployment: &Arc<Value>) -> (Option<Sized>, Vec<Siz
 }
 
 fn same_template(a: &Value, b: &Value) -> bool {
-    let strip = |t: &Value| {
-        let mut t = t.clone();
-        remove(&mut t, &format!("/metadata/labels/{HASH}"));
-        remove(&mut t, "/metadata/creationTimestamp");
-        t
+    let labels = |a: &Value, b: &Value| equal_but(a, b, HASH, |_, a, b| equal(a, b));
+    let metadata = |key: &str, a: &Value, b: &Value| if key == "labels" { labels(a, b) } else { equal(a, b) };
+    equal_but(a, b, "", |key, a, b| match key {
+        "metadata" => equal_but(a, b, "creationTimestamp", metadata),
+        _ => equal(a, b),
+    })
+}
+
+/// Whether two objects have the same members, that of one key aside, and `are_equal` says so of each pair.
+fn equal_but(a: &Value, b: &Value, but: &str, are_equal: impl Fn(&str, &Value, &Value) -> bool) -> bool {
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return equal(a, b) };
+    let count = |map: &Map<String, Value>| map.len() - usize::from(map.contains_key(but));
+    count(a) == count(b)
+        && a.iter()
+            .filter(|(key, _)| *key != but)
+            .all(|(key, value)| b.get(key).is_some_and(|other| are_equal(key, value, other)))
+}
+
+/// An object without what a sync neither reads nor changes and what is most of it: the template of its pods, and who owns
+/// what.
+fn lean(object: &Value) -> Value {
+    let without = |value: &Value, but: &str| -> Value {
+        let members = value.as_object().into_iter().flatten().filter(|(key, _)| *key != but);
+        Value::Object(members.map(|(key, value)| (key.clone(), value.clone())).collect())
     };
-    strip(a) == strip(b)
+    let member = |(key, value): (&String, &Value)| match key.as_str() {
+        "metadata" => (key.clone(), without(value, "managedFields")),
+        "spec" => (key.clone(), without(value, "template")),
+        _ => (key.clone(), value.clone()),
+    };
+    Value::Object(object.as_object().into_iter().flatten().map(member).collect())
 }
 
 fn template_hash(template: &Value, collisions: Option<i64>) -> String {
@@ -226,10 +251,16 @@ impl Rollout<'_> {
             }
             return false;
         };
-        let mut object = Value::clone(&new.object);
-        annotate(&mut object, self.stored, revision, true);
-        copy_min_ready(&mut object, self.stored);
-        if object != *new.object {
+        let update = |object: &mut Value| {
+            annotate(object, self.stored, revision, true);
+            copy_min_ready(object, self.stored);
+        };
+        let before = lean(&new.object);
+        let mut after = before.clone();
+        update(&mut after);
+        if !equal(&before, &after) {
+            let mut object = Value::clone(&new.object);
+            update(&mut object);
             self.step.push(Write::update(ACTOR, r::REPLICA_SETS, object.clone()));
             self.new = Some(Sized { object: Arc::new(object), replicas: new.replicas });
         }
@@ -318,7 +349,7 @@ impl Rollout<'_> {
         let mut object = Value::clone(&rs.object);
         set(&mut object, "/spec/replicas", size.into());
         set_size_annotations(&mut object, self.replicas(), self.limits.surge);
-        if object == *rs.object {
+        if equal(&object, &rs.object) {
             return rs;
         }
         // The new ReplicaSet may already have a write of this sync; one PUT carries both.
@@ -396,8 +427,15 @@ impl Rollout<'_> {
             computed = status::progress(&self.deployment, self.stored, &all, self.new.as_ref(), self.now);
             set(&mut self.deployment, "/status", computed);
         }
-        if self.deployment != **self.stored {
-            self.step.push(Write::update_status(ACTOR, r::DEPLOYMENTS, self.deployment.clone()));
+        let changed = ["/metadata/annotations", "/status"];
+        let changed = changed.map(|part| (part, at(&self.deployment, part)));
+        let is_same = |(part, value): &(&str, &Value)| equal(value, at(self.stored, part));
+        if !changed.iter().all(is_same) {
+            let mut object = Value::clone(self.stored);
+            for (part, value) in changed.iter().filter(|part| !is_same(*part)) {
+                set(&mut object, part, Value::clone(value));
+            }
+            self.step.push(Write::update_status(ACTOR, r::DEPLOYMENTS, object));
         }
         if let Some(due) = status::deadline(&self.deployment) {
             self.step.look_again(due);
