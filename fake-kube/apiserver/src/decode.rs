@@ -4,7 +4,7 @@
 //! out: quantity syntax.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use fake_kube_schema::Builtins;
 use serde_json::Value;
@@ -22,7 +22,7 @@ pub(crate) fn mismatch(group: &str, version: &str, kind: &str, object: &Value) -
     } else {
         &format!("io.k8s.api.{}", group.split('.').next().unwrap_or(group))
     };
-    check(object, &format!("{package}.{version}.{kind}"), kind, None, 0)
+    check(object, &*shape(&format!("{package}.{version}.{kind}"))?, kind, None, 0)
 }
 
 /// Where a value is: put into words only when there is something to say about it.
@@ -40,54 +40,132 @@ impl std::fmt::Display for Path<'_> {
     }
 }
 
-/// Documents are parsed once.
-fn document(name: &str) -> Option<Arc<Value>> {
-    static PARSED: Mutex<BTreeMap<String, Option<Arc<Value>>>> = Mutex::new(BTreeMap::new());
-    let mut parsed = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = parsed.get(name) {
-        return known.clone();
-    }
-    parsed.entry(name.to_owned()).or_insert_with(|| Builtins::load().document(name).map(Arc::new)).clone()
+/// A type of the documents, in the form in which it is asked for with every write.
+enum Shape {
+    Time {
+        is_micro: bool,
+    },
+    /// Reads whatever it gets.
+    Free,
+    Struct(Struct),
 }
 
-/// Checks `value` against the named struct; `path` is where it is, none at the root.
-fn check(value: &Value, name: &str, owner: &str, path: Option<&Path<'_>>, depth: usize) -> Option<String> {
+struct Struct {
+    short: String,
+    /// As errors name it: `v1.Pod`.
+    of: String,
+    fields: BTreeMap<String, Field>,
+}
+
+/// What a member must be.
+enum Field {
+    Free,
+    Named(Named),
+    Bytes,
+    Text,
+    Flag,
+    Whole(&'static str),
+    Number,
+    List(Box<Field>, String),
+    Map(Box<Field>, String),
+}
+
+/// A type by its name, found when the first value of it comes: types contain themselves.
+struct Named {
+    name: String,
+    shape: OnceLock<Option<Arc<Shape>>>,
+}
+
+impl Named {
+    fn shape(&self) -> Option<&Shape> {
+        self.shape.get_or_init(|| shape(&self.name)).as_deref()
+    }
+}
+
+/// The type of this name; documents are parsed once.
+fn shape(name: &str) -> Option<Arc<Shape>> {
+    static KNOWN: Mutex<BTreeMap<String, Option<Arc<Shape>>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = known.get(name) {
+        return known.clone();
+    }
+    known.entry(name.to_owned()).or_insert_with(|| Shape::of(name).map(Arc::new)).clone()
+}
+
+impl Shape {
+    fn of(name: &str) -> Option<Shape> {
+        let short = name.rsplit('.').next().unwrap_or(name);
+        match short {
+            "Time" | "MicroTime" => return Some(Shape::Time { is_micro: short == "MicroTime" }),
+            "IntOrString"
+            | "Quantity"
+            | "FieldsV1"
+            | "RawExtension"
+            | "JSON"
+            | "JSONSchemaPropsOrBool"
+            | "JSONSchemaPropsOrArray"
+            | "JSONSchemaPropsOrStringArray" => return Some(Shape::Free),
+            _ => {}
+        }
+        let schema = Builtins::load().document(name)?;
+        let members = schema["properties"].as_object().into_iter().flatten();
+        let fields = members.map(|(key, field)| (key.clone(), Field::of(field))).collect();
+        Some(Shape::Struct(Struct { short: short.to_owned(), of: in_go(name), fields }))
+    }
+}
+
+impl Field {
+    fn of(schema: &Value) -> Field {
+        if let Some(name) = reference(schema) {
+            return Field::Named(Named { name: name.to_owned(), shape: OnceLock::new() });
+        }
+        let list_of = |key: &str| (Box::new(Field::of(&schema[key])), element(&schema[key]));
+        match (schema["type"].as_str().unwrap_or_default(), schema["format"].as_str()) {
+            ("string", Some("byte")) => Field::Bytes,
+            ("string", _) => Field::Text,
+            ("boolean", _) => Field::Flag,
+            ("integer", format) => Field::Whole(if format == Some("int64") { "int64" } else { "int32" }),
+            ("number", _) => Field::Number,
+            ("array", _) => {
+                let (items, of) = list_of("items");
+                Field::List(items, format!("[]{of}"))
+            }
+            ("object", _) => {
+                let (items, of) = list_of("additionalProperties");
+                Field::Map(items, format!("map[string]{of}"))
+            }
+            _ => Field::Free,
+        }
+    }
+}
+
+/// Checks `value` against the type; `path` is where it is, none at the root.
+fn check(value: &Value, shape: &Shape, owner: &str, path: Option<&Path<'_>>, depth: usize) -> Option<String> {
     if depth > DEPTH_MAX {
         return None;
     }
-    let short = name.rsplit('.').next().unwrap_or(name);
-    match short {
-        "Time" | "MicroTime" => return time(value, short == "MicroTime"),
-        // Free forms: they read whatever they get.
-        "IntOrString"
-        | "Quantity"
-        | "FieldsV1"
-        | "RawExtension"
-        | "JSON"
-        | "JSONSchemaPropsOrBool"
-        | "JSONSchemaPropsOrArray"
-        | "JSONSchemaPropsOrStringArray" => return None,
-        _ => {}
-    }
-    let schema = document(name)?;
+    let of = match shape {
+        Shape::Time { is_micro } => return time(value, *is_micro),
+        Shape::Free => return None,
+        Shape::Struct(of) => of,
+    };
     let Value::Object(map) = value else {
-        let of = package(name).map_or_else(|| short.to_owned(), |p| format!("{p}.{short}"));
-        return (!value.is_null()).then(|| cannot(value, owner, path, &of));
+        return (!value.is_null()).then(|| cannot(value, owner, path, &of.of));
     };
     for (key, v) in map {
-        let Some(field) = schema["properties"].get(key) else { continue };
+        let Some(field) = of.fields.get(key) else { continue };
         let at = Path { up: path, member: key };
-        if let Some(text) = member(v, field, short, Some(&at), depth + 1) {
+        if let Some(text) = member(v, field, &of.short, Some(&at), depth + 1) {
             return Some(text);
         }
     }
     None
 }
 
-/// Checks one member against its schema; references are followed.
+/// Checks one member; references are followed.
 fn member(
     value: &Value,
-    field: &Value,
+    field: &Field,
     owner: &str,
     path: Option<&Path<'_>>,
     depth: usize,
@@ -95,59 +173,51 @@ fn member(
     if value.is_null() || depth > DEPTH_MAX {
         return None;
     }
-    let reference = field["$ref"].as_str().or_else(|| field["allOf"][0]["$ref"].as_str());
-    if let Some(name) = reference.and_then(|r| r.strip_prefix(PREFIX)) {
-        return check(value, name, owner, path, depth + 1);
-    }
-    let of = match (field["type"].as_str()?, field["format"].as_str()) {
-        ("string", Some("byte")) => match value {
+    let of = match field {
+        Field::Free => None,
+        Field::Named(named) => return check(value, named.shape()?, owner, path, depth + 1),
+        Field::Bytes => match value {
             Value::String(text) => return base64_error(text),
             _ => Some("[]uint8"),
         },
-        ("string", _) => (!value.is_string()).then_some("string"),
-        ("boolean", _) => (!value.is_boolean()).then_some("bool"),
-        ("integer", format) => {
-            let whole = value.is_i64() || value.is_u64();
-            (!whole).then_some(if format == Some("int64") { "int64" } else { "int32" })
-        }
-        ("number", _) => (!value.is_number()).then_some("float64"),
-        ("array", _) => match value {
+        Field::Text => (!value.is_string()).then_some("string"),
+        Field::Flag => (!value.is_boolean()).then_some("bool"),
+        Field::Whole(of) => (!value.is_i64() && !value.is_u64()).then_some(*of),
+        Field::Number => (!value.is_number()).then_some("float64"),
+        Field::List(items, of) => match value {
             Value::Array(list) => {
-                return list.iter().find_map(|v| member(v, &field["items"], owner, path, depth + 1));
+                return list.iter().find_map(|v| member(v, items, owner, path, depth + 1));
             }
-            _ => return Some(cannot(value, owner, path, &format!("[]{}", element(&field["items"])))),
+            _ => Some(of.as_str()),
         },
-        ("object", _) => match value {
+        Field::Map(items, of) => match value {
             Value::Object(map) => {
-                let items = &field["additionalProperties"];
                 return map.values().find_map(|v| member(v, items, owner, path, depth + 1));
             }
-            _ => {
-                return Some(cannot(
-                    value,
-                    owner,
-                    path,
-                    &format!("map[string]{}", element(&field["additionalProperties"])),
-                ));
-            }
+            _ => Some(of.as_str()),
         },
-        _ => None,
     };
     of.map(|of| cannot(value, owner, path, of))
 }
 
-fn element(schema: &Value) -> String {
+/// The type a schema refers to.
+fn reference(schema: &Value) -> Option<&str> {
     let reference = schema["$ref"].as_str().or_else(|| schema["allOf"][0]["$ref"].as_str());
-    if let Some(name) = reference.and_then(|r| r.strip_prefix(PREFIX)) {
-        let short = name.rsplit('.').next().unwrap_or(name);
-        return package(name).map_or_else(|| short.to_owned(), |p| format!("{p}.{short}"));
+    reference.and_then(|r| r.strip_prefix(PREFIX))
+}
+
+fn element(schema: &Value) -> String {
+    if let Some(name) = reference(schema) {
+        return in_go(name);
     }
     schema["type"].as_str().unwrap_or("interface {}").to_owned()
 }
 
-/// The Go package of a type: `v1` of `io.k8s.api.core.v1.Pod`.
-fn package(name: &str) -> Option<&str> {
-    name.rsplit('.').nth(1)
+/// A type with its Go package: `v1.Pod` of `io.k8s.api.core.v1.Pod`.
+fn in_go(name: &str) -> String {
+    let mut parts = name.rsplit('.');
+    let short = parts.next().unwrap_or(name);
+    parts.next().map_or_else(|| short.to_owned(), |package| format!("{package}.{short}"))
 }
 
 fn cannot(value: &Value, owner: &str, path: Option<&Path<'_>>, of: &str) -> String {
