@@ -159,40 +159,49 @@ fn rows_of(name: &str) -> impl Iterator<Item = &'static Row> {
 pub(crate) fn fill(arena: &Arena, object: &mut Value) {
     normalize::forget_unset(arena, object);
     default::fill(arena, object);
-    walk(arena, arena.root, object, 0);
     // Members the table added have zero values of their own to write out.
-    default::fill(arena, object);
+    if walk(arena, arena.root, object, 0) {
+        default::fill(arena, object);
+    }
     normalize::write_empty_lists(arena, object);
 }
 
-fn walk(arena: &Arena, id: NodeId, value: &mut Value, depth: usize) {
+/// Whether it added members.
+fn walk(arena: &Arena, id: NodeId, value: &mut Value, depth: usize) -> bool {
     if depth > DEPTH_MAX {
-        return;
+        return false;
     }
     let node = arena.node(id);
+    let mut has_added = false;
     match value {
         Value::Object(map) => {
             if let Some(name) = node.name.as_deref().and_then(|n| n.strip_prefix("io.k8s.api.")) {
-                by_table(name, map);
+                has_added |= by_table(name, map);
+                // What is added further down are texts and amounts, which have no defaults.
+                let before = map.len();
                 by_code(name, map);
+                has_added |= map.len() != before;
             }
             for (key, member) in map.iter_mut() {
                 if let Some(child) = node.member(key) {
-                    walk(arena, child, member, depth + 1);
+                    has_added |= walk(arena, child, member, depth + 1);
                 }
             }
         }
         Value::Array(items) => {
-            let Some(child) = node.items else { return };
+            let Some(child) = node.items else { return false };
             for item in items {
-                walk(arena, child, item, depth + 1);
+                has_added |= walk(arena, child, item, depth + 1);
             }
         }
         _ => {}
     }
+    has_added
 }
 
-fn by_table(name: &str, map: &mut Map<String, Value>) {
+/// Whether it set members.
+fn by_table(name: &str, map: &mut Map<String, Value>) -> bool {
+    let mut has_set = false;
     for (_, member, default, when) in rows_of(name) {
         let text =
             |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_str).map(str::to_string);
@@ -212,8 +221,10 @@ fn by_table(name: &str, map: &mut Map<String, Value>) {
         };
         if applies && unset {
             map.insert((*member).into(), serde_json::from_str(default).unwrap_or_default());
+            has_set = true;
         }
     }
+    has_set
 }
 
 /// Defaults that compute.

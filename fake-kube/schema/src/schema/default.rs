@@ -52,8 +52,27 @@ fn replace_null(node: &Node, value: &mut Value) {
     }
 }
 
+/// Whether there is a null anywhere, which is soon seen: nearly no object has one.
+pub(crate) fn has_null(value: &Value) -> bool {
+    has_null_below(value, 0)
+}
+
+fn has_null_below(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(map) => {
+            depth > DEPTH_MAX || map.values().any(|member| has_null_below(member, depth + 1))
+        }
+        Value::Array(items) => depth > DEPTH_MAX || items.iter().any(|item| has_null_below(item, depth + 1)),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
 /// Drops null members that are not nullable and have no default.
 pub(crate) fn drop_nulls(arena: &Arena, object: &mut Value) {
+    if !has_null(object) {
+        return;
+    }
     drop_below(arena, arena.root, object, 0);
 }
 

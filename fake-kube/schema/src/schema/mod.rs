@@ -135,6 +135,9 @@ impl Schema {
     /// Drops nulls of non-nullable fields without default: done on create, update and patch, not on apply
     /// (case ssa-empty-containers). In a Go `map[string]string` a null is the empty text (case upd-json-fail).
     pub fn drop_nulls(&self, object: &mut Value) {
+        if !default::has_null(object) {
+            return;
+        }
         if self.0.origin == Origin::BuiltIn {
             default::empty_null_texts(self.arena(), object);
         }
