@@ -178,7 +178,7 @@ impl State {
         call.warnings.extend(meta::dedup_owners(&mut value));
         call.check_namespace(&mut value)?;
         // An empty list is a request to forget ownership; defaulting would drop it.
-        let owned = meta::of(&mut value).get_mut("managedFields").map(Value::take);
+        let owned = meta::of(&mut value).shift_remove("managedFields");
         call.def.schema().drop_nulls(&mut value);
         strategy::convert(&call.def, &mut value);
         call.def.schema().default(&mut value);

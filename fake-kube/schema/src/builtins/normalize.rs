@@ -62,13 +62,17 @@ fn walk(arena: &Arena, id: NodeId, value: &mut Value, depth: usize) {
     let node = arena.node(id);
     match value {
         Value::Object(map) => {
+            let mut has_unset = false;
             for (key, member) in map.iter_mut() {
-                if let Some(child) = node.member(key) {
+                if let Some(child) = node.properties.get(key) {
+                    walk(arena, *child, member, depth + 1);
+                    // Keys of a map are data; only members of a struct can be unset.
+                    has_unset |= is_unset(node, arena.node(*child), key, member);
+                } else if let Additional::Schema(child) = node.additional {
                     walk(arena, child, member, depth + 1);
                 }
             }
-            // Keys of a map are data; only members of a struct can be unset.
-            if !node.properties.is_empty() {
+            if has_unset {
                 map.retain(|key, member| {
                     node.properties
                         .get(key)

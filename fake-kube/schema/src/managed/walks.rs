@@ -83,9 +83,23 @@ impl Types<'_> {
                 |(key, member): &(&String, &Value)| !equal_members(other.get(*key), Some(*member));
             members.iter().filter(is_different).all(|(key, member)| {
                 let Some((ty, _)) = self.member(root, key) else { return false };
-                let mut errors = Vec::new();
-                self.validate_at(ty, member, true, &Trail::ROOT.field(key), &mut errors, 1);
-                errors.is_empty()
+                let at = Trail::ROOT.field(key);
+                let is_fit = |ty: Ty, value: &Value, at: &Trail<'_>, depth: usize| {
+                    let mut errors = Vec::new();
+                    self.validate_at(ty, value, true, at, &mut errors, depth);
+                    errors.is_empty()
+                };
+                // Who owns what has no owner and is not typed; it is most of the metadata.
+                match (key.as_str(), self.atom(ty, Some(member)), member) {
+                    (METADATA, Atom::Granular(of), Value::Object(metadata)) => metadata
+                        .iter()
+                        .filter(|(key, _)| *key != MANAGED_FIELDS)
+                        .all(|(key, value)| match self.member(of, key) {
+                            Some((ty, _)) => is_fit(ty, value, &at.field(key), 2),
+                            None => false,
+                        }),
+                    _ => is_fit(ty, member, &at, 1),
+                }
             })
         };
         fits(new, old) && fits(old, new)
