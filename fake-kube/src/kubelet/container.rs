@@ -232,7 +232,9 @@ impl Container {
             }
             PullPolicy::Always => self.pull(w, &image),
             _ if present => {
-                let message = format!("Container image \"{image}\" already present on machine");
+                let message = format!(
+                    "Container image \"{image}\" already present on machine and can be accessed by the pod"
+                );
                 self.tell(w, EventKind::Normal, "Pulled", message);
                 self.start(w);
             }
@@ -316,8 +318,8 @@ impl Container {
         self.restarts = self.runs;
         self.runs += 1;
         self.id = format!("containerd://{}", images::digest(&self.draw(w, "container")));
-        self.tell(w, EventKind::Normal, "Created", format!("Created container: {}", self.name));
-        self.tell(w, EventKind::Normal, "Started", format!("Started container {}", self.name));
+        self.tell(w, EventKind::Normal, "Created", "Container created".into());
+        self.tell(w, EventKind::Normal, "Started", "Container started".into());
         w.logs.begin(uid(w.pod), &self.name);
         let start = self.process_start(w);
         let mut process = w.programs.start(&start);
