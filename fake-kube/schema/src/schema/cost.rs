@@ -4,7 +4,7 @@
 //! A unit is about one simple operation. Sizes come from the schema: from maxLength, maxItems and maxProperties, or from
 //! what fits into a request. Only upper bounds are computed. Types are inferred from the schema and from the functions
 //! used, not checked: where a type cannot be told, the estimate is rather low than high. What rules cost when they run is
-//! `meter.rs`.
+//! `run_cost.rs`.
 
 use std::collections::BTreeMap;
 
@@ -28,6 +28,10 @@ const LIST_BASE: u64 = 10;
 const MAP_BASE: u64 = 30;
 const STRUCT_BASE: u64 = 40;
 const NAME_REGEX_MAX: f64 = 128.0;
+/// Bytes of an address, at most.
+const ADDRESS_MAX: u64 = 16;
+/// What names of functions begin with.
+pub(super) const LIBRARIES: [&str; 7] = ["format", "ip", "jsonpatch", "lists", "optional", "sets", "strings"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -43,11 +47,11 @@ pub(super) enum Kind {
 /// A schema as CEL sees it: what there can be at most of it.
 #[derive(Debug)]
 pub(super) struct Decl {
-    pub(super) kind: Kind,
-    pub(super) elements_max: u64,
-    pub(super) serialized_min: u64,
-    pub(super) element: Option<Box<Decl>>,
-    pub(super) fields: BTreeMap<String, Decl>,
+    kind: Kind,
+    elements_max: u64,
+    serialized_min: u64,
+    element: Option<Box<Decl>>,
+    fields: BTreeMap<String, Decl>,
 }
 
 /// Keys of maps count for nothing.
@@ -55,7 +59,7 @@ static KEY: Decl =
     Decl { kind: Kind::String, elements_max: 0, serialized_min: 2, element: None, fields: BTreeMap::new() };
 
 impl Decl {
-    pub(super) fn simple(kind: Kind, elements_max: u64, serialized_min: u64) -> Decl {
+    fn simple(kind: Kind, elements_max: u64, serialized_min: u64) -> Decl {
         Decl { kind, elements_max, serialized_min, element: None, fields: BTreeMap::new() }
     }
 
@@ -249,13 +253,15 @@ struct Known<'d> {
     at: Option<&'d Decl>,
     /// Where it is known without the schema.
     size: Option<u64>,
+    /// The value of a literal number.
+    whole: Option<u64>,
     /// Sizes of keys and values of a list or map made by the expression.
     entry: Option<(u64, u64)>,
 }
 
 impl<'d> Known<'d> {
     fn new(cost: u64, kind: Kind) -> Known<'d> {
-        Known { cost, kind, at: None, size: None, entry: None }
+        Known { cost, kind, at: None, size: None, whole: None, entry: None }
     }
 
     fn at(cost: u64, decl: Option<&'d Decl>) -> Known<'d> {
@@ -317,6 +323,10 @@ impl<'d> Coster<'d> {
                     Known::new(0, Kind::String).sized(s.inner().chars().count() as u64)
                 }
                 LiteralValue::Bytes(b) => Known::new(0, Kind::Bytes).sized(b.inner().len() as u64),
+                LiteralValue::Int(i) => {
+                    let whole = u64::try_from(*i.inner()).ok();
+                    Known { whole, ..Known::new(0, Kind::Scalar).sized(1) }
+                }
                 _ => Known::new(0, Kind::Scalar).sized(1),
             },
             Expr::Ident(name) => self.variable(name),
@@ -427,7 +437,8 @@ impl<'d> Coster<'d> {
 
     fn call(&mut self, call: &CallExpr, depth: usize) -> Known<'d> {
         let args: Vec<Known<'d>> = call.args.iter().map(|a| self.cost(a, depth + 1)).collect();
-        let target = call.target.as_ref().map(|t| self.cost(t, depth + 1));
+        let is_library = call.target.as_deref().is_some_and(|t| self.is_library(t));
+        let target = call.target.as_ref().filter(|_| !is_library).map(|t| self.cost(t, depth + 1));
         let under = args.iter().chain(&target).fold(0_u64, |sum, k| sum.saturating_add(k.cost));
         let mut known = self.function(&call.func_name, target.as_ref(), &args);
         known.cost = known.cost.saturating_add(under);
@@ -440,10 +451,26 @@ impl<'d> Coster<'d> {
         known
     }
 
+    /// `sets` in `sets.contains(..)`: part of the function's name, and no variable.
+    fn is_library(&self, e: &IdedExpr) -> bool {
+        let Expr::Ident(name) = &e.expr else { return false };
+        LIBRARIES.contains(&name.as_str()) && !self.variables.iter().any(|(n, _)| n == name)
+    }
+
     /// The cost of a function itself, arguments aside.
     fn function(&self, name: &str, target: Option<&Known<'d>>, args: &[Known<'d>]) -> Known<'d> {
         let traversal = |k: &Known<'d>| scaled(k.size(), STRING_TRAVERSAL);
         let scalar = |cost: u64| Known::new(cost, Kind::Scalar);
+        // An address in a network; one that is given as text is parsed.
+        let contains = |other: &Known<'d>| {
+            let parsed = if other.kind == Kind::String { traversal(other) } else { 0 };
+            scaled(2 * ADDRESS_MAX, STRING_TRAVERSAL).saturating_add(parsed)
+        };
+        let allocated = |factor: f64, size: u64, of: &Known<'d>| {
+            let cost = scaled(size, factor).saturating_add(1 + LIST_BASE);
+            let kind = if of.kind == Kind::List { Kind::List } else { Kind::Dyn };
+            Known { kind, at: of.at, entry: of.entry, ..Known::new(cost, kind) }.sized(size)
+        };
         match (name, target, args) {
             (op::LOGICAL_AND | op::LOGICAL_OR, ..) => scalar(0),
             (op::CONDITIONAL, _, [_, yes, no]) => {
@@ -518,15 +545,45 @@ impl<'d> Coster<'d> {
                 let size = list.size().saturating_mul(list.element(0).size()).saturating_add(between);
                 Known::new(scaled(size, STRING_TRAVERSAL), Kind::String).sized(size)
             }
-            ("url" | "jsonpatch.escapeKey", _, [text]) => {
-                Known::new(traversal(text), Kind::Dyn).sized(text.size())
-            }
+            ("url" | "escapeKey", None, [text]) => Known::new(traversal(text), Kind::Dyn).sized(text.size()),
             (
                 "cidr" | "isIP" | "isCIDR" | "ip" | "quantity" | "isQuantity" | "semver" | "isSemver",
                 _,
                 [text, ..],
             ) => scalar(traversal(text)),
-            ("ip.isCanonical", _, [text]) => scalar(scaled(text.size(), 2.0 * STRING_TRAVERSAL)),
+            ("isCanonical", None, [text]) => scalar(scaled(text.size(), 2.0 * STRING_TRAVERSAL)),
+            ("containsIP", Some(_), [other]) => scalar(contains(other)),
+            ("containsCIDR", Some(_), [other]) => {
+                scalar(contains(other) + 1 + scaled(ADDRESS_MAX, STRING_TRAVERSAL))
+            }
+            ("contains" | "intersects", None, [a, b]) => {
+                scalar(a.size().saturating_mul(b.size()).saturating_add(1))
+            }
+            ("equivalent", None, [a, b]) => {
+                scalar(a.size().saturating_mul(b.size()).saturating_mul(2).saturating_add(1))
+            }
+            ("slice", Some(list), [from, to]) => {
+                let from = from.whole.unwrap_or(0);
+                allocated(1.0, to.whole.unwrap_or(list.size()).saturating_sub(from), list)
+            }
+            ("range", None, [count]) => allocated(1.0, count.whole.unwrap_or(u64::MAX), count),
+            ("reverse", Some(list), []) => allocated(1.0, list.size(), list),
+            ("flatten", Some(list), rest) => {
+                let depth = rest.first().map_or(1, |d| d.whole.unwrap_or(u64::MAX));
+                allocated(depth as f64, list.size(), &Known::new(0, Kind::List))
+            }
+            ("distinct", Some(list), []) => Known {
+                size: Some(list.size()),
+                ..allocated(2.0, list.size().saturating_mul(list.size()), list)
+            },
+            ("sort", Some(list), []) => {
+                let texts = matches!(list.element(0).kind, Kind::String | Kind::Bytes);
+                let factor = if texts { 2.0 + STRING_TRAVERSAL } else { 2.0 };
+                Known {
+                    size: Some(list.size()),
+                    ..allocated(factor, list.size().saturating_mul(list.size()), list)
+                }
+            }
             ("validate", _, [text]) => scalar(scaled(traversal(text), NAME_REGEX_MAX * REGEX_LENGTH)),
             ("string", _, [inner]) if inner.kind != Kind::Bytes => {
                 // Of a number or a time a few characters, of a string the string itself.
@@ -536,6 +593,8 @@ impl<'d> Coster<'d> {
             ("bytes" | "string", _, [inner]) => {
                 Known::new(traversal(inner), Kind::Bytes).sized(inner.size().saturating_mul(4))
             }
+            ("quote", None, [text]) => Known::new(traversal(text), Kind::String).sized(text.size()),
+            ("type", None, [_]) => Known::new(1, Kind::Dyn),
             ("format", Some(text), _) => Known::new(traversal(text), Kind::String),
             _ => scalar(1),
         }

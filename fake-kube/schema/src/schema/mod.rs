@@ -16,6 +16,7 @@ pub(crate) mod node;
 mod path;
 mod prune;
 pub(crate) mod rules;
+mod run_cost;
 mod structural;
 mod validate;
 

@@ -18,14 +18,18 @@ use serde_json::Value;
 
 use super::formats;
 use super::listtype::correlate;
-use super::meter::{self, Exceeded, Meter};
+use super::meter::{Exceeded, Meter};
 use super::node::{Additional, Arena, Node, NodeId, Type};
 use super::path::Path;
 use crate::DEPTH_MAX;
 use crate::cause::{Cause, Reason};
+use crate::text::go_quote;
 
 /// Longer expressions are refused at CRD creation instead of being handed to the parser.
 pub(crate) const EXPRESSION_LENGTH_MAX: usize = 16 * 1024;
+
+/// Longer texts of a messageExpression do not count (apiserver pkg/apis/cel: MaxEvaluatedMessageExpressionSizeBytes).
+const MESSAGE_LENGTH_MAX: usize = 5 * 1024;
 
 /// One rule of a schema node, compiled on first use.
 #[derive(Debug)]
@@ -209,8 +213,7 @@ impl Rules<'_> {
         let mut context = self.base.new_inner_scope();
         context.add_variable_from_value("self", to_cel(self.arena, id, new));
         let mut bound_old = None;
-        let metered = self.meter.as_ref().map(|meter| (meter, meter::sizes(self.arena, id, new)));
-        if let Some(Err(why)) = metered.as_ref().map(|(meter, _)| meter.begin()) {
+        if let Some(Err(why)) = self.meter.as_ref().map(Meter::begin) {
             outcome.errors.push(too_expensive(why, node, None, path));
             return;
         }
@@ -226,17 +229,67 @@ impl Rules<'_> {
                     bound_old = Some(rule.optional_old_self);
                 }
             }
-            if let (Some((meter, sizes)), Ok(expression)) = (&metered, &compiled.rule)
-                && let Err(why) = meter.charge(expression, sizes)
+            if let (Some(meter), Ok(expression)) = (&self.meter, &compiled.rule)
+                && let Err(why) = meter.charge(expression, &context, self.arena, id)
             {
                 outcome.errors.push(too_expensive(why, node, Some(rule), path));
                 return;
             }
-            let Some(cause) = evaluate(rule, compiled, &context, node, new, path) else { continue };
+            let Some(cause) = self.evaluate(rule, compiled, &context, (id, node), new, path) else {
+                continue;
+            };
             if unchanged && !compiled.transition {
                 outcome.ratcheted.push(cause);
             } else {
                 outcome.errors.push(cause);
+            }
+            if self.meter.as_ref().is_some_and(Meter::is_spent) {
+                return;
+            }
+        }
+    }
+
+    fn evaluate(
+        &self,
+        rule: &Rule,
+        compiled: &Compiled,
+        context: &Context<'_>,
+        (id, node): (NodeId, &Node),
+        new: &Value,
+        path: &Path<'_>,
+    ) -> Option<Cause> {
+        let field = match &rule.field_path {
+            Some(below) if path.field() == "<nil>" => below.trim_start_matches('.').to_string(),
+            Some(below) if below.starts_with(['.', '[']) => format!("{path}{below}"),
+            Some(below) => format!("{path}.{below}"),
+            None => path.field(),
+        };
+        let expression = match &compiled.rule {
+            Ok(expression) => expression,
+            Err(error) => {
+                let text = format!("rule compile error: {error}");
+                return Some(Cause::invalid_without_value(path.field(), &text));
+            }
+        };
+        match context.resolve(expression) {
+            Ok(Cel::Bool(true)) => None,
+            Ok(Cel::Bool(false)) => {
+                if let (Some(meter), Some(message)) = (&self.meter, &compiled.message)
+                    && let Err(why) = meter.charge(message, context, self.arena, id)
+                {
+                    let text = wordless(why, rule.message_expression.as_deref().unwrap_or_default());
+                    return Some(Cause::invalid(field, &Value::from(node.kind.name()), &text));
+                }
+                let message = compiled.message.as_ref().and_then(|m| message_of(context.resolve(m).ok()?));
+                let message = message.unwrap_or_else(|| rule.plain_message());
+                Some(failure(rule.reason.as_deref(), field, new, &message))
+            }
+            Ok(_) => {
+                Some(Cause::internal(path.field(), &format!("rule did not return a bool: {}", rule.rule)))
+            }
+            Err(error) => {
+                let value = Value::from(node.kind.name());
+                Some(Cause::invalid(path.field(), &value, &run_error(&error, rule.named())))
             }
         }
     }
@@ -264,41 +317,17 @@ fn too_expensive(why: Exceeded, node: &Node, rule: Option<&Rule>, path: &Path<'_
     Cause::invalid(path.field(), &Value::from(node.kind.name()), &text)
 }
 
-fn evaluate(
-    rule: &Rule,
-    compiled: &Compiled,
-    context: &Context<'_>,
-    node: &Node,
-    new: &Value,
-    path: &Path<'_>,
-) -> Option<Cause> {
-    let field = match &rule.field_path {
-        Some(below) if path.field() == "<nil>" => below.trim_start_matches('.').to_string(),
-        Some(below) if below.starts_with(['.', '[']) => format!("{path}{below}"),
-        Some(below) => format!("{path}.{below}"),
-        None => path.field(),
-    };
-    let expression = match &compiled.rule {
-        Ok(expression) => expression,
-        Err(error) => {
-            return Some(Cause::invalid_without_value(path.field(), &format!("rule compile error: {error}")));
-        }
-    };
-    match context.resolve(expression) {
-        Ok(Cel::Bool(true)) => None,
-        Ok(Cel::Bool(false)) => {
-            let message = compiled.message.as_ref().and_then(|m| message_of(context.resolve(m).ok()?));
-            Some(failure(
-                rule.reason.as_deref(),
-                field,
-                new,
-                &message.unwrap_or_else(|| rule.plain_message()),
-            ))
-        }
-        Ok(_) => Some(Cause::internal(path.field(), &format!("rule did not return a bool: {}", rule.rule))),
-        Err(error) => {
-            let value = Value::from(node.kind.name());
-            Some(Cause::invalid(path.field(), &value, &run_error(&error, rule.named())))
+/// A message that would have been too expensive.
+fn wordless(why: Exceeded, expression: &str) -> String {
+    match why {
+        Exceeded::Call => format!(
+            "no further validation rules will be run due to call cost exceeds limit for messageExpression: {}",
+            go_quote(expression)
+        ),
+        Exceeded::Object => {
+            "messageExpression evaluation failed due to running out of cost budget, no further \
+                             validation rules will be run"
+                .to_owned()
         }
     }
 }
@@ -322,12 +351,12 @@ fn run_error(error: &ExecutionError, rule: &str) -> String {
     format!("{said} evaluating rule: {rule}")
 }
 
-/// A messageExpression counts only if it gives one non-empty line.
+/// A messageExpression counts only if it gives one non-empty line that is not too long.
 fn message_of(value: Cel) -> Option<String> {
-    match value {
-        Cel::String(s) if !s.trim().is_empty() && !s.contains('\n') => Some(s.to_string()),
-        _ => None,
-    }
+    let Cel::String(said) = value else { return None };
+    let said = said.trim();
+    let counts = !said.is_empty() && !said.contains('\n') && said.len() <= MESSAGE_LENGTH_MAX;
+    counts.then(|| said.to_owned())
 }
 
 fn failure(reason: Option<&str>, field: String, value: &Value, message: &str) -> Cause {
@@ -350,7 +379,7 @@ fn is_scalar(value: &Value) -> bool {
 
 /// A JSON value as CEL sees it under its schema: declared members have escaped names, formatted strings are times,
 /// durations and bytes, numbers of type `number` are doubles.
-fn to_cel(arena: &Arena, id: NodeId, value: &Value) -> Cel {
+pub(super) fn to_cel(arena: &Arena, id: NodeId, value: &Value) -> Cel {
     convert(arena, Some(id), value, 0)
 }
 
