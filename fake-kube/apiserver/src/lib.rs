@@ -24,6 +24,7 @@ mod disturb;
 mod events;
 mod fault;
 mod fields;
+mod growth;
 mod image;
 mod labels;
 mod limits;

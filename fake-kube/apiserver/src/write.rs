@@ -561,6 +561,7 @@ impl State {
         if call.subresource != "scale" {
             let asked = Asked { operation: Operation::Update, object: Some(&new), old: Some(old) };
             self.limit_updated(call, &new, old)?;
+            self.check_growth(call, &new, old)?;
             self.review_only(call, &asked, false)?;
         }
         if def.namespaced {

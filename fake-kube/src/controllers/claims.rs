@@ -1,5 +1,5 @@
-//! PersistentVolumeClaims: binding to a made-up volume where a StorageClass provisions one, and the protection
-//! finalizer (kube-api.md 3.5, case wl-pvc-protection). Claims of classes nobody knows stay Pending. Those of a class that
+//! PersistentVolumeClaims: binding to a volume that is there already (`matching.rs`) or a made-up one where a StorageClass
+//! provisions it, and the protection finalizer (kube-api.md 3.5, case wl-pvc-protection). Others stay Pending. Those of a class that
 //! waits for the first consumer are bound once the scheduler has chosen a node for a pod that uses them, and before the
 //! pod is bound to it (kubernetes 1.35 plugins/volumebinding, PreBind; pkg/controller/volume/persistentvolume).
 
@@ -18,7 +18,9 @@ const PROTECTION: &str = "kubernetes.io/pvc-protection";
 pub(crate) const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 /// The node the scheduler has chosen for the first consumer.
 const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
-const COMPONENT: &str = "persistentvolume-controller";
+pub(super) const COMPONENT: &str = "persistentvolume-controller";
+/// What a class says that volumes are made for by hand.
+const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
 
 pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
     let mut keys = only(h, r::CLAIMS);
@@ -34,6 +36,16 @@ pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
             keys.extend(names.filter(|n| !n.is_empty()).map(|n| Key::new(r::CLAIMS, &h.key.namespace, n)));
         }
         r::STORAGE_CLASSES => keys.extend(view.list(r::CLAIMS).map(|(k, _)| k.clone())),
+        r::VOLUMES => {
+            let waiting = view.list(r::CLAIMS).filter(|(_, c)| text(c, "/status/phase") != "Bound");
+            keys.extend(waiting.map(|(k, _)| k.clone()));
+            let owner = at(h.object, "/spec/claimRef");
+            keys.extend(
+                owner
+                    .is_object()
+                    .then(|| Key::new(r::CLAIMS, text(owner, "/namespace"), text(owner, "/name"))),
+            );
+        }
         _ => {}
     }
     keys
@@ -60,18 +72,57 @@ pub fn sync(view: &View, key: &Key) -> Step {
         return step;
     }
     if text(claim, "/status/phase") == "Bound" {
+        super::growing::sync(view, claim, &mut step);
         return step;
     }
-    let Some(class) = class_of(view, claim) else { return step };
+    let class = class_of(view, claim);
     // A pod that was bound by hand passed the scheduler by.
     let is_used = || users.iter().any(|p| !text(p, "/spec/nodeName").is_empty());
-    if waits_for_consumer(class) && annotation(claim, SELECTED_NODE).is_none() && !is_used() {
-        let message = "waiting for first consumer to be created before binding".to_owned();
-        step.push(Write::event(EventSpec::normal(claim, COMPONENT, "WaitForFirstConsumer", message)));
+    let waits = class.is_some_and(|c| waits_for_consumer(c))
+        && annotation(claim, SELECTED_NODE).is_none()
+        && !is_used();
+    let class_name = match class {
+        Some(class) => name(class),
+        None => text(claim, "/spec/storageClassName"),
+    };
+    let volume = text(claim, "/spec/volumeName");
+    if !volume.is_empty() && volume != own_volume(claim) {
+        super::matching::asked_for(view, claim, class_name, &mut step);
         return step;
     }
-    bind(view, claim, class, &mut step);
+    if volume.is_empty()
+        && let Some(found) = super::matching::find(view, claim, class_name, waits)
+        && name(found) != own_volume(claim)
+    {
+        super::matching::bind(found, claim, &mut step);
+        return step;
+    }
+    let told = |reason, message: &str| EventSpec::normal(claim, COMPONENT, reason, message.to_owned());
+    match class {
+        Some(_) if waits => {
+            let message = "waiting for first consumer to be created before binding";
+            step.push(Write::event(told("WaitForFirstConsumer", message)));
+        }
+        Some(class) if text(class, "/provisioner") == NO_PROVISIONER => {
+            let message = format!("no volume plugin matched name: {NO_PROVISIONER}");
+            step.push(Write::event(EventSpec::warning(claim, COMPONENT, "ProvisioningFailed", message)));
+        }
+        Some(class) => bind(view, claim, class, &mut step),
+        None if class_name.is_empty() => {
+            let message = "no persistent volumes available for this claim and no storage class is set";
+            step.push(Write::event(told("FailedBinding", message)));
+        }
+        None => {
+            let message = format!("storageclass.storage.k8s.io {class_name:?} not found");
+            step.push(Write::event(EventSpec::warning(claim, COMPONENT, "ProvisioningFailed", message)));
+        }
+    }
     step
+}
+
+/// The name of the volume that is provisioned for a claim.
+fn own_volume(claim: &Value) -> String {
+    format!("pvc-{}", uid(claim))
 }
 
 /// Lets an object go, as far as this finalizer is concerned.
@@ -141,7 +192,7 @@ fn class_of<'a>(view: &'a View, claim: &Value) -> Option<&'a Arc<Value>> {
 }
 
 fn bind(view: &View, claim: &Value, class: &Value, step: &mut Step) {
-    let volume = format!("pvc-{}", uid(claim));
+    let volume = own_volume(claim);
     let capacity = json!({"storage": at(claim, "/spec/resources/requests/storage")});
     if view.get(r::VOLUMES, "", &volume).is_none() {
         step.push(Write::create(ACTOR, r::VOLUMES, json!({"apiVersion": "v1", "kind": "PersistentVolume",
@@ -177,7 +228,10 @@ mod tests {
             (r::CLAIMS, o)
         };
         let key = Key::new(r::CLAIMS, "n", "v");
-        assert_eq!(sync(&view(vec![claim()]), &key), Step::nothing());
+        let nothing = sync(&view(vec![claim()]), &key);
+        assert!(
+            matches!(&nothing.writes[..], [Write { op: Op::Event(e), .. }] if e.reason == "ProvisioningFailed")
+        );
         let class = || (r::STORAGE_CLASSES, json!({"metadata": {"name": "standard"}}));
         let step = sync(&view(vec![claim(), class()]), &key);
         assert!(matches!(step.writes[0].op, Op::Create(_)));

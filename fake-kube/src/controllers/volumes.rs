@@ -1,6 +1,6 @@
 //! PersistentVolumes: their phase, what becomes of them when their claim is gone, and the protection finalizer
 //! (kube-api.md 3.5; pkg/controller/volume/persistentvolume and pvprotection). Part of the claims controller.
-//! Leaves out: binding claims to volumes that somebody made by hand, and recycling.
+//! Leaves out recycling.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,9 @@ pub fn sync(view: &View, key: &Key) -> Step {
         }
         return step;
     }
-    let wanted = match (claim, at(volume, "/spec/claimRef").is_object()) {
+    // Kept for a claim by its name is not yet bound to it.
+    let is_taken = !text(volume, "/spec/claimRef/uid").is_empty();
+    let wanted = match (claim, is_taken) {
         (_, false) => "Available",
         (Some(claim), true) if text(claim, "/spec/volumeName") == key.name => "Bound",
         // Being bound: the claim names the volume in its next write.

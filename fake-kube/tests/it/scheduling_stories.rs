@@ -171,6 +171,13 @@ fn a_bound_claim_grows_within_range_and_quota() {
             w.client.patch(&claims, "default", "v", "", kind, &patch).map(|_| ()).map_err(|s| s.message)
         };
         let lead = "persistentvolumeclaims \"v\" is forbidden";
+        let fixed = "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must \
+                     support resize";
+        assert_eq!(grown("2Gi"), Err(format!("{lead}: {fixed}")));
+        let classes = fake_kube_apiserver::Resource::new("storage.k8s.io", "v1", "storageclasses");
+        let merge = fake_kube_apiserver::PatchKind::Merge;
+        let growing = json!({"allowVolumeExpansion": true});
+        w.client.patch(&classes, "", "standard", "", merge, &growing).expect("a class that grows");
         assert_eq!(
             grown("4Gi"),
             Err(format!(
@@ -184,6 +191,87 @@ fn a_bound_claim_grows_within_range_and_quota() {
             ))
         );
         assert_eq!(grown("2Gi"), Ok(()));
+        let has = |w: &World| {
+            w.get("persistentvolumeclaims", "v").filter(|c| c["status"]["capacity"]["storage"] == "2Gi")
+        };
+        let claim = w.until("grown", has).await;
+        let volumes = w.client.list(&resource("persistentvolumes"), "", "").expect("a list");
+        assert_eq!(volumes[0]["spec"]["capacity"]["storage"], "2Gi");
+        let resizing = format!(
+            "Resizing: External resizer is resizing volume {}",
+            claim["spec"]["volumeName"].as_str().expect("one")
+        );
+        assert!(is_told(&w, &resizing));
+        let why = "PersistentVolumeClaim \"v\" is invalid: spec.resources.requests.storage: Forbidden: field can not be \
+                   less than status.capacity";
+        assert_eq!(grown("1Gi"), Err(why.to_owned()));
+    });
+}
+
+/// However often.
+fn is_told(w: &World, event: &str) -> bool {
+    w.events("PersistentVolumeClaim").iter().any(|e| e.starts_with(event))
+}
+
+#[test]
+fn claims_get_the_volumes_that_were_made_for_them() {
+    plain(|w| async move {
+        let volumes = resource("persistentvolumes");
+        let volume = |name: &str, storage: &str, more: Value| {
+            let mut o = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
+                "spec": {"capacity": {"storage": storage}, "accessModes": ["ReadWriteOnce"], "storageClassName": "manual",
+                    "hostPath": {"path": "/mnt"}}});
+            for (key, value) in more.as_object().into_iter().flatten() {
+                o["spec"][key] = value.clone();
+            }
+            w.client.create(&volumes, "", o).expect("a volume");
+        };
+        let claim = |name: &str, more: Value| {
+            let mut o = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
+                "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "manual",
+                    "resources": {"requests": {"storage": "5Gi"}}}});
+            for (key, value) in more.as_object().into_iter().flatten() {
+                o["spec"][key] = value.clone();
+            }
+            w.create("persistentvolumeclaims", o);
+        };
+        let bound = |w: &World, name: &str| {
+            let c = w.get("persistentvolumeclaims", name)?;
+            let of = |p: &str| c.pointer(p).and_then(Value::as_str).unwrap_or("").to_owned();
+            (of("/status/phase") == "Bound").then(|| (of("/spec/volumeName"), of("/status/capacity/storage")))
+        };
+        claim("first", json!({}));
+        w.pass(5).await;
+        assert_eq!(bound(&w, "first"), None);
+        let missing = "ProvisioningFailed: storageclass.storage.k8s.io \"manual\" not found".to_owned();
+        assert!(is_told(&w, &missing));
+        volume("large", "50Gi", json!({}));
+        let first = w.until("bound", |w| bound(w, "first")).await;
+        assert_eq!(first, ("large".to_owned(), "50Gi".to_owned()));
+
+        volume("kept", "1Ti", json!({"claimRef": {"namespace": "default", "name": "third"}}));
+        volume("other", "6Gi", json!({}));
+        claim("second", json!({}));
+        claim("third", json!({}));
+        assert_eq!(w.until("bound", |w| bound(w, "second")).await.0, "other");
+        assert_eq!(w.until("bound", |w| bound(w, "third")).await.0, "kept");
+        claim("fourth", json!({"volumeName": "kept"}));
+        w.pass(5).await;
+        assert_eq!(bound(&w, "fourth"), None);
+        let taken = "FailedBinding: volume \"kept\" already bound to a different claim.".to_owned();
+        assert!(is_told(&w, &taken));
+
+        // What is kept stays with its old claim, by its uid, until somebody frees it.
+        w.delete("persistentvolumeclaims", "second", json!({}));
+        let phase = |w: &World| w.client.get(&volumes, "", "other").expect("it")["status"]["phase"].clone();
+        w.until("released", |w| (phase(w) == "Released").then_some(())).await;
+        claim("second", json!({}));
+        w.pass(5).await;
+        assert_eq!(bound(&w, "second"), None);
+        let free = json!({"spec": {"claimRef": null}});
+        let merge = fake_kube_apiserver::PatchKind::Merge;
+        w.client.patch(&volumes, "", "other", "", merge, &free).expect("freed");
+        assert_eq!(w.until("bound", |w| bound(w, "second")).await.0, "other");
     });
 }
 

@@ -4,6 +4,7 @@ use fake_kube_schema::Cause;
 use serde_json::{Map, Value, json};
 
 use super::text;
+use crate::growth::{amount, asked};
 
 /// `object[path]` is as it was; `path` is dotted.
 pub(crate) fn immutable(object: &Value, old: &Value, path: &str) -> Option<Cause> {
@@ -31,7 +32,16 @@ pub(crate) fn claim(object: &Value, old: &Value) -> Vec<Cause> {
     free.extend(["volumeName", "storageClassName"].into_iter().filter(|k| text(was, k).is_empty()));
     let why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound \
                claims";
-    if differ_except(spec, was, &free) { vec![Cause::forbidden("spec", why)] } else { Vec::new() }
+    let mut causes = Vec::new();
+    if differ_except(spec, was, &free) {
+        causes.push(Cause::forbidden("spec", why));
+    }
+    // A claim whose growth failed may ask for less again, but for more than it has.
+    if asked(object) < asked(old) && asked(object) <= amount(&old["status"]["capacity"]["storage"]) {
+        let why = "field can not be less than status.capacity";
+        causes.push(Cause::forbidden("spec.resources.requests.storage", why));
+    }
+    causes
 }
 
 /// The role of a binding stays; shown as the Go struct.
