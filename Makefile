@@ -2,7 +2,7 @@
 CARGO ?= cargo
 REPORT ?= target/drey/report
 
-.PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-clients test-clusters web image images fuzz gates gate bench load load-flink bless lint fmt test-playground test-cluster-mode
+.PHONY: help run loopback test test-real test-real-flink test-flink-clients test-dashboard test-clients test-more-clients test-clusters web image images fuzz gates gate bench load load-flink bless lint fmt test-playground test-cluster-mode
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ test-playground: ## the page of drey play in a headless Chromium, a session save
 
 test-clients: ## operators of controller-runtime and kopf, and Helm, against fake-kube; builds them, needs Go
 	ci/test-clients
+
+test-more-clients: ## Helm 4 and an operator of the Java Operator SDK against fake-kube; needs Go, Maven and JDK 17
+	ci/test-more-clients
 
 test-cluster-mode: ## scenarios on a cluster by its kubeconfig: cluster, operator and Flink as processes of their own
 	ci/test-cluster-mode

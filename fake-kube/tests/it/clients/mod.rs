@@ -1,9 +1,11 @@
 //! Programs that others wrote, against `fake-kube serve --rbac` as its users start it. What they did is read back from the
-//! server; what they asked for, from its audit log. Those in Go and Python are built and installed by `make test-clients`,
+//! server; what they asked for, from its audit log. Those in Go, Python and Java are built and installed by `make test-clients`,
 //! which says where they are in DREY_CLIENTS; without it their tests say that they are skipped.
 
 mod controller_runtime;
 mod helm;
+mod helm4;
+mod josdk;
 mod kopf;
 mod kube_rs;
 
@@ -102,6 +104,14 @@ impl World {
         let request = http::Request::patch(path).header("content-type", "application/merge-patch+json");
         let request = request.body(patch.to_string().into_bytes()).expect("a request");
         self.send(request).await.unwrap_or_else(|e| panic!("patch {path}: {e}"))
+    }
+
+    /// Applies with force, as a field manager of that name.
+    pub async fn apply(&self, path: &str, manager: &str, object: &Value) -> Value {
+        let request = http::Request::patch(format!("{path}?fieldManager={manager}&force=true"));
+        let request = request.header("content-type", "application/apply-patch+yaml");
+        let request = request.body(object.to_string().into_bytes()).expect("a request");
+        self.send(request).await.unwrap_or_else(|e| panic!("apply {path}: {e}"))
     }
 
     pub async fn delete(&self, path: &str) {
