@@ -6,6 +6,7 @@
 
 mod agree;
 mod chance;
+mod edges;
 mod peer;
 mod schemas;
 mod values;
@@ -87,6 +88,20 @@ fn random_walks_on_both_servers() {
 #[test]
 fn drawn_schemas_on_both_servers() {
     both("drawn schemas", SCHEMAS, schemas::case);
+}
+
+#[test]
+fn rules_at_the_edge_of_their_budget_on_both_servers() {
+    let (_, fixtures) = cases();
+    let Some(mut peer) = peer(&fixtures) else { return };
+    let fresh = || {
+        let mut ours = Local::new(1);
+        conformance::install(&mut ours, &fixtures).expect("fixtures");
+        ours
+    };
+    let (news, count) = edges::compared(&mut peer, &fresh);
+    println!("rules at the edge: {} of {count} agree", count - news.len());
+    assert!(news.is_empty(), "{} of {count} differ\n{}", news.len(), news.join("\n"));
 }
 
 /// Sends cases drawn from seeds to both servers; they must answer alike.
