@@ -11,6 +11,7 @@ use super::state::JobState;
 use crate::logs::Level;
 use crate::storage::{HaFile, Snapshot, WriteError, normal};
 use crate::throwable::{Throwable, checkpoint_exception, class, local_host, unknown_scheme};
+use std::sync::Arc;
 
 /// `CheckpointRequestDecider.DEFAULT_MAX_QUEUED_REQUESTS`.
 const QUEUED_MAX: usize = 1_000;
@@ -163,13 +164,13 @@ impl Cluster {
         let bytes_each = self.knobs.state_bytes_per_subtask;
         let entry = self.jobs.get_mut(job).expect("looked up above");
         let progress = entry.progress(now);
-        let subtasks = entry.vertices.iter().map(|v| (v.id.clone(), v.parallelism)).collect();
         let bytes = entry.state_bytes(bytes_each, progress);
         let written = entry.written_bytes(bytes_each, progress, kind);
         let c = entry
             .coordinator
             .as_mut()
             .ok_or_else(|| checkpoint_exception("Checkpoint Coordinator is not available."))?;
+        let subtasks = c.subtasks(&entry.vertices);
         c.next_id = id + 1;
         c.counts.total += 1;
         let unaligned = c.config.unaligned && kind == Kind::Checkpoint;
@@ -247,8 +248,8 @@ impl Cluster {
     fn begun_in_vain(&mut self, job: &str, kind: Kind, format: Option<String>, cause: &Throwable) {
         let now = self.now;
         let Some(entry) = self.jobs.get_mut(job) else { return };
-        let subtasks = entry.vertices.iter().map(|v| (v.id.clone(), v.parallelism)).collect();
         let Some(c) = &mut entry.coordinator else { return };
+        let subtasks = c.subtasks(&entry.vertices);
         let id = c.next_id;
         c.next_id += 1;
         c.counts.total += 1;
@@ -342,7 +343,7 @@ impl Cluster {
         let now = self.now;
         let entry = self.jobs.get(job).expect("a pending snapshot belongs to a listed job");
         let bytes = entry.coordinator.as_ref().and_then(|c| c.entry(pending.id)).map_or(0, |e| e.bytes);
-        let snapshot = Snapshot {
+        let snapshot = Arc::new(Snapshot {
             job: job.to_owned(),
             id: pending.id,
             savepoint: pending.kind != Kind::Checkpoint,
@@ -352,7 +353,7 @@ impl Cluster {
             max_parallelism: entry.vertices.iter().map(|v| v.max_parallelism).collect(),
             bytes,
             triggered_ms: pending.triggered,
-        };
+        });
         if let Some(path) = &pending.path
             && self.storage.write(path, snapshot.clone()).is_err()
         {
@@ -390,7 +391,7 @@ impl Cluster {
     }
 
     /// The new checkpoint joins the retained ones, the oldest beyond the limit are subsumed.
-    fn retain(&mut self, job: &str, snapshot: Snapshot, path: Option<String>) {
+    fn retain(&mut self, job: &str, snapshot: Arc<Snapshot>, path: Option<String>) {
         let id = snapshot.id;
         let c = self
             .jobs
@@ -411,7 +412,10 @@ impl Cluster {
         }
         dropped.iter().filter(|d| d.owned).for_each(|d| c.mark_discarded(d.snapshot.id));
         let gone: Vec<u64> = dropped.iter().map(|d| d.snapshot.id).filter(|old| *old != id).collect();
-        let file = HaFile::Checkpoint { path: path.unwrap_or_default(), snapshot };
+        let file = || {
+            let snapshot = Arc::unwrap_or_clone(snapshot);
+            HaFile::Checkpoint { path: path.unwrap_or_default(), snapshot }
+        };
         let ha_file = self.ha_checkpoint_added(job, id, file, &gone);
         if let Some(last) =
             self.jobs.get_mut(job).and_then(|j| j.coordinator.as_mut()).and_then(|c| c.retained.back_mut())

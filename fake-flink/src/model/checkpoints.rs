@@ -1,5 +1,6 @@
 //! What the checkpoint coordinator of one job knows: configuration, what is in progress, history, statistics.
 
+use super::job::Vertex;
 use crate::conf::Conf;
 use crate::storage::Snapshot;
 use std::collections::VecDeque;
@@ -133,7 +134,7 @@ pub struct Counts {
 /// A checkpoint the job would restore from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retained {
-    pub snapshot: Snapshot,
+    pub snapshot: Arc<Snapshot>,
     pub path: Option<String>,
     /// HA file it is pointed to from, if any.
     pub ha_file: Option<String>,
@@ -253,6 +254,16 @@ impl Coordinator {
             consecutive_failures: 0,
             last_completed_at: None,
             history_max,
+        }
+    }
+
+    /// Vertices and subtasks as a snapshot of now has them. The vertices of a job stay the same, their number of
+    /// subtasks may change.
+    pub(super) fn subtasks(&self, vertices: &[Vertex]) -> Arc<[(String, u32)]> {
+        let now = || vertices.iter().map(|v| v.parallelism);
+        match self.history.front().map(|newest| &newest.subtasks) {
+            Some(known) if known.iter().map(|(_, n)| *n).eq(now()) => known.clone(),
+            _ => vertices.iter().map(|v| (v.id.clone(), v.parallelism)).collect(),
         }
     }
 

@@ -259,15 +259,18 @@ impl Cluster {
         &mut self,
         job: &str,
         id: u64,
-        file: HaFile,
+        file: impl FnOnce() -> HaFile,
         dropped: &[u64],
     ) -> Option<String> {
+        if !self.ha.enabled {
+            return None;
+        }
         let name = self.ha.job_map(job);
-        if !self.ha.enabled || !self.ha.state.maps.contains_key(&name) {
+        if !self.ha.state.maps.contains_key(&name) {
             return None;
         }
         let path = format!("{}/completedCheckpoint{}", self.ha.directory, self.ids.hex(12));
-        self.storage.put_file(&path, file);
+        self.storage.put_file(&path, file());
         let handle = ha::encode_handle(&path, 7_182);
         self.change_map(name, |map| {
             for old in dropped {

@@ -174,7 +174,7 @@ impl Cluster {
             let is_savepoint = snapshot.savepoint;
             let path = (!path.is_empty()).then_some(path);
             recovered.push_back(Retained {
-                snapshot,
+                snapshot: snapshot.into(),
                 path,
                 ha_file: file,
                 owned: !is_savepoint,
@@ -218,12 +218,12 @@ impl Cluster {
         let claimed = restore.claim == ClaimMode::Claim;
         let next = snapshot.id + 1;
         let path = normal(&path);
-        let file = HaFile::Checkpoint { path: path.clone(), snapshot: snapshot.clone() };
+        let file = || HaFile::Checkpoint { path: path.clone(), snapshot: snapshot.clone() };
         // The restored savepoint enters the completed checkpoint store: a failover before the first checkpoint finds it.
         self.ha_count(job, next);
         let ha_file = self.ha_checkpoint_added(job, snapshot.id, file, &[]);
-        let retained =
-            Retained { snapshot, path: Some(path), ha_file, owned: claimed, is_savepoint: !claimed };
+        let (snapshot, path) = (snapshot.into(), Some(path));
+        let retained = Retained { snapshot, path, ha_file, owned: claimed, is_savepoint: !claimed };
         let coordinator = self.jobs.get_mut(job).and_then(|j| j.coordinator.as_mut()).expect("checked above");
         coordinator.next_id = next;
         coordinator.retained.push_back(retained.clone());

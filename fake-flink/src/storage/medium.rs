@@ -21,6 +21,10 @@ pub trait Medium: fmt::Debug + Send + Sync {
     fn list(&self, folder: &str) -> io::Result<Vec<String>>;
     /// Paths of all files that an opened storage should know of.
     fn all(&self) -> io::Result<Vec<String>>;
+    /// Somebody far away answers: whoever asks should have a thread to wait on.
+    fn is_remote(&self) -> bool {
+        false
+    }
 }
 
 /// Local paths here, all others there.
@@ -55,6 +59,10 @@ impl Medium for ByScheme {
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
         self.of(folder).list(folder)
+    }
+
+    fn is_remote(&self) -> bool {
+        self.others.is_remote()
     }
 
     fn all(&self) -> io::Result<Vec<String>> {

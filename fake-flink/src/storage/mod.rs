@@ -16,6 +16,7 @@ pub use medium::{ByScheme, Medium};
 #[cfg(feature = "s3")]
 pub use s3::{S3, S3Options};
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -90,16 +91,17 @@ pub enum WriteError {
 
 #[derive(Debug, Default)]
 struct Inner {
-    snapshots: BTreeMap<String, Entry>,
+    /// By path, hashed: in a tree each step of a search reads another path, and they are long and alike.
+    snapshots: IndexMap<String, Entry>,
     /// Paths of the snapshots of a job.
-    by_job: BTreeMap<String, BTreeSet<String>>,
+    by_job: IndexMap<String, BTreeSet<String>>,
     files: BTreeMap<String, HaFile>,
     unreachable: BTreeSet<String>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    snapshot: Snapshot,
+    snapshot: Arc<Snapshot>,
     corrupt: bool,
 }
 
@@ -135,15 +137,21 @@ impl SnapshotStore {
         Ok(store)
     }
 
+    /// Reads and writes may wait for another machine.
+    pub fn is_remote(&self) -> bool {
+        self.medium.as_ref().is_some_and(|medium| medium.is_remote())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn write(&self, path: &str, snapshot: Snapshot) -> Result<(), WriteError> {
+    pub fn write(&self, path: &str, snapshot: impl Into<Arc<Snapshot>>) -> Result<(), WriteError> {
+        let snapshot = snapshot.into();
         self.check_writable(path)?;
         let path = normal(path);
         if let Some(medium) = &self.medium {
-            let bytes = medium::encode(&snapshot).ok_or(WriteError::Unreachable)?;
+            let bytes = medium::encode(&*snapshot).ok_or(WriteError::Unreachable)?;
             medium.put(&format!("{path}{METADATA}"), &bytes).map_err(|why| match why.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => WriteError::ReadOnly,
                 _ => WriteError::Unreachable,
@@ -194,7 +202,7 @@ impl SnapshotStore {
         let inner = self.lock();
         match inner.snapshots.get(&path) {
             Some(entry) if entry.corrupt => Err(ReadError::Corrupt),
-            Some(entry) => Ok(entry.snapshot.clone()),
+            Some(entry) => Ok((*entry.snapshot).clone()),
             None if path == READ_ONLY || inner.has_below(&path) => Err(ReadError::NoMetadata),
             None => Err(ReadError::Missing),
         }
@@ -210,7 +218,7 @@ impl SnapshotStore {
         };
         match medium::decode::<Snapshot>(&bytes) {
             Some(snapshot) => {
-                self.lock().put(path.to_owned(), snapshot.clone());
+                self.lock().put(path.to_owned(), snapshot.clone().into());
                 Ok(snapshot)
             }
             None => {
@@ -266,7 +274,7 @@ impl SnapshotStore {
             .snapshots
             .iter()
             .filter(|(_, e)| !e.corrupt)
-            .map(|(p, e)| (p.clone(), e.snapshot.clone()))
+            .map(|(p, e)| (p.clone(), (*e.snapshot).clone()))
             .collect()
     }
 
@@ -319,9 +327,12 @@ impl SnapshotStore {
 }
 
 impl Inner {
-    fn put(&mut self, path: String, snapshot: Snapshot) {
+    fn put(&mut self, path: String, snapshot: Arc<Snapshot>) {
         self.remove(&path);
-        self.by_job.entry(snapshot.job.clone()).or_default().insert(path.clone());
+        match self.by_job.get_mut(&snapshot.job) {
+            Some(paths) => drop(paths.insert(path.clone())),
+            None => drop(self.by_job.insert(snapshot.job.clone(), BTreeSet::from([path.clone()]))),
+        }
         self.snapshots.insert(path, Entry { snapshot, corrupt: false });
     }
 
@@ -330,18 +341,18 @@ impl Inner {
     }
 
     fn remove(&mut self, path: &str) -> bool {
-        let Some(gone) = self.snapshots.remove(path) else { return false };
+        let Some(gone) = self.snapshots.swap_remove(path) else { return false };
         if let Some(paths) = self.by_job.get_mut(&gone.snapshot.job) {
             paths.remove(path);
             if paths.is_empty() {
-                self.by_job.remove(&gone.snapshot.job);
+                self.by_job.swap_remove(&gone.snapshot.job);
             }
         }
         true
     }
 
     fn readable(&self, path: &str) -> Option<&Snapshot> {
-        self.snapshots.get(path).filter(|entry| !entry.corrupt).map(|entry| &entry.snapshot)
+        self.snapshots.get(path).filter(|entry| !entry.corrupt).map(|entry| &*entry.snapshot)
     }
 
     fn is_unreachable(&self, path: &str) -> bool {
@@ -350,7 +361,7 @@ impl Inner {
 
     fn has_below(&self, path: &str) -> bool {
         let prefix = format!("{path}/");
-        self.snapshots.range(prefix.clone()..).next().is_some_and(|(p, _)| p.starts_with(&prefix))
+        self.snapshots.keys().any(|path| path.starts_with(&prefix))
     }
 }
 

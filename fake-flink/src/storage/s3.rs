@@ -149,6 +149,10 @@ impl Medium for S3 {
             .collect())
     }
 
+    fn is_remote(&self) -> bool {
+        true
+    }
+
     /// What lies below the own prefix; other buckets are looked into when a path names them.
     fn all(&self) -> io::Result<Vec<String>> {
         if self.options.bucket.is_empty() {
