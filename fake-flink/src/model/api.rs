@@ -160,6 +160,17 @@ pub enum Command {
         prefix: String,
         on: bool,
     },
+    /// Somebody deletes HA metadata, as an administrator's accident does.
+    LoseHa(HaLoss),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HaLoss {
+    All,
+    ClusterMap,
+    JobMaps,
+    /// The pointers to checkpoints inside the jobs' maps.
+    Checkpoints,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -82,6 +82,7 @@ impl Cluster {
                 self.storage.corrupt(&path);
             }
             Command::StorageReachable { prefix, on } => self.storage.set_reachable(&prefix, on),
+            Command::LoseHa(loss) => self.lose_ha(loss),
         }
     }
 

@@ -36,6 +36,8 @@ pub struct Facts {
     pub phase: Phase,
     pub jobs: Vec<JobFacts>,
     pub task_managers: BTreeMap<String, u32>,
+    /// HA ConfigMaps, as the process believes them to be.
+    pub ha_maps: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +68,7 @@ pub(super) fn of(cluster: &Cluster) -> Facts {
         phase: cluster.phase,
         jobs: cluster.jobs.values().map(|job| job_facts(job, cluster.now)).collect(),
         task_managers: cluster.tms.iter().map(|(id, tm)| (id.clone(), tm.slots)).collect(),
+        ha_maps: cluster.ha().maps.keys().cloned().collect(),
     }
 }
 

@@ -76,8 +76,15 @@ pub fn plan_file(version: Version) -> &'static str {
     if version.is_2() { "submittedExecutionPlan" } else { "submittedJobGraph" }
 }
 
+const CHECKPOINT_PREFIX: &str = "checkpointID-";
+
 pub fn checkpoint_key(id: u64) -> String {
-    format!("checkpointID-{id:019}")
+    format!("{CHECKPOINT_PREFIX}{id:019}")
+}
+
+/// The checkpoint that a key points to.
+pub fn checkpoint_of(key: &str) -> Option<u64> {
+    key.strip_prefix(CHECKPOINT_PREFIX)?.parse().ok()
 }
 
 pub fn component_key(component: &str) -> String {

@@ -3,7 +3,7 @@
 //! The table of reference section 8 row by row. The mirror is what this process believes; what others did to the
 //! ConfigMaps comes in through `Event::HaChanged`.
 
-use super::api::Effect;
+use super::api::{Effect, HaLoss};
 use super::cluster::{Cluster, Timer};
 use super::facts::Phase;
 use super::ha::{self, ConfigMap, HaState, Lock};
@@ -229,7 +229,7 @@ impl Cluster {
         }
         let Some(map) = self.ha.state.maps.get(&self.ha.job_map(job)) else { return Vec::new() };
         let ids = map.data.iter().filter_map(|(key, value)| {
-            let id = key.strip_prefix("checkpointID-")?.parse().ok()?;
+            let id = ha::checkpoint_of(key)?;
             Some((id, ha::decode_handle(value)))
         });
         ids.collect()
@@ -379,6 +379,30 @@ impl Cluster {
             }
             None => {}
         }
+    }
+
+    /// A fault: what is lost is deleted where the maps are, and this process hears of it as of any other's deed.
+    pub(super) fn lose_ha(&mut self, loss: HaLoss) {
+        let mut left = self.ha.state.clone();
+        let cluster_map = self.ha.cluster_map();
+        let is_hit = |name: &String| match loss {
+            HaLoss::All => true,
+            HaLoss::ClusterMap => *name == cluster_map,
+            HaLoss::JobMaps | HaLoss::Checkpoints => *name != cluster_map,
+        };
+        let names: Vec<String> = left.maps.keys().filter(|name| is_hit(name)).cloned().collect();
+        for name in names {
+            if loss == HaLoss::Checkpoints {
+                let Some(map) = left.maps.get_mut(&name) else { continue };
+                map.data.retain(|key, _| ha::checkpoint_of(key).is_none());
+                let map = map.clone();
+                self.emit(Effect::WriteHa { name, map });
+            } else {
+                left.maps.remove(&name);
+                self.emit(Effect::DeleteHa { name });
+            }
+        }
+        self.ha_changed(left);
     }
 
     /// A write that does not go through is a renewal missed; Flink resigns after the renew deadline. The model takes

@@ -181,12 +181,27 @@ fn faults_in_the_words_of_scenarios() {
         (json!({"job": {"set": "TIRED"}}), "TIRED"),
         (json!({"checkpoint": {}}), "stall"),
         (json!({"store": {"lose": "nowhere"}}), "nowhere"),
+        (json!({"ha": {"delete": "all"}}), "no HA metadata"),
+        (json!({"jobmanager": {"rest": {"slow": "1h 30"}}}), "1h30m"),
     ] {
         let (code, answer) = server.control("POST", "/v1/clusters/default/faults", fault);
         assert_eq!(code, 400);
         assert!(answer["error"]["message"].as_str().unwrap().contains(part), "{answer}");
     }
+    server.fault(json!({"jobmanager": {"rest": {"path": "/config", "slow": "1m 30s", "for": "1h30m"}}}));
     server.fault(json!({"jobmanager": {"do": "restart"}}));
+}
+
+#[test]
+fn ha_metadata_is_lost_by_a_fault() {
+    let ha = ["--config", "high-availability.type=kubernetes", "--config", "kubernetes.cluster-id=app"];
+    let args = [&["--control", "127.0.0.1:0", "--time-scale", "20"][..], &ha[..]].concat();
+    let server = Server::start(&args);
+    eventually("the job runs", || server.get("/jobs/overview").1["jobs"][0]["state"] == "RUNNING");
+    server.fault(json!({"ha": {"name": "default", "delete": "all"}}));
+    eventually("a leader without its map ends", || {
+        try_call(&server.address, "GET", "/overview", "", b"").is_none()
+    });
 }
 
 #[test]

@@ -225,3 +225,37 @@ fn main_throws_and_a_failed_job_stands_for_it() {
         assert_eq!(d.get("/jobs/overview")["jobs"][0]["name"], "(application driver)");
     }
 }
+
+#[test]
+fn metadata_that_somebody_deletes_is_gone_outside_and_known_inside() {
+    use fake_flink::model::api::HaLoss;
+    let store = SnapshotStore::new();
+    let run = |loss| {
+        let mut d = Driver::start(application(Version::V1_20, &store), start_time());
+        checkpoints(&mut d, 2);
+        d.event(Event::Command(Command::LoseHa(loss)));
+        assert_eq!(d.facts().ha_maps, d.ha.keys().cloned().collect::<Vec<_>>(), "{loss:?}");
+        d
+    };
+    let job_map = format!("my-app-{JOB}-config-map");
+    let pointers =
+        |d: &Driver| d.ha[&job_map].data.keys().filter(|key| key.starts_with("checkpointID-")).count();
+
+    let mut d = run(HaLoss::Checkpoints);
+    assert_eq!((pointers(&d), d.ha[&job_map].data.contains_key("counter")), (0, true));
+    checkpoints(&mut d, 4);
+    assert_eq!((pointers(&d), d.exit), (1, None), "the next checkpoint is pointed to again");
+
+    let mut d = run(HaLoss::JobMaps);
+    assert_eq!(d.ha.keys().collect::<Vec<_>>(), ["my-app-cluster-config-map"]);
+    let latest = |d: &Driver| d.facts().jobs[0].latest_checkpoint.clone().map(|c| c.id);
+    let before = latest(&d);
+    d.pass(Duration::from_secs(10));
+    assert_eq!((latest(&d), d.exit), (before, None), "without its map no checkpoint can be numbered");
+
+    for loss in [HaLoss::ClusterMap, HaLoss::All] {
+        let mut d = run(loss);
+        d.pass(Duration::from_secs(1));
+        assert!(d.exit.is_some_and(|code| code != 0), "{loss:?}: a leader without its map ends");
+    }
+}

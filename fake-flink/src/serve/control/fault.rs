@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{Controlled, Span};
-use crate::model::api::SavepointFault;
+use crate::model::api::{HaLoss, SavepointFault};
 use crate::serve::stubs::{self, StubSpec};
 use crate::{Command, Signal, Throwable};
 
@@ -17,6 +17,7 @@ pub enum Fault {
     JobManager(JobManager),
     Savepoint(Savepoint),
     Checkpoint(Checkpoint),
+    Ha(Ha),
     Store(Store),
     TaskManagers(TaskManagers),
 }
@@ -115,6 +116,23 @@ pub struct Checkpoint {
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Ha {
+    #[serde(default, rename = "name")]
+    _name: Option<String>,
+    delete: Delete,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Delete {
+    All,
+    JobMaps,
+    ClusterMap,
+    Checkpoints,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Store {
     #[serde(default)]
     lose: Option<String>,
@@ -163,6 +181,7 @@ impl Fault {
             Fault::JobManager(fault) => fault.strike(on),
             Fault::Savepoint(fault) => command(on, fault.command(), "the next savepoint will see"),
             Fault::Checkpoint(fault) => command(on, fault.command()?, "checkpoints will see"),
+            Fault::Ha(fault) => fault.strike(on),
             Fault::Store(fault) => fault.strike(on),
             Fault::TaskManagers(fault) => fault.strike(on),
         }
@@ -240,6 +259,24 @@ impl Savepoint {
             Next::Slow => SavepointFault::Slow(self.by.map_or(SLOW, |by| by.0)),
             Next::CompleteButReplyLost => SavepointFault::ReplyLost,
         })
+    }
+}
+
+impl Ha {
+    fn strike(self, on: &dyn Controlled) -> Done {
+        if on.facts().is_some_and(|facts| facts.ha_maps.is_empty()) {
+            return Err(format!(
+                "{} has no HA metadata to lose: its configuration wants high-availability.type: kubernetes",
+                on.name()
+            ));
+        }
+        let loss = match self.delete {
+            Delete::All => HaLoss::All,
+            Delete::JobMaps => HaLoss::JobMaps,
+            Delete::ClusterMap => HaLoss::ClusterMap,
+            Delete::Checkpoints => HaLoss::Checkpoints,
+        };
+        command(on, Command::LoseHa(loss), "HA metadata is deleted")
     }
 }
 
