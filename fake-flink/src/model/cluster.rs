@@ -113,6 +113,8 @@ pub struct Cluster {
     pub(crate) uploads: IndexMap<String, Upload>,
     pub(crate) faults: Faults,
     pub(crate) caches: Caches,
+    /// Grows with everything that may change what REST shows; time alone is no change.
+    pub(crate) revision: u64,
     timers: BTreeMap<(i64, u64), Timer>,
     timer_seq: u64,
     out: Vec<Effect>,
@@ -154,6 +156,7 @@ impl Cluster {
             tm_index: 0,
             uploads: IndexMap::new(),
             faults: Faults::default(),
+            revision: 0,
             timers: BTreeMap::new(),
             timer_seq: 0,
             out: Vec::new(),
@@ -171,6 +174,7 @@ impl Cluster {
         if self.phase.is_exited() {
             return self.take();
         }
+        self.revision += u64::from(event != Event::Tick);
         match event {
             Event::Tick => {}
             Event::TaskManagerUp { id, slots } => self.task_manager_up(id, slots),
@@ -244,6 +248,7 @@ impl Cluster {
     }
 
     fn fire(&mut self, timer: Timer) {
+        self.revision += 1;
         match timer {
             Timer::RestUp => self.rest_up(),
             Timer::Leader => self.leader(),

@@ -43,6 +43,7 @@ impl Resources {
     }
 }
 
+/// Everything that does not change with the time alone.
 pub(crate) fn json(c: &Cluster, id: &str) -> Option<Value> {
     let tm = c.tms.get(id)?;
     let (slots, free) = (tm.slots as usize, tm.free());
@@ -59,7 +60,7 @@ pub(crate) fn json(c: &Cluster, id: &str) -> Option<Value> {
     Some(json!({
         "id": id,
         "path": format!("pekko.tcp://flink@{host}:{}/user/rpc/taskmanager_0", tm.rpc_port),
-        "dataPort": tm.data_port, "jmxPort": -1, "timeSinceLastHeartbeat": c.now, "slotsNumber": slots, "freeSlots": free,
+        "dataPort": tm.data_port, "jmxPort": -1, "slotsNumber": slots, "freeSlots": free,
         "totalResource": r.json(slots, slots), "freeResource": r.json(free, slots),
         "hardware": {
             "cpuCores": r.cpu.ceil() as i64, "physicalMemory": 25_276_510_208i64, "freeMemory": heap + framework,

@@ -84,8 +84,12 @@ pub(crate) static SUBMIT: Spec = spec(
         ("jobArtifactFileNames", Kind::Any),
     ],
 );
-pub(crate) static PROFILING: Spec =
-    spec("ProfilingRequestBody", &[("mode", Kind::Text), ("duration", Kind::Int)]);
+pub(crate) static PROFILING: Spec = Spec {
+    class: "ProfilingRequestBody",
+    members: &[("mode", Kind::Enum(&["CPU", "ALLOC", "LOCK", "WALL", "ITIMER"])), ("duration", Kind::Int)],
+    required: &["duration"],
+    open: false,
+};
 pub(crate) static JAR_PLAN: Spec = spec(
     "JarPlanRequestBody",
     &[

@@ -1,17 +1,20 @@
 //! `/jobs/:id/checkpoints`: statistics, configuration, details.
 
+use super::cache::Shown;
 use super::error::{self, RestError, job_missing};
+use super::lasting::{Basis, Lasting, Millis};
 use super::route::Call;
 use super::{Answer, ok};
 use crate::model::checkpoints::{Coordinator, Entry, Kind, Outcome, Restored, Summary};
 use crate::model::cluster::Cluster;
 use crate::model::job::Job;
 use http::StatusCode;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 const NOT_ADDRESSABLE: &str = "<checkpoint-not-externally-addressable>";
 
-fn job(c: &mut Cluster, call: &Call) -> Result<Job, RestError> {
+fn shown(c: &mut Cluster, call: &Call) -> Result<Shown, RestError> {
     let id = call.param("jobid");
     c.cached_statistics(id).ok_or_else(|| job_missing(id))
 }
@@ -22,23 +25,41 @@ fn coordinator(job: &Job) -> Result<&Coordinator, RestError> {
 }
 
 pub(super) fn statistics(c: &mut Cluster, call: &Call) -> Answer {
-    let job = job(c, call)?;
-    let k = coordinator(&job)?;
+    let Shown { job, serial, .. } = shown(c, call)?;
+    let basis = Basis { shown: serial, ..Basis::default() };
+    c.encoded(call, &job.id, basis, |_| Ok(Lasting::of(&statistics_of(coordinator(&job)?))))
+}
+
+#[derive(Serialize)]
+struct Statistics {
+    #[serde(flatten)]
+    what: Value,
+    history: Vec<Taken>,
+}
+
+/// A snapshot; one in progress has taken as long as it is under way.
+#[derive(Serialize)]
+struct Taken {
+    #[serde(flatten)]
+    what: Value,
+    end_to_end_duration: Millis,
+}
+
+fn statistics_of(k: &Coordinator) -> Statistics {
     let (sizes, written) = (summary(&k.sizes), summary(&k.written));
     let zeros = summary(&zeros(k.sizes.count));
-    let latest = |e: &Option<Entry>| e.as_ref().map(|e| entry_json(e, c.now, false));
-    let history: Vec<Value> = {
-        let (open, done): (Vec<&Entry>, Vec<&Entry>) =
-            k.history.iter().partition(|e| e.outcome == Outcome::InProgress);
-        open.into_iter().chain(done).map(|e| entry_json(e, c.now, false)).collect()
-    };
+    // What is over has no clock.
+    let latest = |e: &Option<Entry>| e.as_ref().map(|e| entry_json(e, e.triggered, false));
+    let (open, done): (Vec<&Entry>, Vec<&Entry>) =
+        k.history.iter().partition(|e| e.outcome == Outcome::InProgress);
+    let history = open.into_iter().chain(done).map(|e| taken(e, false)).collect();
     let mut alignment = zeros.clone();
     if k.sizes.count == 0 {
         for p in PERCENTILES {
             alignment[p.0] = 0.0.into();
         }
     }
-    ok(json!({
+    let what = json!({
         "counts": {
             "restored": k.counts.restored, "total": k.counts.total, "in_progress": k.pending.len(),
             "completed": k.counts.completed, "failed": k.counts.failed
@@ -50,9 +71,9 @@ pub(super) fn statistics(c: &mut Cluster, call: &Call) -> Answer {
         "latest": {
             "completed": latest(&k.latest_completed), "savepoint": latest(&k.latest_savepoint),
             "failed": latest(&k.latest_failed), "restored": k.latest_restored.as_ref().map(restored_json)
-        },
-        "history": history
-    }))
+        }
+    });
+    Statistics { what, history }
 }
 
 const PERCENTILES: [(&str, f64); 5] =
@@ -80,11 +101,17 @@ pub(super) fn summary(s: &Summary) -> Value {
 }
 
 fn entry_json(e: &Entry, now: i64, with_tasks: bool) -> Value {
+    let Taken { mut what, end_to_end_duration } = taken(e, with_tasks);
+    what["end_to_end_duration"] = end_to_end_duration.at(now).into();
+    what
+}
+
+fn taken(e: &Entry, with_tasks: bool) -> Taken {
     let subtasks: u32 = e.subtasks.iter().map(|(_, n)| n).sum();
     let (class, status, acknowledged, last_ack, bytes, duration) = match &e.outcome {
-        Outcome::InProgress => ("in_progress", "IN_PROGRESS", 0, -1, 0, now - e.triggered),
-        Outcome::Completed { at, .. } => ("completed", "COMPLETED", subtasks, *at, e.bytes, at - e.triggered),
-        Outcome::Failed { at, .. } => ("failed", "FAILED", 0, -1, 0, at - e.triggered),
+        Outcome::InProgress => ("in_progress", "IN_PROGRESS", 0, -1, 0, Millis::Since(e.triggered)),
+        Outcome::Completed { at, .. } => ("completed", "COMPLETED", subtasks, *at, e.bytes, took(e, *at)),
+        Outcome::Failed { at, .. } => ("failed", "FAILED", 0, -1, 0, took(e, *at)),
     };
     let written = if acknowledged > 0 { e.written } else { 0 };
     let kind = match e.kind {
@@ -99,24 +126,28 @@ fn entry_json(e: &Entry, now: i64, with_tasks: bool) -> Value {
             tasks.insert(vertex.clone(), task_json(e, *n));
         }
     }
-    let mut out = json!({
+    let mut what = json!({
         "className": class, "id": e.id, "status": status, "is_savepoint": e.is_savepoint(), "savepointFormat": e.format,
         "trigger_timestamp": e.triggered, "latest_ack_timestamp": last_ack, "checkpointed_size": written, "state_size": bytes,
-        "end_to_end_duration": duration.max(0), "alignment_buffered": 0, "processed_data": 0, "persisted_data": 0,
+        "alignment_buffered": 0, "processed_data": 0, "persisted_data": 0,
         "num_subtasks": subtasks, "num_acknowledged_subtasks": acknowledged, "checkpoint_type": kind, "tasks": tasks
     });
     match &e.outcome {
         Outcome::InProgress => {}
         Outcome::Completed { path, discarded, .. } => {
-            out["external_path"] = path.as_deref().unwrap_or(NOT_ADDRESSABLE).into();
-            out["discarded"] = (*discarded).into();
+            what["external_path"] = path.as_deref().unwrap_or(NOT_ADDRESSABLE).into();
+            what["discarded"] = (*discarded).into();
         }
         Outcome::Failed { at, message } => {
-            out["failure_timestamp"] = (*at).into();
-            out["failure_message"] = message.as_str().into();
+            what["failure_timestamp"] = (*at).into();
+            what["failure_message"] = message.as_str().into();
         }
     }
-    out
+    Taken { what, end_to_end_duration: duration }
+}
+
+fn took(e: &Entry, until: i64) -> Millis {
+    Millis::Fixed((until - e.triggered).max(0))
 }
 
 fn task_json(e: &Entry, subtasks: u32) -> Value {
@@ -161,9 +192,12 @@ pub(super) fn config(c: &mut Cluster, call: &Call) -> Answer {
     }))
 }
 
-fn entry<'a>(job: &'a Job, call: &Call) -> Result<&'a Entry, RestError> {
+fn entry(c: &mut Cluster, job: &Job, call: &Call) -> Result<Entry, RestError> {
     let id = call.number("checkpointid");
-    let found = u64::try_from(id).ok().and_then(|id| coordinator(job).ok()?.entry(id));
+    let found = u64::try_from(id).ok().and_then(|id| {
+        let own = coordinator(job).ok().and_then(|k| k.entry(id));
+        c.checkpoint_details(id, own)
+    });
     found.ok_or_else(|| {
         error::rest(
             StatusCode::NOT_FOUND,
@@ -173,13 +207,14 @@ fn entry<'a>(job: &'a Job, call: &Call) -> Result<&'a Entry, RestError> {
 }
 
 pub(super) fn details(c: &mut Cluster, call: &Call) -> Answer {
-    let job = job(c, call)?;
-    ok(entry_json(entry(&job, call)?, c.now, true))
+    let job = shown(c, call)?.job;
+    let entry = entry(c, &job, call)?;
+    ok(entry_json(&entry, c.now, true))
 }
 
 pub(super) fn subtasks(c: &mut Cluster, call: &Call) -> Answer {
-    let job = job(c, call)?;
-    let e = entry(&job, call)?;
+    let job = shown(c, call)?.job;
+    let e = &entry(c, &job, call)?;
     let vertex = call.param("vertexid");
     let Some((_, n)) = e.subtasks.iter().find(|(id, _)| id == vertex) else {
         return Err(error::not_found(format!("There is no checkpoint statistics for task {vertex}.")));

@@ -6,6 +6,7 @@ use super::{Answer, Reply, ok};
 use crate::model::api::Mode;
 use crate::model::cluster::Cluster;
 use crate::model::state::JobState;
+use crate::throwable::{Throwable, class};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -124,4 +125,20 @@ pub(super) fn log_url(c: &Cluster, tm: Option<&str>) -> Answer {
 
 pub(super) fn thread_dump() -> Answer {
     ok(json!({"threadInfos": [{"threadName": "main", "stringifiedThreadInfo": "\"main\" Id=1 WAITING\n\n"}]}))
+}
+
+/// `rest.profiling.duration-max`.
+const PROFILING_MAX_S: i64 = 300;
+
+/// A profiler that is asked for. The model has no threads it could look at, and says so as an instance that failed.
+pub(super) fn profile(c: &Cluster, call: &Call) -> Answer {
+    let duration = call.body.get("duration").and_then(Value::as_i64).unwrap_or_default();
+    if !(1..=PROFILING_MAX_S).contains(&duration) {
+        let text = format!("`duration` must be set between (0s, {PROFILING_MAX_S}s].");
+        return Err(RestError::Server(Throwable::new(class::ILLEGAL_ARGUMENT, text)));
+    }
+    ok(json!({
+        "status": "FAILED", "mode": call.text("mode"), "triggerTime": c.now, "finishedTime": c.now, "duration": duration,
+        "message": "The simulated process has no threads to be profiled.", "outputFile": null
+    }))
 }

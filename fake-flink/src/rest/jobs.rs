@@ -1,7 +1,8 @@
 //! `/jobs` and below: lists, details, status, configuration, plan, exceptions, result, cancel.
 
-use super::cache::MetricStore;
+use super::cache::{MetricStore, Shown};
 use super::error::{self, RestError, job_missing};
+use super::lasting::{Basis, Lasting, Millis, NOW};
 use super::route::{Call, Op};
 use super::{Answer, accepted, ok};
 use crate::java::int_accumulator;
@@ -11,19 +12,46 @@ use crate::model::state::{JobState, TaskState};
 use crate::throwable::{Throwable, class, job_not_found};
 use crate::version::Version;
 use http::StatusCode;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
-pub(super) fn list(c: &Cluster) -> Answer {
-    let jobs: Vec<Value> = c.jobs.values().map(|j| json!({"id": j.id, "status": j.state.name()})).collect();
-    ok(json!({"jobs": jobs}))
+pub(super) fn list(c: &mut Cluster, call: &Call) -> Answer {
+    c.encoded(call, "", c.live(), |c| {
+        let jobs = c.jobs.values().map(|j| json!({"id": j.id, "status": j.state.name()}));
+        Ok(Lasting::of(&json!({"jobs": jobs.collect::<Vec<Value>>()})))
+    })
 }
 
-pub(super) fn overview(c: &Cluster) -> Answer {
-    let jobs: Vec<Value> = c.jobs.values().map(|j| job_overview(j, c.now, c.version)).collect();
-    ok(json!({"jobs": jobs}))
+/// Something with its duration so far.
+#[derive(Serialize)]
+struct Timed {
+    #[serde(flatten)]
+    what: Value,
+    duration: Millis,
 }
 
-fn job_overview(job: &Job, now: i64, version: Version) -> Value {
+pub(super) fn overview(c: &mut Cluster, call: &Call) -> Answer {
+    #[derive(Serialize)]
+    struct Overview {
+        jobs: Vec<Timed>,
+    }
+    c.encoded(call, "", c.live(), |c| {
+        let jobs =
+            c.jobs.values().map(|job| Timed { what: job_overview(job, c.version), duration: duration(job) });
+        Ok(Lasting::of(&Overview { jobs: jobs.collect() }))
+    })
+}
+
+/// [`Job::duration`] at any time.
+fn duration(job: &Job) -> Millis {
+    match job.state.is_terminal() {
+        true => Millis::Fixed(job.duration(job.end_time())),
+        false => Millis::Since(job.start_time()),
+    }
+}
+
+fn job_overview(job: &Job, version: Version) -> Value {
     // The adaptive scheduler counts no tasks before it runs.
     let shown: &[_] = if job.adaptive && job.state == JobState::Created { &[] } else { &job.vertices };
     let mut tasks = Map::new();
@@ -34,8 +62,7 @@ fn job_overview(job: &Job, now: i64, version: Version) -> Value {
     }
     let mut out = json!({
         "jid": job.id, "name": job.name, "start-time": job.start_time(), "end-time": job.end_time(),
-        "duration": job.duration(now), "state": job.state.name(), "last-modification": job.last_modification(),
-        "tasks": tasks
+        "state": job.state.name(), "last-modification": job.last_modification(), "tasks": tasks
     });
     if version.is_2() {
         out["pending-operators"] = 0.into();
@@ -50,22 +77,39 @@ pub(super) fn status(c: &Cluster, call: &Call) -> Answer {
 }
 
 /// The job through the execution-graph cache, or 404.
-pub(super) fn graph(c: &mut Cluster, call: &Call) -> Result<Job, RestError> {
+pub(super) fn graph(c: &mut Cluster, call: &Call) -> Result<Arc<Job>, RestError> {
+    Ok(shown(c, call)?.job)
+}
+
+fn shown(c: &mut Cluster, call: &Call) -> Result<Shown, RestError> {
     let id = call.param("jobid");
     c.cached_graph(id).ok_or_else(|| job_missing(id))
 }
 
 pub(super) fn details(c: &mut Cluster, call: &Call) -> Answer {
-    let job = graph(c, call)?;
+    let Shown { job, serial, .. } = shown(c, call)?;
     if job.driver_only && c.version.since_1_20() {
         return Err(RestError::Server(Throwable::bare(class::NULL_POINTER)));
     }
-    let metrics = c.fetched_metrics();
-    let (now, version) = (c.now, c.version);
+    let metrics = c.fetched();
+    let basis = Basis { shown: serial, metrics: metrics.serial, ..Basis::default() };
+    c.encoded(call, &job.id, basis, |c| Ok(Lasting::of(&details_of(&job, c.version, &metrics.store))))
+}
+
+#[derive(Serialize)]
+struct Details {
+    #[serde(flatten)]
+    job: Timed,
+    now: Millis,
+    vertices: Vec<Timed>,
+    plan: Value,
+}
+
+fn details_of(job: &Job, version: Version, metrics: &MetricStore) -> Details {
     let mut stamps = Map::new();
     for state in JobState::ALL {
         // While the adaptive scheduler waits for slots the state is CREATED and its time still 0 (recorded).
-        let waiting = state == JobState::Created && waits_adaptively(&job);
+        let waiting = state == JobState::Created && waits_adaptively(job);
         stamps.insert(state.name().into(), if waiting { 0 } else { job.stamps[state as usize] }.into());
     }
     let mut counts: Map<String, Value> =
@@ -74,51 +118,51 @@ pub(super) fn details(c: &mut Cluster, call: &Call) -> Answer {
         let name = vertex.status().name();
         counts[name] = (counts[name].as_u64().unwrap_or(0) + 1).into();
     }
-    let vertices: Vec<Value> =
-        job.vertices.iter().map(|v| vertex_json(&job, v, now, version, &metrics)).collect();
-    let mut out = json!({
+    let vertices = job.vertices.iter().map(|v| vertex_shown(job, v, version, metrics)).collect();
+    let mut what = json!({
         "jid": job.id, "name": job.name, "isStoppable": false, "state": job.state.name(),
-        "start-time": job.start_time(), "end-time": job.end_time(), "duration": job.duration(now),
-        "maxParallelism": job.conf.int("pipeline.max-parallelism", -1), "now": now, "timestamps": stamps,
-        "vertices": vertices, "status-counts": counts, "plan": plan_json(&job, version)
+        "start-time": job.start_time(), "end-time": job.end_time(),
+        "maxParallelism": job.conf.int("pipeline.max-parallelism", -1), "timestamps": stamps,
+        "status-counts": counts
     });
     if version.since_1_20() {
-        out["job-type"] = job_type(&job).into();
+        what["job-type"] = job_type(job).into();
     }
     if version.is_2() {
-        out["pending-operators"] = 0.into();
+        what["pending-operators"] = 0.into();
     }
-    ok(out)
+    let plan = plan_json(job, version);
+    Details { job: Timed { what, duration: duration(job) }, now: NOW, vertices, plan }
 }
 
 fn job_type(job: &Job) -> &'static str {
     if job.program.batch { "BATCH" } else { "STREAMING" }
 }
 
-fn vertex_json(
-    job: &Job,
-    v: &crate::model::job::Vertex,
-    now: i64,
-    version: Version,
-    metrics: &MetricStore,
-) -> Value {
+fn vertex_shown(job: &Job, v: &crate::model::job::Vertex, version: Version, metrics: &MetricStore) -> Timed {
     let start = v.subtasks.iter().map(|s| s.start()).filter(|t| *t > 0).min().unwrap_or(-1);
     let over = v.subtasks.iter().all(|s| s.state.is_terminal());
-    let end = if over { v.subtasks.iter().map(|s| s.end()).max().unwrap_or(-1) } else { -1 };
-    let duration = if start < 0 { -1 } else { (if over { end } else { now }) - start };
+    // What was never deployed has no end either.
+    let ended = || v.subtasks.iter().map(|s| s.end()).max().unwrap_or(-1);
+    let end = if over && start >= 0 { ended() } else { -1 };
+    let duration = match start {
+        ..0 => Millis::Fixed(-1),
+        _ if over => Millis::Fixed(end - start),
+        _ => Millis::Since(start),
+    };
     let waiting = waits_adaptively(job);
     let count = |s: &TaskState| if waiting { 0 } else { v.count(*s) };
     let tasks: Map<String, Value> =
         TaskState::ALL.iter().map(|s| (s.name().to_owned(), count(s).into())).collect();
-    let mut out = json!({
+    let mut what = json!({
         "id": v.id, "name": v.spec.name, "maxParallelism": v.max_parallelism, "parallelism": v.parallelism,
-        "status": v.status().name(), "start-time": start, "end-time": end, "duration": duration, "tasks": tasks,
+        "status": v.status().name(), "start-time": start, "end-time": end, "tasks": tasks,
         "metrics": super::vertices::io_metrics(job, v, None, metrics)
     });
     if version.since_1_20() {
-        out["slotSharingGroupId"] = job.slot_group.clone().into();
+        what["slotSharingGroupId"] = job.slot_group.clone().into();
     }
-    out
+    Timed { what, duration }
 }
 
 fn waits_adaptively(job: &Job) -> bool {
@@ -312,9 +356,9 @@ const HEARTBEAT_MS: i64 = 10_000;
 /// What the JobMaster knows of the accumulator of a job that counts records.
 fn counted(job: &Job, now: i64) -> Option<u64> {
     let heard = job.running_since.is_some_and(|since| now - since >= HEARTBEAT_MS);
-    let opened =
-        job.vertices.iter().flat_map(|v| &v.subtasks).any(|s| s.stamps[TaskState::Running.index()] >= 0);
-    let told = heard || opened && job.state.is_terminal();
+    let tasks = || job.vertices.iter().flat_map(|v| &v.subtasks);
+    let opened = tasks().any(|s| s.stamps[TaskState::Running.index()] >= 0);
+    let told = heard || opened && tasks().all(|s| s.state.is_terminal());
     (job.program.counts_records && told).then(|| job.counted(now))
 }
 

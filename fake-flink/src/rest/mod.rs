@@ -8,6 +8,7 @@ mod error;
 mod files;
 mod jars;
 mod jobs;
+mod lasting;
 mod metrics;
 mod multipart;
 mod operations;
@@ -43,6 +44,8 @@ pub enum Pace {
 /// What a handler answers with when all went well.
 pub(crate) enum Reply {
     Json(StatusCode, Value),
+    /// A success as text.
+    Encoded(Bytes),
     /// A log, as a file without more headers than it needs.
     Text(String),
     /// A file of the dashboard, or word that the client's copy is still good.
@@ -72,6 +75,7 @@ pub(crate) fn answer(cluster: &mut Cluster, req: &Request<Bytes>) -> Response<By
     }
     let mut response = match respond(cluster, req) {
         Ok(Reply::Json(status, value)) => json_response(status, &value),
+        Ok(Reply::Encoded(text)) => typed(StatusCode::OK, JSON, text),
         Ok(Reply::Text(text)) => {
             let mut response = typed(StatusCode::OK, "text/plain", text.into());
             response.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
@@ -116,7 +120,11 @@ fn respond(cluster: &mut Cluster, req: &Request<Bytes>) -> Answer {
                     "Service temporarily unavailable due to an ongoing leader election. Please refresh.",
                 ));
             }
-            dispatch(cluster, &call)
+            let answer = dispatch(cluster, &call);
+            if call.is_change {
+                cluster.revision += 1;
+            }
+            answer
         }
     }
 }
@@ -139,8 +147,8 @@ fn dispatch(c: &mut Cluster, call: &Call) -> Answer {
         Op::JobManagerThreadDump => cluster::thread_dump(),
         Op::JobManagerProfiler => ok(json!({"profilingList": []})),
         Op::JobManagerMetrics => metrics::jobmanager(c, call),
-        Op::Jobs => jobs::list(c),
-        Op::JobsOverview => jobs::overview(c),
+        Op::Jobs => jobs::list(c, call),
+        Op::JobsOverview => jobs::overview(c, call),
         Op::SubmitJob => submit::submit(c, call),
         Op::JobsMetrics => metrics::jobs(c, call),
         Op::Job => jobs::details(c, call),
@@ -188,7 +196,7 @@ fn dispatch(c: &mut Cluster, call: &Call) -> Answer {
         Op::Subtask => vertices::subtask(c, call),
         Op::SubtaskAttempt => vertices::attempt(c, call),
         Op::SubtaskAttemptAccumulators => vertices::attempt_accumulators(c, call),
-        Op::TaskManagers => taskmanagers::list(c),
+        Op::TaskManagers => taskmanagers::list(c, call),
         Op::TaskManagersMetrics => metrics::taskmanagers(c, call),
         Op::TaskManager => taskmanagers::details(c, call),
         Op::TaskManagerMetrics => metrics::taskmanager(c, call),
@@ -196,7 +204,9 @@ fn dispatch(c: &mut Cluster, call: &Call) -> Answer {
         Op::TaskManagerLog => taskmanagers::log(c, call),
         Op::TaskManagerStdout => taskmanagers::stdout(c, call),
         Op::TaskManagerThreadDump => taskmanagers::thread_dump(c, call),
-        Op::TaskManagerProfiler => ok(json!({"profilingList": []})),
+        Op::TaskManagerProfiler => taskmanagers::profiles(c, call),
+        Op::TaskManagerProfile => taskmanagers::profile(c, call),
+        Op::ProfileJobManager | Op::ProfileTaskManager => cluster::profile(c, call),
         Op::Jars => jars::list(c, call),
         Op::UploadJar => jars::upload(c, call),
         Op::DeleteJar => jars::delete(c, call),
@@ -205,8 +215,10 @@ fn dispatch(c: &mut Cluster, call: &Call) -> Answer {
     }
 }
 
+const JSON: &str = "application/json; charset=UTF-8";
+
 fn json_response(status: StatusCode, value: &Value) -> Response<Bytes> {
-    typed(status, "application/json; charset=UTF-8", value.to_string().into())
+    typed(status, JSON, value.to_string().into())
 }
 
 fn typed(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Bytes> {

@@ -11,10 +11,11 @@ use crate::version::Version;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use serde_json::{Map, Value};
+use std::sync::LazyLock;
 
 macro_rules! routes {
     ($($op:ident $method:ident $path:literal $($gate:ident)?;)*) => {
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) enum Op { $($op),* }
         static ROUTES: &[Route] = &[$(Route { op: Op::$op, method: Method::$method, path: $path, gate: routes!(@gate $($gate)?) }),*];
     };
@@ -36,6 +37,17 @@ struct Route {
     path: &'static str,
     gate: Gate,
 }
+
+/// A route and its path in segments.
+struct Pattern {
+    route: &'static Route,
+    parts: Vec<&'static str>,
+}
+
+static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
+    let pattern = |route: &'static Route| Pattern { route, parts: route.path.split('/').skip(1).collect() };
+    ROUTES.iter().chain(ALIASES).map(pattern).collect()
+});
 
 /// Second spellings of operations above.
 static ALIASES: &[Route] = &[
@@ -82,6 +94,7 @@ routes! {
     JobManagerMetrics GET "/jobmanager/metrics";
     JobManagerThreadDump GET "/jobmanager/thread-dump";
     JobManagerProfiler GET "/jobmanager/profiler" Since120;
+    ProfileJobManager POST "/jobmanager/profiler" Since120;
     JobManagerLogUrl GET "/jobs/:anyjob/jobmanager/log-url";
     TaskManagerLogUrl GET "/jobs/:anyjob/taskmanagers/:taskmanagerid/log-url";
     Jobs GET "/jobs";
@@ -139,6 +152,8 @@ routes! {
     TaskManagerStdout GET "/taskmanagers/:taskmanagerid/stdout";
     TaskManagerThreadDump GET "/taskmanagers/:taskmanagerid/thread-dump";
     TaskManagerProfiler GET "/taskmanagers/:taskmanagerid/profiler" Since120;
+    ProfileTaskManager POST "/taskmanagers/:taskmanagerid/profiler" Since120;
+    TaskManagerProfile GET "/taskmanagers/:taskmanagerid/profiler/:filename" Since120;
     Jars GET "/jars" Session;
     UploadJar POST "/jars/upload" Session;
     DeleteJar DELETE "/jars/:jarid" Session;
@@ -149,6 +164,8 @@ routes! {
 /// A request that found its operation, with everything parsed.
 pub(crate) struct Call {
     pub op: Op,
+    /// It may change the model; everything else only looks.
+    pub is_change: bool,
     params: Vec<(&'static str, String)>,
     query: Vec<(String, String)>,
     pub body: Map<String, Value>,
@@ -190,9 +207,10 @@ impl Call {
     }
 
     fn query_values(&self, name: &str) -> Option<Vec<&str>> {
-        let mut values = self.query.iter().filter(|(n, _)| n == name).peekable();
-        values.peek()?;
-        Some(values.flat_map(|(_, v)| text::split(v)).collect())
+        let values = self.query.iter().filter(|(n, _)| n == name);
+        let values: Vec<&str> = values.flat_map(|(_, v)| text::split(v)).collect();
+        // Nothing but commas is nothing (recorded).
+        (!values.is_empty()).then_some(values)
     }
 
     pub fn text(&self, member: &str) -> Option<&str> {
@@ -215,14 +233,13 @@ pub(crate) fn find(cluster: &Cluster, req: &Request<Bytes>) -> Result<Routed, Re
     let path = text::path(target).map_err(malformed)?;
     let query = text::query(target).map_err(malformed)?;
     let segments = segments(&path).map_err(malformed)?;
-    let open: Vec<&Route> = ROUTES
+    let pattern = PATTERNS
         .iter()
-        .chain(ALIASES)
-        .filter(|r| r.method == req.method() && is_open(cluster, r.gate) && fits(r.path, &segments))
-        .collect();
-    let route = open.into_iter().min_by_key(|r| captures(r.path, &segments).count());
+        .filter(|p| fits(&p.parts, &segments))
+        .filter(|p| p.route.method == req.method() && is_open(cluster, p.route.gate))
+        .min_by_key(|p| captures(&p.parts, &segments).count());
     let form = multipart::is_form(req.method(), header_text(req, header::CONTENT_TYPE));
-    let Some(route) = route else {
+    let Some(Pattern { route, parts }) = pattern else {
         // Forms are looked at before anything is routed (recorded).
         let refused = form && cluster.version.since_1_20();
         return if refused { Err(upload_error("POST request not allowed")) } else { miss(req, target, path) };
@@ -237,13 +254,14 @@ pub(crate) fn find(cluster: &Cluster, req: &Request<Bytes>) -> Result<Routed, Re
         Err(RestError::Server(null)) => Err(RestError::Server(null)),
         read => Ok(read?),
     };
-    let params = captures(route.path, &segments)
-        .map(|(name, value)| path_parameter(name, value.clone(), cluster.version));
+    let params =
+        captures(parts, &segments).map(|(name, value)| path_parameter(name, value.clone(), cluster.version));
     let params = params.collect::<Result<_, _>>()?;
     check_query(route.op, &query)?;
     let body = body?;
     let host = Some(header_text(req, header::HOST).to_owned()).filter(|h| !h.is_empty());
-    Ok(Routed::Call(Box::new(Call { op: route.op, params, query, body, uploads, host })))
+    let is_change = route.method != Method::GET || matches!(route.op, Op::YarnCancel | Op::YarnStop);
+    Ok(Routed::Call(Box::new(Call { op: route.op, is_change, params, query, body, uploads, host })))
 }
 
 fn malformed(why: text::BadEscape) -> RestError {
@@ -290,18 +308,17 @@ fn miss(req: &Request<Bytes>, target: &str, path: String) -> Result<Routed, Rest
     }
 }
 
-fn fits(pattern: &str, segments: &[String]) -> bool {
-    let mut given = segments.iter();
-    let fits = |part: &str| given.next().is_some_and(|segment| part.starts_with(':') || part == segment);
-    pattern.split('/').skip(1).all(fits) && given.next().is_none()
+fn fits(parts: &[&str], segments: &[String]) -> bool {
+    let fits = |(part, segment): (&&str, &String)| part.starts_with(':') || part == segment;
+    parts.len() == segments.len() && parts.iter().zip(segments).all(fits)
 }
 
 /// Names and values of the parameters of a path that fits.
 fn captures<'a>(
-    pattern: &'static str,
+    parts: &'a [&'static str],
     segments: &'a [String],
 ) -> impl Iterator<Item = (&'static str, &'a String)> {
-    let parts = pattern.split('/').skip(1).zip(segments);
+    let parts = parts.iter().zip(segments);
     parts.filter_map(|(part, segment)| Some((part.strip_prefix(':')?, segment)))
 }
 
@@ -335,7 +352,7 @@ fn body_spec(op: Op) -> &'static Spec {
         Op::SubmitJob => &body::SUBMIT,
         Op::JarPlan => &body::JAR_PLAN,
         Op::RunJar => &body::JAR_RUN,
-        Op::JobManagerProfiler | Op::TaskManagerProfiler => &body::PROFILING,
+        Op::ProfileJobManager | Op::ProfileTaskManager => &body::PROFILING,
         _ => &body::EMPTY,
     }
 }
@@ -358,9 +375,10 @@ fn is_value(op: Op, name: &str, value: &str) -> bool {
     let one_of = |names: &[&str]| names.iter().any(|n| n.eq_ignore_ascii_case(value));
     match (op, name) {
         (Op::CancelJob, "mode") => one_of(&["cancel", "stop"]),
-        (Op::JobExceptions, "maxExceptions")
-        | (Op::Rescaling | Op::RunJar | Op::JarPlan, "parallelism")
-        | (Op::VertexFlameGraph, "subtaskindex") => value.parse::<i32>().is_ok(),
+        (Op::JobExceptions, "maxExceptions") | (Op::Rescaling | Op::RunJar | Op::JarPlan, "parallelism") => {
+            value.parse::<i32>().is_ok()
+        }
+        (Op::VertexFlameGraph, "subtaskindex") => value.parse::<i32>().is_ok_and(|index| index >= 0),
         (Op::JobExceptions, "failureLabelFilter") => {
             // Key and value; Java does not count what is empty at the end.
             value.trim_end_matches(':').matches(':').count() == 1

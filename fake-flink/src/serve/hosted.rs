@@ -63,12 +63,21 @@ pub enum Door {
     Gone,
 }
 
+/// When there is something to do again.
+enum Next {
+    Exited(i32),
+    In(Duration),
+    WhenTold,
+}
+
 struct State {
     cluster: Cluster,
     /// TaskManagers on their way: when, id, slots.
     arriving: VecDeque<(Timestamp, String, u32)>,
     exit: Option<i32>,
     history: History,
+    /// Until when [`Hosted::run`] sleeps if nobody wakes it.
+    sleeps_until: Option<Timestamp>,
 }
 
 /// More than this on their way at once is a mistake in somebody's parallelism.
@@ -92,7 +101,7 @@ impl Hosted {
         let (cluster, effects) = Cluster::start(start);
         let arriving = options.task_managers.into_iter().map(|(id, slots)| (clock.now(), id, slots));
         let history = History::default();
-        let state = State { cluster, arriving: arriving.collect(), exit: None, history };
+        let state = State { cluster, arriving: arriving.collect(), exit: None, history, sleeps_until: None };
         let hosted = Hosted(Arc::new(Shared {
             version,
             storage,
@@ -116,21 +125,32 @@ impl Hosted {
     /// Lets time pass until the process of the model has exited; gives its exit code.
     pub async fn run(&self) -> i32 {
         loop {
-            let wait = self.work();
-            if let Some(code) = self.lock().exit {
-                return code;
-            }
-            match wait {
-                Some(wait) => {
+            match self.patiently(Hosted::work).await {
+                Next::Exited(code) => return code,
+                Next::In(wait) => {
                     let _ = tokio::time::timeout(wait, self.0.changed.notified()).await;
                 }
-                None => self.0.changed.notified().await,
+                Next::WhenTold => self.0.changed.notified().await,
             }
         }
     }
 
-    /// Everything due now, and how long until something is due again.
-    fn work(&self) -> Option<Duration> {
+    /// What may wait for a storage on another machine waits on a thread of its own: other clusters of the process go on.
+    async fn patiently<T: Send + 'static>(&self, deed: impl FnOnce(&Hosted) -> T + Send + 'static) -> T {
+        if !self.0.storage.is_remote() {
+            return deed(self);
+        }
+        let hosted = self.clone();
+        match tokio::task::spawn_blocking(move || deed(&hosted)).await {
+            Ok(done) => done,
+            Err(why) if why.is_panic() => std::panic::resume_unwind(why.into_panic()),
+            // The runtime ends.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Everything due now.
+    fn work(&self) -> Next {
         let now = self.0.clock.now();
         let mut state = self.lock();
         let mut effects = state.cluster.step(Event::Tick, now);
@@ -140,10 +160,21 @@ impl Hosted {
             effects.extend(state.cluster.step(Event::TaskManagerUp { id, slots }, now));
         }
         self.absorb(&mut state, effects);
-        // One that has come already waits for the port to open, which has a time of its own.
-        let arriving = state.arriving.iter().map(|(due, ..)| *due).filter(|due| *due > now);
-        let due = state.cluster.next_due().into_iter().chain(arriving).min();
-        due.map(|due| self.0.clock.until(due))
+        state.sleeps_until = state.due(now);
+        match (state.exit, state.sleeps_until) {
+            (Some(code), _) => Next::Exited(code),
+            (None, Some(due)) => Next::In(self.0.clock.until(due)),
+            (None, None) => Next::WhenTold,
+        }
+    }
+
+    /// Most calls leave nothing to do earlier than what [`Hosted::run`] waits for anyway.
+    fn wake(&self, state: &State, now: Timestamp) {
+        let is_earlier = |due: Timestamp| state.sleeps_until.is_none_or(|until| due < until);
+        let has_arrivals = !state.arriving.is_empty();
+        if state.exit.is_some() || has_arrivals || state.due(now).is_some_and(is_earlier) {
+            self.0.changed.notify_one();
+        }
     }
 
     /// Under the lock: effects of one step go out before those of the next.
@@ -181,11 +212,11 @@ impl Hosted {
 
     /// Hands the model an event that happens now.
     pub fn tell(&self, event: Event) {
+        let now = self.0.clock.now();
         let mut state = self.lock();
-        let effects = state.cluster.step(event, self.0.clock.now());
+        let effects = state.cluster.step(event, now);
         self.absorb(&mut state, effects);
-        drop(state);
-        self.0.changed.notify_one();
+        self.wake(&state, now);
     }
 
     pub fn command(&self, command: Command) {
@@ -209,11 +240,21 @@ impl Hosted {
     /// Answers one REST call from the model, stubs not asked.
     pub fn handle(&self, request: &Request<Bytes>) -> Response<Bytes> {
         let mut state = self.lock();
-        let (response, effects) = state.cluster.handle(request, self.0.clock.now());
+        let now = self.0.clock.now();
+        let (response, effects) = state.cluster.handle(request, now);
         self.absorb(&mut state, effects);
-        drop(state);
-        self.0.changed.notify_one();
+        self.wake(&state, now);
         response
+    }
+
+    /// As [`Hosted::handle`], where others may want to go on meanwhile.
+    pub async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        self.patiently(move |hosted| hosted.handle(&request)).await
+    }
+
+    /// How the port meets a client now.
+    pub fn door_now(&self) -> Door {
+        *self.0.door.borrow()
     }
 
     pub fn door(&self) -> watch::Receiver<Door> {
@@ -251,6 +292,13 @@ impl Hosted {
 }
 
 impl State {
+    /// When something is due that was not at `now`.
+    fn due(&self, now: Timestamp) -> Option<Timestamp> {
+        // A TaskManager that has come already waits for the port to open, which has a time of its own.
+        let arriving = self.arriving.iter().map(|(due, ..)| *due).filter(|due| *due > now);
+        self.cluster.next_due().into_iter().chain(arriving).min()
+    }
+
     fn door(&self) -> Door {
         match (self.exit, self.cluster.listens(), self.cluster.hangs()) {
             (Some(_), ..) => Door::Gone,

@@ -193,33 +193,39 @@ async fn answer(
             return Ok(refuse(StatusCode::PAYLOAD_TOO_LARGE, &text));
         }
     };
-    let mut door = hosted.door();
-    match door.wait_for(|door| matches!(door, Door::Open | Door::Gone)).await {
-        Ok(door) if *door == Door::Open => {}
-        _ => return Err(Cut),
+    if hosted.door_now() != Door::Open {
+        let mut door = hosted.door();
+        match door.wait_for(|door| matches!(door, Door::Open | Door::Gone)).await {
+            Ok(door) if *door == Door::Open => {}
+            _ => return Err(Cut),
+        }
     }
-    through_stubs(&request, hosted).await
+    through_stubs(request, hosted).await
 }
 
-async fn through_stubs(request: &Request<Bytes>, hosted: &Hosted) -> Result<Response<Full<Bytes>>, Cut> {
+async fn through_stubs(request: Request<Bytes>, hosted: &Hosted) -> Result<Response<Full<Bytes>>, Cut> {
     let clock = hosted.clock();
-    let Some(struck) = hosted.stubs().judge(request, clock.now()) else {
+    let Some(struck) = hosted.stubs().judge(&request, clock.now()) else {
         return of_model(request, hosted).await;
     };
-    match struck.then {
-        Then::Drop(Dropped::After) => drop(hosted.handle(request)),
-        _ => tokio::time::sleep(clock.real(struck.delay)).await,
+    // Even a wait of no time is a turn of the timer.
+    if !struck.delay.is_zero() && !matches!(struck.then, Then::Drop(Dropped::After)) {
+        tokio::time::sleep(clock.real(struck.delay)).await;
     }
     match struck.then {
         Then::Model => of_model(request, hosted).await,
         Then::Respond(response) => Ok(response.map(Full::new)),
         Then::Drop(Dropped::Never) => std::future::pending().await,
-        Then::Drop(Dropped::Before | Dropped::After) => Err(Cut),
+        Then::Drop(Dropped::Before) => Err(Cut),
+        Then::Drop(Dropped::After) => {
+            hosted.answer(request).await;
+            Err(Cut)
+        }
     }
 }
 
-async fn of_model(request: &Request<Bytes>, hosted: &Hosted) -> Result<Response<Full<Bytes>>, Cut> {
-    let response = hosted.handle(request);
+async fn of_model(request: Request<Bytes>, hosted: &Hosted) -> Result<Response<Full<Bytes>>, Cut> {
+    let response = hosted.answer(request).await;
     match response.extensions().get::<Pace>().copied() {
         Some(Pace::Delayed(by)) => tokio::time::sleep(hosted.clock().real(by)).await,
         Some(Pace::Lost) => return Err(Cut),

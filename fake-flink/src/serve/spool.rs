@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{Request, header};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tempfile::SpooledTempFile;
 
 use super::listen::Limits;
@@ -23,6 +23,9 @@ pub struct TooLarge {
 const MEMORY_MAX: usize = 1 << 20;
 
 pub async fn read(head: Parts, body: Incoming, limits: &Limits) -> Result<Request<Bytes>, TooLarge> {
+    if body.is_end_stream() {
+        return Ok(Request::from_parts(head, Bytes::new()));
+    }
     let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
     match kind.filter(|kind| is_form(&head.method, kind)) {
         Some(kind) => upload(head, body, &kind, limits).await,
