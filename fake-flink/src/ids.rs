@@ -41,12 +41,48 @@ impl Ids {
     }
 }
 
-/// The first 32 digits of a hex id in lower case, as the REST layer reads ids: longer ones are cut, shorter refused.
+/// An id as the REST layer reads it (`StringUtils.hexStringToByte`): 16 pairs, each as Java parses a number, a sign
+/// included; what stands alone after them is not looked at (recorded). In lower case.
 pub fn parse_hex32(text: &str) -> Option<String> {
-    let digits = text.get(..32)?;
-    text.bytes().all(|b| b.is_ascii_hexdigit()).then(|| digits.to_ascii_lowercase())
+    let mut chars = text.chars();
+    let mut id = String::with_capacity(32);
+    for _ in 0..16 {
+        let byte = match (chars.next()?, chars.next()?.to_digit(16)? as u8) {
+            ('+', low) => low,
+            ('-', low) => low.wrapping_neg(),
+            (high, low) => (high.to_digit(16)? as u8) << 4 | low,
+        };
+        id.push_str(&format!("{byte:02x}"));
+    }
+    (chars.count() <= 1).then_some(id)
 }
 
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_as_java_reads_them() {
+        let ones = "1".repeat(32);
+        for (text, expected) in [
+            (ones.clone(), Some(ones.clone())),
+            (ones.replace('1', "A"), Some(ones.replace('1', "a"))),
+            (format!("{ones}1"), Some(ones.clone())),
+            (format!("{ones} "), Some(ones.clone())),
+            (format!("{ones}é"), Some(ones.clone())),
+            (format!("{ones}11"), None),
+            (ones[1..].to_owned(), None),
+            (format!("-1{}", &ones[2..]), Some(format!("ff{}", &ones[2..]))),
+            (format!("+1{}", &ones[2..]), Some(format!("01{}", &ones[2..]))),
+            (format!("1-{}", &ones[2..]), None),
+            (format!("{}g1", &ones[2..]), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(parse_hex32(&text), expected, "{text:?}");
+        }
+    }
 }

@@ -331,7 +331,7 @@ impl Job {
     /// What the accumulator of a job that counts records stands at.
     pub fn counted(&self, now: i64) -> u64 {
         match (self.state, self.program.fail_at) {
-            (JobState::Finished, _) => self.accumulators,
+            (JobState::Finished, _) if self.accumulators > 0 => self.accumulators,
             (JobState::Failed, Some(fail_at)) => fail_at,
             _ => self.progress(now),
         }

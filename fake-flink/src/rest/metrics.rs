@@ -281,12 +281,15 @@ fn aggregate(c: &Cluster, owners: Vec<Values>, call: &Call) -> Answer {
         Some(list) => list.into_iter().map(str::to_ascii_lowercase).collect(),
         None => ["min", "max", "avg", "sum", "skew"].map(str::to_owned).to_vec(),
     };
+    // What is no number is left out, and what nobody has leaves nothing of the rest
+    // (`AbstractAggregatingMetricsHandler`, recorded).
+    let values = |name: &str| owners.iter().filter_map(|v| v.get(name)).collect::<Vec<&String>>();
+    if names.iter().any(|name| values(name).is_empty()) {
+        return ok(json!([]));
+    }
     let rows = names.into_iter().filter_map(|name| {
-        let numbers: Vec<f64> = owners.iter().filter_map(|v| v.get(name)?.parse().ok()).collect();
+        let numbers: Vec<f64> = values(name).into_iter().map(|v| v.parse().ok()).collect::<Option<_>>()?;
         let (n, sum) = (numbers.len() as f64, numbers.iter().sum::<f64>());
-        if numbers.is_empty() {
-            return None;
-        }
         let mut row = json!({"id": name});
         for kind in &kinds {
             let value = match kind.as_str() {

@@ -135,7 +135,9 @@ fn state_json(state: &OpState, failure: &str) -> Value {
 /// Coordinators of the model take no requests: one that can be read is answered as by an operator that has none.
 pub(super) fn coordinate(c: &Cluster, call: &Call) -> Answer {
     let id = call.param("jobid");
-    if c.version.is_2() && !c.jobs.contains_key(id) {
+    // Asked of the JobMaster, which a job that is over has no more.
+    let is_gone = c.jobs.get(id).map_or(c.version.is_2(), |job| job.state.is_terminal());
+    if is_gone {
         return Err(RestError::Server(job_not_found(id)));
     }
     let cause = match call.text("serializedCoordinationRequest") {

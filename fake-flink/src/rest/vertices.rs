@@ -254,7 +254,8 @@ pub(super) fn taskmanagers(c: &mut Cluster, call: &Call) -> Answer {
         }
         let start = members.iter().map(|i| v.subtasks[*i].start()).filter(|t| *t > 0).min().unwrap_or(-1);
         let over = states.iter().all(|s| s.is_terminal());
-        let end = if over { members.iter().map(|i| v.subtasks[*i].end()).max().unwrap_or(-1) } else { -1 };
+        let ended = || members.iter().map(|i| v.subtasks[*i].end()).max().unwrap_or(-1);
+        let end = if over && start >= 0 { ended() } else { -1 };
         let mut io = Map::new();
         for s in &subtasks {
             for (key, value) in s["metrics"].as_object().into_iter().flatten() {
