@@ -24,3 +24,16 @@ fn the_documents_tell_how_many_scenarios_run_where() {
     let last = text(&out.stdout).lines().last().unwrap_or_default().to_owned();
     assert!(last.ends_with(&format!("{all} in virtual, {all} in loopback, {cluster} in cluster")), "{last}");
 }
+
+/// A reader of one file should not have to know what holds where nothing is said; other people's files may leave it out.
+#[test]
+fn every_scenario_of_the_library_says_where_it_runs() {
+    let found = library::find(&[repository("scenarios")], &vocabulary()).expect("the library");
+    assert!(found.problems.is_empty() && found.scenarios.len() > 100, "{}", found.scenarios.len());
+    let says = |path: &std::path::Path| {
+        let file = std::fs::read_to_string(path).expect("a file that was found");
+        file.lines().any(|line| line.starts_with("modes: ["))
+    };
+    let silent: Vec<_> = found.scenarios.iter().map(|one| &one.path).filter(|path| !says(path)).collect();
+    assert!(silent.is_empty(), "add `modes: [virtual, loopback]`, and cluster if it runs there: {silent:?}");
+}
