@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use drey_yaml::fields::{Fields, Problems};
 use drey_yaml::files::{Disk, Files};
 use drey_yaml::tree::{Node, parse_documents};
 use drey_yaml::{Diagnostic, Diagnostics, Source, Span};
 
 use crate::name;
 use crate::provider::Provider;
-use crate::reader::{Map, Reader};
 
 /// The wish.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,67 +147,86 @@ impl ClusterFile {
             let help = "write `apiVersion: drey/v1`, `kind: Cluster` and `metadata: {name: ..}`, once";
             return Err(Diagnostic::error("documents", &Span::start_of(source), message).help(help).into());
         };
-        let mut reader = Reader::default();
-        let file = read_root(&mut reader, root, folder);
-        reader.finish(file)
+        let problems = Problems::default();
+        let file = problems.map(root, "").and_then(|fields| read_root(fields, folder));
+        if let Some(file) = &file {
+            same_port_twice(&problems, root, file);
+        }
+        problems.finish(file)
     }
 }
 
-fn read_root(reader: &mut Reader, root: &Node, folder: &Path) -> ClusterFile {
+fn read_root(mut root: Fields<'_, '_>, folder: &Path) -> Option<ClusterFile> {
     let default = ClusterFile::default();
-    let Some(mut map) = reader.map(root, "") else { return default };
-    map.word("apiVersion", &["drey/v1"]);
-    map.word("kind", &["Cluster"]);
-    let file = ClusterFile {
-        name: map.map("metadata").and_then(|mut meta| read_name(&mut meta)).unwrap_or(default.name),
-        provider: map.word("provider", Provider::NAMES).map_or(default.provider, Provider::named),
-        node_image: map.text("nodeImage"),
-        workers: map.number("workers", 0, 20).unwrap_or(default.workers),
-        api_port: map.port("apiPort"),
-        wait: map.duration("wait").unwrap_or(default.wait),
-        images: map.texts("images"),
-        registry: map.map("registry").and_then(|mut registry| registry.required_port("port")),
-        ports: map.maps("ports", |port| {
-            let (host, node) = (port.required_port("host"), port.required_port("node"));
+    root.header("Cluster")?;
+    Some(ClusterFile {
+        name: root.need_map("metadata").and_then(read_name).unwrap_or(default.name),
+        provider: root.word("provider", Provider::NAMES).map_or(default.provider, Provider::named),
+        node_image: root.filled("nodeImage").map(str::to_owned),
+        workers: root.number("workers", 0..=20).unwrap_or(default.workers),
+        api_port: root.port("apiPort"),
+        wait: root.duration("wait").unwrap_or(default.wait),
+        images: root.texts("images"),
+        registry: root.map("registry").and_then(|mut registry| registry.need_port("port")),
+        ports: root.maps("ports", |mut port| {
+            let (host, node) = (port.need_port("host"), port.need_port("node"));
             Some(Port { host: host?, node: node? })
         }),
-        mounts: map.maps("mounts", |mount| {
-            mount.require(&["node"]);
-            let (host, node) = (mount.required_text("host"), mount.checked("node", absolute_rule));
-            let is_read_only = mount.boolean("readOnly").unwrap_or(false);
-            Some(Mount { host: absolute(folder, host?), node: node?, is_read_only })
+        mounts: root.maps("mounts", |mount| read_mount(mount, folder)),
+        has_crds: root.flag("crds").unwrap_or(default.has_crds),
+        ingress: root.map("ingress").and_then(|mut ingress| {
+            let image = ingress.filled("image").unwrap_or(INGRESS_IMAGE).to_owned();
+            Some(Ingress { port: ingress.need_port("port")?, image })
         }),
-        has_crds: map.boolean("crds").unwrap_or(default.has_crds),
-        ingress: map.map("ingress").and_then(|mut ingress| {
-            let image = ingress.text("image").unwrap_or_else(|| INGRESS_IMAGE.to_owned());
-            Some(Ingress { port: ingress.required_port("port")?, image })
+        s3: root.map("s3").map(|mut s3| S3 {
+            bucket: s3.checked("bucket", bucket_rule).unwrap_or("drey").to_owned(),
+            image: s3.filled("image").unwrap_or(S3_IMAGE).to_owned(),
         }),
-        s3: map.map("s3").map(|mut s3| S3 {
-            bucket: s3.checked("bucket", bucket_rule).unwrap_or_else(|| "drey".to_owned()),
-            image: s3.text("image").unwrap_or_else(|| S3_IMAGE.to_owned()),
-        }),
-        has_host: map.boolean("hostAccess").unwrap_or(default.has_host),
-        colima: map.map("colima").map_or(default.colima.clone(), |mut colima| Colima {
-            profile: colima.checked("profile", name_rule).unwrap_or(default.colima.profile),
-            kubernetes: colima.boolean("kubernetes"),
-            cpus: colima.number("cpus", 1, 256).unwrap_or(default.colima.cpus),
-            memory_gib: colima.number("memoryGiB", 1, 4096).unwrap_or(default.colima.memory_gib),
-            disk_gib: colima.number("diskGiB", 10, 65_000).unwrap_or(default.colima.disk_gib),
-        }),
-        context: map.text("context"),
-        kubeconfig: map.text("kubeconfig").map(|path| absolute(folder, path)),
-    };
-    map.require(&["apiVersion", "kind", "metadata"]);
-    reader.same_port_twice(root, &file);
-    file
+        has_host: root.flag("hostAccess").unwrap_or(default.has_host),
+        colima: root.map("colima").map_or(default.colima, read_colima),
+        context: root.filled("context").map(str::to_owned),
+        kubeconfig: root.filled("kubeconfig").map(|path| absolute(folder, path)),
+    })
 }
 
-fn read_name(metadata: &mut Map<'_>) -> Option<String> {
-    metadata.require(&["name"]);
-    metadata.checked("name", name_rule)
+fn read_name(mut metadata: Fields<'_, '_>) -> Option<String> {
+    metadata.need("name")?;
+    metadata.checked("name", name_rule).map(str::to_owned)
 }
 
-fn absolute(folder: &Path, path: String) -> PathBuf {
+fn read_mount(mut mount: Fields<'_, '_>, folder: &Path) -> Option<Mount> {
+    mount.need("node");
+    let (host, node) = (mount.need_filled("host"), mount.checked("node", absolute_rule));
+    let is_read_only = mount.flag("readOnly").unwrap_or(false);
+    Some(Mount { host: absolute(folder, host?), node: node?.to_owned(), is_read_only })
+}
+
+fn read_colima(mut colima: Fields<'_, '_>) -> Colima {
+    let default = ClusterFile::default().colima;
+    Colima {
+        profile: colima.checked("profile", name_rule).map_or(default.profile, str::to_owned),
+        kubernetes: colima.flag("kubernetes"),
+        cpus: colima.number("cpus", 1..=256).unwrap_or(default.cpus),
+        memory_gib: colima.number("memoryGiB", 1..=4096).unwrap_or(default.memory_gib),
+        disk_gib: colima.number("diskGiB", 10..=65_000).unwrap_or(default.disk_gib),
+    }
+}
+
+/// Two uses of one port of this machine: docker would find out halfway.
+fn same_port_twice(problems: &Problems, root: &Node, file: &ClusterFile) {
+    let mut used = Vec::new();
+    for (port, key) in file.wanted_ports() {
+        if used.contains(&port) {
+            let span = root.get(key).map_or(&root.span, |node| &node.span);
+            let message = format!("port {port} of this machine is wanted twice");
+            let problem = Diagnostic::error("port-twice", span, message).at(key);
+            problems.push(problem.help("give each its own port"));
+        }
+        used.push(port);
+    }
+}
+
+fn absolute(folder: &Path, path: &str) -> PathBuf {
     let joined = folder.join(path);
     std::path::absolute(&joined).unwrap_or(joined)
 }

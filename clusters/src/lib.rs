@@ -22,7 +22,6 @@ pub mod plan;
 mod problem;
 mod processes;
 mod provider;
-mod reader;
 pub mod record;
 
 pub use call::{Call, Outcome, RunError, Runner};

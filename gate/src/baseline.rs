@@ -6,13 +6,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use drey_yaml::fields::{Fields, Problems, document};
 use drey_yaml::files::{Disk, Files};
 use drey_yaml::tree::{Kind, Node};
-use drey_yaml::{Diagnostic, Diagnostics, Source, Span};
+use drey_yaml::{API_VERSION, Diagnostic, Diagnostics, Source, Span};
 use serde_json::{Value, json};
 
-use crate::API_VERSION;
-use crate::fields::{Fields, Problems, document, header, whole};
 use crate::report::{CaseId, Cost, Outcome};
 
 const KIND: &str = "GateBaseline";
@@ -128,7 +127,7 @@ pub(crate) fn read_flat(fields: Fields<'_, '_>, problems: &Problems) -> Baseline
 }
 
 fn read_whole(mut fields: Fields<'_, '_>, problems: &Problems) -> Option<Baseline> {
-    header(&mut fields, KIND)?;
+    fields.header(KIND)?;
     let scenarios = fields.map("scenarios").map(|files| {
         let cases =
             files.entries().filter_map(|(file, node, path)| {
@@ -145,7 +144,7 @@ fn read_whole(mut fields: Fields<'_, '_>, problems: &Problems) -> Option<Baselin
             let mut fields = problems.map(node, &path)?;
             fields.need("max");
             let (ratio, max) = (fields.positive("ratio"), fields.positive("max"));
-            let (is_fixed, line) = (fields.flag("fixed"), name.span.line());
+            let (is_fixed, line) = (fields.flag("fixed") == Some(true), name.span.line());
             Some((name.name.clone(), StoredRatio { ratio, max: max?, is_fixed, line }))
         });
         ratios.collect()
@@ -155,7 +154,7 @@ fn read_whole(mut fields: Fields<'_, '_>, problems: &Problems) -> Option<Baselin
 
 fn read_counts(fields: Fields<'_, '_>, problems: &Problems) -> BTreeMap<String, StoredCount> {
     let counts = fields.entries().filter_map(|(name, node, path)| {
-        let value = whole(problems, node, path.trim_start_matches('.'))?;
+        let value = problems.whole(node, path.trim_start_matches('.'))?;
         Some((name.name.clone(), StoredCount { value, line: name.span.line() }))
     });
     counts.collect()

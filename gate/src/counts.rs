@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use drey_yaml::fields::{Fields, Problems, document};
 use drey_yaml::files::{Disk, Files};
 use drey_yaml::tree::Kind;
-use drey_yaml::{Diagnostic, Diagnostics, Source, Span};
+use drey_yaml::{API_VERSION, Diagnostic, Diagnostics, Source, Span};
 use serde_json::json;
 
-use crate::API_VERSION;
 use crate::baseline::{Baseline, StoredCount};
-use crate::fields::{Problems, document, header, whole};
 use crate::judge::Limits;
 use crate::report::Place;
 use crate::verdict::{Finding, Section, Weight};
@@ -45,22 +44,16 @@ impl Counts {
                 let baseline = crate::baseline::read_flat(fields, &problems);
                 return Some(Counts { values: values(baseline.counts?), ..Counts::default() });
             }
-            header(&mut fields, KIND)?;
-            let read = |fields: crate::fields::Fields<'_, '_>| -> BTreeMap<String, u64> {
-                let numbers = fields.entries().filter_map(|(name, node, path)| {
-                    Some((name.name.clone(), whole(&problems, node, &path)?))
-                });
+            fields.header(KIND)?;
+            let read = |fields: Fields<'_, '_>| -> BTreeMap<String, u64> {
+                let numbers = fields
+                    .entries()
+                    .filter_map(|(name, node, path)| Some((name.name.clone(), problems.whole(node, &path)?)));
                 numbers.collect()
             };
             let counts = fields.need_map("counts").map(read);
             let goals = fields.map("goals").map(read).unwrap_or_default();
-            let mut left_out = Vec::new();
-            for (index, node) in fields.list("leftOut").iter().enumerate() {
-                match node.as_text() {
-                    Some(text) => left_out.push(text.to_owned()),
-                    None => problems.wrong_type(node, &format!("leftOut[{index}]"), "text"),
-                }
-            }
+            let left_out = fields.texts("leftOut");
             Some(Counts { values: counts?, left_out, goals })
         });
         problems.finish(found)

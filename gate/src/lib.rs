@@ -8,7 +8,6 @@ pub mod annotations;
 pub mod baseline;
 pub mod command;
 pub mod counts;
-mod fields;
 pub mod judge;
 pub mod labels;
 pub mod markdown;
@@ -25,7 +24,4 @@ pub use judge::{Limits, Measured, judge};
 pub use report::Report;
 pub use verdict::{Outcome, Verdict};
 // What its callers hand in, or decide once.
-pub use drey_yaml::{Paint, Source};
-
-/// `apiVersion` of the files this crate reads and writes.
-pub const API_VERSION: &str = "drey/v1";
+pub use drey_yaml::{API_VERSION, Paint, Source};

@@ -1,5 +1,7 @@
 //! The verdict as Markdown, for the summary page of a CI run and for a comment on the change.
 
+use drey_yaml::markdown::{escape, fenced};
+
 use crate::verdict::{Finding, Outcome, Section, Verdict, Weight};
 
 /// Comment fields of forges hold about 64 KiB.
@@ -63,25 +65,4 @@ fn mark(weight: Weight) -> &'static str {
         Weight::Known => "➖ known",
         Weight::Note => "note",
     }
-}
-
-/// A fence longer than any run of backticks inside.
-fn fenced(text: &str) -> String {
-    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest.max(2) + 1);
-    format!("{fence}text\n{}\n{fence}\n\n", text.trim_end())
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '|' | '*' | '_' | '`' | '[' | ']' | '\\' => out.extend(['\\', c]),
-            '\n' => out.push(' '),
-            other => out.push(other),
-        }
-    }
-    out
 }

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use drey_yaml::fields::{Fields, Problems, document};
 use drey_yaml::tree::Node;
 use drey_yaml::{Diagnostic, Diagnostics};
 
 use crate::baseline::{Baseline, StoredRatio};
 use crate::counts::read_source;
-use crate::fields::{Fields, Problems, document, header, positive};
 use crate::judge::Limits;
 use crate::noise::{Band, PAIRS_MAX, PAIRS_MIN};
 use crate::report::Place;
@@ -30,7 +30,7 @@ impl Samples {
         let root = document(&source)?;
         let problems = Problems::default();
         let found = problems.map(&root, "").and_then(|mut fields| {
-            header(&mut fields, KIND)?;
+            fields.header(KIND)?;
             let ratios = fields.need_map("ratios")?.entries().filter_map(|(name, node, path)| {
                 Some((name.name.clone(), pairs(problems.map(node, &path)?, &problems)?))
             });
@@ -101,7 +101,7 @@ fn pairs(mut fields: Fields<'_, '_>, problems: &Problems) -> Option<Vec<f64>> {
 
 fn samples(nodes: &[Node], path: &str, problems: &Problems) -> Option<Vec<f64>> {
     let read =
-        nodes.iter().enumerate().map(|(index, node)| positive(problems, node, &format!("{path}[{index}]")));
+        nodes.iter().enumerate().map(|(index, node)| problems.positive(node, &format!("{path}[{index}]")));
     // All of them, so that each bad one is told.
     let read: Vec<Option<f64>> = read.collect();
     read.into_iter().collect()

@@ -7,11 +7,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use drey_yaml::fields::{Fields, Problems, not_json};
 use drey_yaml::tree::Node;
 use drey_yaml::{Diagnostic, Diagnostics, Source, Span};
 use serde::{Deserialize, Serialize};
-
-use crate::fields::{Problems, not_json};
 
 /// Versions of the JSON lines that are understood.
 const SCHEMAS: [u64; 1] = [2];
@@ -334,8 +333,6 @@ fn without_crash(title: &str) -> (String, bool) {
         None => (format!("{head}]"), true),
     }
 }
-
-type Fields<'n, 'p> = crate::fields::Fields<'n, 'p>;
 
 fn read_result(mut fields: Fields<'_, '_>) -> Option<(String, CaseId, Case)> {
     let title = fields.need_text("case");

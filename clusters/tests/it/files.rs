@@ -46,7 +46,7 @@ fn slips() {
             | ^^^^^^^^
              path: provdier
           nearest: provider
-          allowed: apiPort, apiVersion, colima, context, crds, hostAccess, images, ingress, kind, kubeconfig, metadata, mounts, nodeImage, ports, provider, registry, s3, wait, workers
+          allowed: apiVersion, kind, metadata, provider, nodeImage, workers, apiPort, wait, images, registry, ports, mounts, crds, ingress, s3, hostAccess, colima, context, kubeconfig
              next: write `provider` if that is what you mean
 
         1 error
@@ -72,7 +72,7 @@ fn slips() {
           4 | registry: {prot: 5000}
             |           ^
              path: registry.port
-             next: add `port: ..` here
+             next: write `port` where `prot` stands, if that is meant
 
         cluster.yaml:4:12: error: unknown key `prot`
           4 | registry: {prot: 5000}

@@ -27,8 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// `apiVersion` of the files this crate reads.
-pub const API_VERSION: &str = "drey/v1";
+pub use drey_yaml::API_VERSION;
 
 /// One scenario file.
 #[derive(Clone, Debug)]

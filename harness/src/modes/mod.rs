@@ -63,9 +63,7 @@ impl Place {
             Place::Cluster(_) => Mode::Cluster,
         }
     }
-}
 
-impl Place {
     /// Whether the operator is a program of its own, which ends when it likes.
     pub fn is_command(&self) -> bool {
         match self {

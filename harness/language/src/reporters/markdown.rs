@@ -1,5 +1,7 @@
 //! A Markdown summary for pull requests and CI pages: counts, failures in full, then every case in one table.
 
+use drey_yaml::markdown::{escape, fenced};
+
 use crate::duration;
 use crate::failure;
 use crate::paint::Paint;
@@ -62,23 +64,4 @@ fn notes(case: &CaseReport) -> String {
         notes.push(escape(&case.bugs.join(", ")));
     }
     notes.join("; ")
-}
-
-/// A fence longer than any run of backticks inside.
-fn fenced(text: &str) -> String {
-    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest.max(2) + 1);
-    format!("{fence}text\n{}\n{fence}\n\n", text.trim_end())
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '|' | '<' | '>' | '*' | '_' | '`' | '[' | ']' | '\\' => out.extend(['\\', c]),
-            '\n' => out.push(' '),
-            other => out.push(other),
-        }
-    }
-    out
 }
