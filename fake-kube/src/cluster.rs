@@ -174,6 +174,20 @@ impl Cluster {
         done
     }
 
+    /// How a command is started in a container that is a process of this machine.
+    pub(crate) fn beside(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        argv: &[String],
+    ) -> Option<std::process::Command> {
+        let mut guard = self.lock();
+        let engine = &mut *guard;
+        let key = Key::new(r::PODS, namespace, pod);
+        engine.kubelet.beside(&engine.view, &key, &engine.faults, container, argv)
+    }
+
     /// What a container says from now on; None when it does not run.
     pub(crate) fn follow(&self, namespace: &str, pod: &str, container: &str) -> Option<Following> {
         let found = {

@@ -28,5 +28,8 @@ pub fn run(contain: &Contain) -> anyhow::Result<()> {
     }
     let (program, arguments) = contain.command.split_first().context("start a container: no command")?;
     let error = std::process::Command::new(program).args(arguments).exec();
-    Err(error).with_context(|| format!("start {}", program.to_string_lossy()))
+    eprintln!("start {}: {error}", program.to_string_lossy());
+    // As shells answer.
+    let code = if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
+    std::process::exit(code)
 }

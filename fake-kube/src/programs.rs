@@ -122,6 +122,12 @@ pub trait Process: Send {
         None
     }
 
+    /// As [`Process::command`], where it is a process of this machine: how to start it in the container's folder, with its
+    /// variables. Asked first, and run outside of the cluster's lock.
+    fn beside(&self, _command: &[String]) -> Option<std::process::Command> {
+        None
+    }
+
     /// A command run by an exec probe: exit code and output.
     fn exec(&mut self, _command: &[String], _now: Timestamp) -> (i32, String) {
         (0, String::new())

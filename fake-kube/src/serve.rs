@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use fake_kube::control::{Complaint, Control, ControlSocket, RequestFaults};
+use fake_kube::control::{Complaint, Control, ControlSocket, PodFaults, RequestFaults};
 use fake_kube::host::{HostOptions, HostPrograms, Rule};
 use fake_kube::{
     AuditLog, Cluster, Controller, Delay, Identities, Knobs, ListenOptions, Outside, Programs, ServiceProxy,
@@ -166,12 +166,13 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
         Some(host) => Arc::new(host.clone()),
         None => Arc::new(Shell),
     };
+    let cluster = Cluster::new(api.clone(), clock.clone(), knobs, programs);
     let _controlling = control.map(|socket| {
         eprintln!("control {}", socket.url());
-        let faults = RequestFaults::install(&api, clock.clone(), None);
-        socket.serve(Control { faults, time: Some(Arc::new(time)) })
+        let faults = RequestFaults::install(&api, clock, None);
+        let pods = Some(PodFaults::new(cluster.pods()));
+        socket.serve(Control { faults, time: Some(Arc::new(time)), pods })
     });
-    let cluster = Cluster::new(api.clone(), clock, knobs, programs);
     if let Some(host) = &host {
         host.set_waker(cluster.waker());
     }

@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::reading::{Complaint, Fields, duration};
-use super::{RequestFaults, TimeControl};
+use super::{PodFaults, RequestFaults, TimeControl};
 
 const BODY_MAX: usize = 64 << 10;
 const CONNECTIONS_MAX: usize = 16;
@@ -37,6 +37,8 @@ pub struct Control {
     pub faults: RequestFaults,
     /// None where time is somebody else's.
     pub time: Option<Arc<dyn TimeControl>>,
+    /// None where pods are somebody else's.
+    pub pods: Option<PodFaults>,
 }
 
 /// A bound socket that does not answer yet: its address can be told before what it controls is there.
@@ -105,7 +107,7 @@ async fn accept(listener: TcpListener, control: Control) {
 
 type Answer = (StatusCode, Value);
 
-const PATHS: [&str; 3] = ["/v1/faults", "/v1/faults/{id or name}", "/v1/clock"];
+const PATHS: [&str; 5] = ["/v1/faults", "/v1/faults/{id or name}", "/v1/clock", "/v1/pods", "/v1/pods/{id}"];
 
 impl Control {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -157,7 +159,22 @@ impl Control {
                     done(StatusCode::OK, moved, StatusCode::BAD_REQUEST)
                 }
             },
-            (_, [""] | ["v1", "faults" | "clock"] | ["v1", "faults", _]) => {
+            ("GET", ["v1", "pods"]) => {
+                let listed = self.pods().map(|pods| json!({"faults": pods.list()}));
+                done(StatusCode::OK, listed, StatusCode::NOT_IMPLEMENTED)
+            }
+            ("POST", ["v1", "pods"]) => match (self.pods(), json_of(body)) {
+                (Err(why), _) => refuse(StatusCode::NOT_IMPLEMENTED, &why),
+                (Ok(pods), value) => {
+                    let added = value.and_then(|value| pods.add(&value));
+                    done(StatusCode::CREATED, added, StatusCode::BAD_REQUEST)
+                }
+            },
+            ("DELETE", ["v1", "pods", which]) => {
+                let removed = self.pods().and_then(|pods| pods.remove(which));
+                done(StatusCode::OK, removed, StatusCode::NOT_FOUND)
+            }
+            (_, [""] | ["v1", "faults" | "clock" | "pods"] | ["v1", "faults" | "pods", _]) => {
                 let text = format!(
                     "{method} is not possible here; read with GET, add with POST, remove with DELETE"
                 );
@@ -165,6 +182,11 @@ impl Control {
             }
             _ => refuse(StatusCode::NOT_FOUND, &Complaint::word("", "path", path, PATHS)),
         }
+    }
+
+    fn pods(&self) -> Result<&PodFaults, Complaint> {
+        let why = "pods of this world are broken by the steps of its scenario and its page";
+        self.pods.as_ref().ok_or_else(|| Complaint::new("", why))
     }
 
     fn clock(&self) -> Result<&dyn TimeControl, Complaint> {

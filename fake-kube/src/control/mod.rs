@@ -5,6 +5,7 @@
 
 mod gate;
 mod http;
+mod pods;
 mod reading;
 mod rule;
 
@@ -12,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use gate::{RequestFaults, Struck, Told};
 pub use http::{Control, ControlSocket, Controlling};
+pub use pods::PodFaults;
 pub use reading::{Complaint, nearest};
 
 /// A clock that can be moved while the server runs.

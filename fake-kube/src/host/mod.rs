@@ -3,8 +3,9 @@
 //! own (127.N.x.y, where it listens on real sockets), its output as log, its exit code as the container's.
 //!
 //! Leaves out what takes rights of an administrator or a container engine: namespaces, other users, limits of memory and
-//! CPU, images' own files. A process sees this machine, finds its files below `$CONTAINER_ROOT`, and is trusted as much as
-//! whoever started the cluster. Commands beside a container (`kubectl exec`, exec probes) are not run.
+//! CPU, images' own files, terminals. A process sees this machine, finds its files below `$CONTAINER_ROOT`, and is trusted as
+//! much as whoever started the cluster. `kubectl exec` starts a command beside it (`listen/streams/beside`); probes and hooks by
+//! command are not run.
 
 mod process;
 mod root;

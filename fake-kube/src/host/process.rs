@@ -2,6 +2,7 @@
 //! the cluster. Two threads wait for it, one for its output and one for its end; the kubelet hears of both in its next step.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, PipeReader, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -36,7 +37,14 @@ pub struct HostProcess {
     link: Arc<Link>,
     running: Option<Arc<Running>>,
     probes: BTreeMap<(u16, String), Arc<Mutex<Answer>>>,
-    _root: Option<TempDir>,
+    /// What it was started with: commands beside it find the same.
+    inside: Option<Inside>,
+}
+
+/// A container's folder, which goes with it, and its variables.
+struct Inside {
+    root: TempDir,
+    variables: Vec<(OsString, OsString)>,
 }
 
 /// How a thread's news reach the kubelet.
@@ -99,7 +107,7 @@ impl HostProcess {
             link,
             running: None,
             probes: BTreeMap::new(),
-            _root: None,
+            inside: None,
         };
         if let Err(why) = process.spawn(rule, start, &say) {
             let message = format!("failed to start container {}: {why:#}", start.container);
@@ -124,14 +132,19 @@ impl HostProcess {
         let root = TempDir::new_in(self.programs.folder.path())?;
         root::furnish(root.path(), &self.programs.options, start)?;
         let (reader, writer) = io::pipe()?;
-        let mut command = self.shell(rule, start, root.path());
+        let variables = self.variables(start, root.path());
+        let mut command = self.contained();
+        command.arg("/bin/sh").arg("-c").arg(format!("exec {} \"$@\"", runnable(&rule.command))).arg("sh");
+        command.args(&start.command).args(&start.args).stdin(Stdio::null());
+        let inside = Inside { root, variables };
+        inside.dress(&mut command);
         let child = command.stdout(writer.try_clone()?).stderr(writer).spawn()?;
         // The command holds the pipe's other end: while it does, the output has no end.
         drop(command);
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let running = Arc::new(Running { group: Mutex::new(group) });
         self.programs.remember(&running);
-        self._root = Some(root);
+        self.inside = Some(inside);
         self.running = Some(running.clone());
         let (told, link) = (say.clone(), self.link.clone());
         let reading = std::thread::Builder::new()
@@ -159,41 +172,46 @@ impl HostProcess {
         Ok(())
     }
 
-    fn shell(&self, rule: &Rule, start: &ProcessStart, root: &std::path::Path) -> Command {
-        let options = &self.programs.options;
-        let mut words = options.starter.iter();
-        let mut command = match words.next() {
-            Some(program) => {
-                let mut command = Command::new(program);
-                command.args(words).arg("/bin/sh");
-                command
-            }
-            None => Command::new("/bin/sh"),
+    /// What is started by it ends with the cluster.
+    fn contained(&self) -> Command {
+        let mut words = self.programs.options.starter.iter();
+        let Some(program) = words.next() else {
+            let mut command = Command::new("/usr/bin/env");
+            command.arg("--");
+            return command;
         };
-        command.arg("-c").arg(format!("exec {} \"$@\"", runnable(&rule.command))).arg("sh");
-        command.args(&start.command).args(&start.args);
-        command.env_clear();
+        let mut command = Command::new(program);
+        command.args(words);
+        command
+    }
+
+    fn variables(&self, start: &ProcessStart, root: &std::path::Path) -> Vec<(OsString, OsString)> {
+        let options = &self.programs.options;
         // Where programs are found; everything else a container has from its pod.
-        for name in ["PATH", "TMPDIR"] {
-            if let Some(value) = std::env::var_os(name) {
-                command.env(name, value);
-            }
-        }
-        command.envs(&start.env);
-        command
-            .env("HOSTNAME", &start.pod_name)
-            .env("KUBERNETES_SERVICE_HOST", options.address.ip().to_string())
-            .env("KUBERNETES_SERVICE_PORT", options.address.port().to_string())
-            .env("CONTAINER_ROOT", root)
-            .env("CONTAINER_IMAGE", &start.image)
-            .env("POD_IP", &start.ip)
-            .env("POD_NAME", &start.pod_name)
-            .env("POD_NAMESPACE", &start.namespace);
+        let ours =
+            ["PATH", "TMPDIR"].into_iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
+        let own = start.env.iter().map(|(name, value)| (name.into(), value.into()));
+        let mut all: Vec<(OsString, OsString)> = ours.chain(own).collect();
+        let mut add = |name: &str, value: OsString| all.push((name.into(), value));
+        add("HOSTNAME", (&start.pod_name).into());
+        add("KUBERNETES_SERVICE_HOST", options.address.ip().to_string().into());
+        add("KUBERNETES_SERVICE_PORT", options.address.port().to_string().into());
+        add("CONTAINER_ROOT", root.into());
+        add("CONTAINER_IMAGE", (&start.image).into());
+        add("POD_IP", (&start.ip).into());
+        add("POD_NAME", (&start.pod_name).into());
+        add("POD_NAMESPACE", (&start.namespace).into());
         if let Some(clock) = (options.clock)() {
-            command.env("CLUSTER_CLOCK", clock);
+            add("CLUSTER_CLOCK", clock.into());
         }
-        command.current_dir(root).stdin(Stdio::null()).process_group(0);
-        command
+        all
+    }
+}
+
+impl Inside {
+    fn dress(&self, command: &mut Command) {
+        let variables = self.variables.iter().map(|(name, value)| (name, value));
+        command.env_clear().envs(variables).current_dir(self.root.path()).process_group(0);
     }
 }
 
@@ -317,9 +335,18 @@ impl Process for HostProcess {
         Vec::new()
     }
 
+    /// Of lifecycle hooks, which the kubelet does not wait for outside of its lock.
     fn command(&mut self, command: &[String], _now: Timestamp) -> Option<(i32, String)> {
-        let text = format!("{}: commands beside a process of this machine are not run", command.join(" "));
+        let text = format!("{}: hooks and probes by command are not run in processes", command.join(" "));
         Some((126, text))
+    }
+
+    fn beside(&self, command: &[String]) -> Option<Command> {
+        let inside = self.inside.as_ref()?;
+        let mut contained = self.contained();
+        contained.args(command);
+        inside.dress(&mut contained);
+        Some(contained)
     }
 
     fn exec(&mut self, command: &[String], now: Timestamp) -> (i32, String) {

@@ -614,6 +614,11 @@ impl Container {
         earliest(due, w.faults.crash(w.pod).map(|(_, delay)| crash_at(since, delay)))
     }
 
+    /// How a command is started beside a process of this machine.
+    pub fn beside(&self, argv: &[String]) -> Option<std::process::Command> {
+        self.process.as_ref().and_then(|p| p.beside(argv))
+    }
+
     /// A command of the program's own.
     pub fn command(&mut self, argv: &[String], now: Timestamp) -> Option<(i32, String)> {
         self.process.as_mut().and_then(|p| p.command(argv, now))

@@ -185,6 +185,20 @@ impl Kubelet {
         Ok(commands::run(argv, &around))
     }
 
+    /// How a command is started in a container that is a process of this machine; None where there is none.
+    pub fn beside(
+        &mut self,
+        view: &View,
+        key: &Key,
+        faults: &Faults,
+        container: &str,
+        argv: &[String],
+    ) -> Option<std::process::Command> {
+        let worker = self.reachable(view, key, faults).ok()?;
+        let found = worker.containers.iter().find(|c| c.name == container && c.is_running())?;
+        found.beside(argv)
+    }
+
     /// What a connection to a pod's port meets; the pod's address when it is accepted.
     pub fn connect(
         &mut self,

@@ -174,3 +174,51 @@ fn the_kubeconfig_tells_where_it_is() {
     let text = std::fs::read_to_string(&path).expect("a file");
     assert!(text.contains(&format!("url: {url}\n")), "{text}");
 }
+
+#[test]
+fn pods_can_be_made_never_to_run() {
+    let pair = {
+        let mut served = Served::http(&["--control", "127.0.0.1:0"]);
+        let said = served.said();
+        let control = said.strip_prefix("control http://").unwrap_or_else(|| panic!("{said}")).to_owned();
+        Pair { served, control }
+    };
+    let select = json!({"namespace": "default", "labels": {"app": "a"}});
+    let (code, added) = pair.ask("POST", "/v1/pods", json!({"select": select, "do": "neverScheduled"}));
+    assert_eq!((code, &added["id"], &added["select"]), (201, &json!("p1"), &select), "{added}");
+    for app in ["a", "b"] {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": app, "labels": {"app": app}},
+            "spec": {"containers": [{"name": "main", "image": "busybox"}]}});
+        let path = "/api/v1/namespaces/default/pods";
+        let (code, answer) =
+            exchange(&pair.served.address, "POST", path, &pod.to_string()).expect("an answer");
+        assert_eq!(code, 201, "{answer}");
+    }
+    let phase = |name: &str| {
+        pair.served.get(&format!("/api/v1/namespaces/default/pods/{name}")).1["status"]["phase"].clone()
+    };
+    let runs = |name: &str| {
+        let began = Instant::now();
+        while phase(name) != "Running" && began.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        phase(name) == "Running"
+    };
+    assert!(runs("b"), "the other one");
+    assert_eq!(phase("a"), "Pending");
+    assert_eq!(pair.ask("GET", "/v1/pods", Value::Null).1["faults"][0]["do"], "neverScheduled");
+    assert_eq!(pair.ask("DELETE", "/v1/pods/p1", Value::Null).0, 200);
+    assert!(runs("a"), "once it is lifted");
+    assert_eq!(pair.ask("DELETE", "/v1/pods/p1", Value::Null).0, 404);
+    for (fault, field, nearest) in [
+        (json!({"select": {}, "do": "notReady"}), "select", Value::Null),
+        (json!({"do": "notReady"}), "select", Value::Null),
+        (json!({"select": {"name": "a"}, "do": "crashloop"}), "do", json!("crashLoop")),
+        (json!({"select": {"name": "a"}}), "do", Value::Null),
+        (json!({"select": {"label": {}}, "do": "notReady"}), "select.label", json!("labels")),
+    ] {
+        let (code, answer) = pair.ask("POST", "/v1/pods", fault.clone());
+        assert_eq!((code, &answer["error"]["field"]), (400, &json!(field)), "{fault}: {answer}");
+        assert_eq!(answer["error"]["nearest"], nearest, "{fault}");
+    }
+}

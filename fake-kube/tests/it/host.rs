@@ -1,6 +1,7 @@
 //! `fake-kube serve --run`: containers that are processes of this machine. The programs are lines of shell.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ struct Cluster {
     served: Option<Served>,
     client: kube::Client,
     runtime: tokio::runtime::Runtime,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Cluster {
@@ -32,7 +33,11 @@ impl Cluster {
             config.default_retry = false;
             kube::Client::try_from(config).expect("a client")
         });
-        Cluster { served: Some(served), client, runtime, _folder: folder }
+        Cluster { served: Some(served), client, runtime, folder }
+    }
+
+    fn kubeconfig(&self) -> String {
+        self.folder.path().join("kubeconfig").display().to_string()
     }
 
     fn send(&self, method: &str, path: &str, body: &Value) -> (u16, String) {
@@ -175,6 +180,77 @@ fn what_it_says_and_how_it_ends_is_the_containers() {
     cluster.send("DELETE", &format!("{PODS}/deaf"), &Value::Null);
     pids.iter().for_each(|pid| gone(pid));
     cluster.wait("deaf", "it is gone", |pod| pod["kind"] == "Status");
+}
+
+#[test]
+fn commands_beside_a_process_find_what_it_has() {
+    if !crate::kubectl::is_installed() {
+        return;
+    }
+    let cluster = Cluster::start(&["--run", SHELL]);
+    let script = "echo first run; [ -e /tmp/$POD_NAME-$POD_IP ] && exec sleep 1000; touch /tmp/$POD_NAME-$POD_IP; exit 1";
+    let env = json!([{"name": "WHO", "value": "me"}]);
+    cluster.run("one", json!({"containers": [{"image": "tool:1", "args": [script], "env": env}]}));
+    cluster.wait("one", "it is started again", |pod| {
+        pod["status"]["containerStatuses"][0]["restartCount"] == 1 && !state(pod)["running"].is_null()
+    });
+    let ip = cluster.pod("one")["status"]["podIP"].as_str().expect("an address").to_owned();
+    std::fs::remove_file(format!("/tmp/one-{ip}")).expect("the sign of its first run");
+    let exec = |flags: &[&str], typed: &str, command: &[&str]| {
+        let mut kubectl = Command::new("kubectl");
+        kubectl
+            .args(["--kubeconfig", &cluster.kubeconfig(), "exec"])
+            .args(flags)
+            .arg("one")
+            .arg("--")
+            .args(command);
+        let child = kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("kubectl runs");
+        child.stdin.take().expect("an input").write_all(typed.as_bytes()).expect("it is typed");
+        let out = child.wait_with_output().expect("it ends");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (out.status.code().unwrap_or_default(), text(&out.stdout), text(&out.stderr))
+    };
+    let check = |flags: &[&str], typed: &str, command: &[&str], expected: (i32, &str), complaint: &str| {
+        let (code, out, err) = exec(flags, typed, command);
+        assert_eq!((code, out.as_str()), expected, "{command:?}: {err}");
+        assert!(err.contains(complaint), "{command:?}: {err}");
+    };
+    check(
+        &[],
+        "",
+        &["sh", "-c", "echo $WHO in $POD_NAME; [ $PWD = $CONTAINER_ROOT ]"],
+        (0, "me in one\n"),
+        "",
+    );
+    check(&[], "", &["sh", "-c", "echo out; echo oops >&2; exit 7"], (7, "out\n"), "oops");
+    check(&["-i"], "b\na\n", &["sort"], (0, "a\nb\n"), "");
+    check(&["-i"], "echo $((6 * 7)); exit 3\n", &["sh"], (3, "42\n"), "");
+    check(&[], "", &["no-such-program"], (127, ""), "no-such-program");
+    // What it says is passed on however much it is.
+    let (code, out, _) = exec(&[], "", &["sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x"]);
+    assert_eq!((code, out.len()), (0, 3_000_000));
+    // One that goes on ends with its client.
+    let mut kubectl = Command::new("kubectl");
+    kubectl.args([
+        "--kubeconfig",
+        &cluster.kubeconfig(),
+        "exec",
+        "one",
+        "--",
+        "sh",
+        "-c",
+        "echo $$; exec sleep 1000",
+    ]);
+    let mut child = kubectl.stdout(Stdio::piped()).spawn().expect("kubectl runs");
+    let mut pid = String::new();
+    BufReader::new(child.stdout.take().expect("its output")).read_line(&mut pid).expect("it says something");
+    assert!(is_alive(&pid), "{pid}");
+    child.kill().and_then(|()| child.wait()).expect("it goes");
+    gone(&pid);
+    // What its first run said.
+    let previous = cluster.send("GET", &format!("{PODS}/one/log?previous=true"), &Value::Null);
+    assert_eq!(previous, (200, "first run\n".to_owned()));
 }
 
 /// A server of one file, in a line of shell and Python, which every machine with this repository has.

@@ -129,7 +129,7 @@ impl Playground {
         let url = sockets.listening.url.clone();
         let control = control.map(|socket| {
             let (url, faults) = (socket.url().to_owned(), live_faults(case.world()));
-            let serving = socket.serve(Control { faults: faults.clone(), time: None });
+            let serving = socket.serve(Control { faults: faults.clone(), time: None, pods: None });
             (url, faults, serving)
         });
         let start = case.case().clock.start;

@@ -5,6 +5,7 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use super::Place;
+use super::beside;
 use super::carrier::Carrier;
 use super::channels::{ERROR, Protocol, STDERR, STDIN, STDOUT, Said};
 use crate::kubelet::commands::{Output, is_shell};
@@ -26,15 +27,15 @@ pub(super) struct Session {
 }
 
 /// How it ended, for the error channel.
-enum End {
+pub(super) enum End {
     Code(i32),
     Failed(String),
 }
 
 /// The client is gone, or the server stops.
-struct Gone;
+pub(super) struct Gone;
 
-struct Line {
+pub(super) struct Line {
     carrier: Carrier,
     hold: Hold,
     /// stderr goes where stdout goes.
@@ -72,6 +73,10 @@ impl Session {
 
     async fn carry(&self, line: &mut Line) -> Result<End, Gone> {
         let Some(command) = &self.command else { return self.attach(line).await };
+        let Place { cluster, namespace, pod, container, .. } = &self.place;
+        if let Some(process) = cluster.beside(namespace, pod, container, command) {
+            return beside::run(self, process, line).await;
+        }
         if self.stdin && is_shell(command) {
             return self.shell(line).await;
         }
@@ -221,8 +226,30 @@ impl Line {
         }
     }
 
+    /// Output of a command that runs elsewhere, where the client wants it.
+    pub(super) async fn tell(&mut self, session: &Session, channel: u8, bytes: &[u8]) -> Result<(), Gone> {
+        let is_wanted = match channel {
+            STDERR => session.stderr || session.tty,
+            _ => session.stdout,
+        };
+        match session.tty {
+            _ if !is_wanted || bytes.is_empty() => Ok(()),
+            false => self.send(channel, bytes).await,
+            // A terminal ends its lines with both characters.
+            true => self.send(channel, String::from_utf8_lossy(bytes).replace('\n', "\r\n").as_bytes()).await,
+        }
+    }
+
+    /// What the client says.
+    pub(super) async fn receive(&mut self) -> Result<Said, Gone> {
+        tokio::select! {
+            said = self.carrier.receive() => said.ok_or(Gone),
+            () = self.hold.stopped() => Err(Gone),
+        }
+    }
+
     /// Ends when nobody listens any more.
-    async fn gone(&mut self) {
+    pub(super) async fn gone(&mut self) {
         tokio::select! {
             () = async { while self.carrier.receive().await.is_some() {} } => {}
             () = self.hold.stopped() => {}

@@ -2,6 +2,7 @@
 //! the API server checks them, then carried by [`exec`] or [`forward`]. Over WebSocket in every dialect of clients, and
 //! over plain SPDY/3.1, as older kubectl and many programs in Go ask for it.
 
+mod beside;
 mod carrier;
 mod channels;
 mod exec;

@@ -1,0 +1,132 @@
+//! A command beside a process of this machine (`kubectl exec` into a container of `--run`): a process of its own with the
+//! container's variables and folder. Its output goes out as it comes, what the client types goes in, and it ends when the
+//! client does. Leaves out terminals: with `--tty` lines are shown as a terminal would, and nothing else is done about it.
+
+use std::process::{ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc;
+
+use super::channels::{STDERR, STDIN, STDOUT, Said};
+use super::exec::{End, Gone, Line, Session};
+
+const PIECE: usize = 16 << 10;
+/// Pieces of output that wait for the client; a command that says more waits.
+const PIECES_MAX: usize = 16;
+
+/// The group of a command, ended with it or with its client.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            // A group that is gone needs no signal.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+pub(super) async fn run(
+    session: &Session,
+    command: std::process::Command,
+    line: &mut Line,
+) -> Result<End, Gone> {
+    let mut command = Command::from(command);
+    let typed = if session.stdin { Stdio::piped() } else { Stdio::null() };
+    command.stdin(typed).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(why) => return Ok(End::Failed(format!("start the command: {why}"))),
+    };
+    let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
+    let mut typing = child.stdin.take();
+    let (say, mut said) = mpsc::channel(PIECES_MAX);
+    for (channel, pipe) in pipes(&mut child) {
+        tokio::spawn(retell(channel, pipe, say.clone()));
+    }
+    drop(say);
+    loop {
+        tokio::select! {
+            piece = said.recv() => match piece {
+                Some((channel, bytes)) => line.tell(session, channel, &bytes).await?,
+                // Both ends of its output are closed: it is over, or soon will be.
+                None => break,
+            },
+            input = line.receive() => match input? {
+                Said::Data(STDIN, bytes) => type_in(session, &group, &mut typing, line, &bytes).await?,
+                Said::Closed(STDIN) => typing = None,
+                // Sizes of terminals.
+                Said::Data(..) | Said::Closed(_) => {}
+            },
+        }
+    }
+    drop(typing);
+    tokio::select! {
+        status = child.wait() => Ok(status.map_or_else(|why| End::Failed(why.to_string()), |status| End::Code(code(status)))),
+        () = line.gone() => Err(Gone),
+    }
+}
+
+type Pipe = Box<dyn AsyncRead + Send + Unpin>;
+
+fn pipes(child: &mut Child) -> impl Iterator<Item = (u8, Pipe)> {
+    let out = child.stdout.take().map(|pipe| (STDOUT, Box::new(pipe) as Pipe));
+    let err = child.stderr.take().map(|pipe| (STDERR, Box::new(pipe) as Pipe));
+    out.into_iter().chain(err)
+}
+
+async fn retell(channel: u8, mut pipe: Pipe, say: mpsc::Sender<(u8, Vec<u8>)>) {
+    let mut piece = vec![0; PIECE];
+    while let Ok(n @ 1..) = pipe.read(&mut piece).await {
+        if say.send((channel, piece[..n].to_vec())).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// As a terminal in its usual state: what is typed is shown, Control-C interrupts, Control-D ends the input.
+async fn type_in(
+    session: &Session,
+    group: &Group,
+    typing: &mut Option<ChildStdin>,
+    line: &mut Line,
+    bytes: &[u8],
+) -> Result<(), Gone> {
+    const INTERRUPT: u8 = 3;
+    const END: u8 = 4;
+    let text = match session.tty {
+        false => bytes.to_vec(),
+        true => {
+            let text = bytes.iter().map(|byte| if *byte == b'\r' { b'\n' } else { *byte });
+            let text: Vec<u8> = text.filter(|byte| ![INTERRUPT, END].contains(byte)).collect();
+            line.tell(session, STDOUT, &text).await?;
+            text
+        }
+    };
+    if let Some(pipe) = typing
+        && (pipe.write_all(&text).await.is_err() || pipe.flush().await.is_err())
+    {
+        // It reads no more.
+        *typing = None;
+    }
+    if session.tty && bytes.contains(&INTERRUPT) {
+        group.signal(Signal::INT);
+    }
+    if session.tty && bytes.contains(&END) {
+        *typing = None;
+    }
+    Ok(())
+}
+
+fn code(status: ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(255)
+}
