@@ -11,17 +11,17 @@ use crate::verdict::{Finding, Verdict, Weight};
 /// GitHub shows this many of each level and step; the rest is in the summary.
 const SHOWN: usize = 10;
 
-/// `::error file=..,line=..,title=..::..`, one per line. `root`: what absolute paths are below.
+/// `::error file=..,line=..,col=..,title=..::..`, one per line. `root`: what absolute paths are below.
 /// <https://docs.github.com/actions/reference/workflow-commands-for-github-actions#setting-an-error-message>
 pub fn github(verdict: &Verdict, root: Option<&Path>) -> String {
     let mut out = String::new();
     for level in ["error", "warning"] {
         let of_level = told(verdict).filter(|finding| github_level(verdict, finding.weight) == level);
         for finding in of_level.take(SHOWN) {
-            let place = finding
-                .place
-                .as_ref()
-                .map(|place| format!("file={},line={},", property(&shown(place, root)), place.line));
+            let place = finding.place.as_ref().map(|place| {
+                let column = place.column.map(|column| format!("col={column},")).unwrap_or_default();
+                format!("file={},line={},{column}", property(&shown(place, root)), place.line)
+            });
             let title = format!("{}: {}", finding.name, finding.what);
             out.push_str(&format!(
                 "::{level} {}title={}::{}\n",
@@ -85,19 +85,26 @@ pub fn gitlab(verdict: &Verdict, root: Option<&Path>) -> Value {
             Weight::Unsure => "minor",
             _ => "info",
         };
-        let (path, line) = match &finding.place {
-            Some(place) => (shown(place, root), place.line),
-            None => (".".to_owned(), 1),
-        };
+        let path = finding.place.as_ref().map_or(".".to_owned(), |place| shown(place, root));
         json!({
             "description": format!("{}: {}", finding.name, message(finding).replace('\n', "; ")),
             "check_name": format!("drey-gate/{}", finding.weight.name()),
             "fingerprint": fingerprint(&[&path, &finding.name, without_numbers(&finding.what)]),
             "severity": severity,
-            "location": {"path": path, "lines": {"begin": line}},
+            "location": location(&path, finding.place.as_ref()),
         })
     };
     Value::Array(told(verdict).map(entry).collect())
+}
+
+/// By line and column where both are known, else by line.
+fn location(path: &str, place: Option<&Place>) -> Value {
+    match place {
+        Some(Place { line, column: Some(column), .. }) => {
+            json!({"path": path, "positions": {"begin": {"line": line, "column": column}}})
+        }
+        place => json!({"path": path, "lines": {"begin": place.map_or(1, |place| place.line)}}),
+    }
 }
 
 /// The same finding has the same fingerprint in every pipeline: the server then knows it again.

@@ -124,7 +124,7 @@ pub fn compare(found: &Counts, baseline: &Baseline, limits: &Limits) -> Section 
     let names: std::collections::BTreeSet<&String> = stored.keys().chain(found.values.keys()).collect();
     let mut findings = Vec::new();
     for name in names {
-        let place = stored.get(name).map(|count| Place { file: baseline.name.clone(), line: count.line });
+        let place = stored.get(name).map(|count| Place::line(&baseline.name, count.line));
         let pair = (stored.get(name).map(|count| count.value), found.values.get(name).copied());
         findings.extend(difference(name, pair, found, limits).map(|finding| finding.at(place.clone())));
         let goal = found.goal(name).zip(pair.1).filter(|(goal, value)| value > goal);

@@ -114,15 +114,13 @@ pub fn compare(found: &Samples, baseline: Option<&Baseline>, limits: &Limits) ->
     let mut findings = Vec::new();
     for (name, samples) in &found.ratios {
         let stored = stored.get(name).copied();
-        let place = stored
-            .zip(baseline)
-            .map(|(stored, baseline)| Place { file: baseline.name.clone(), line: stored.line });
+        let place = stored.zip(baseline).map(|(stored, baseline)| Place::line(&baseline.name, stored.line));
         findings.push(judge(name, samples, stored, limits).at(place));
     }
     for (name, stored) in
         stored.iter().filter(|(name, _)| !found.ratios.contains_key(*name) && !limits.is_partial)
     {
-        let place = baseline.map(|baseline| Place { file: baseline.name.clone(), line: stored.line });
+        let place = baseline.map(|baseline| Place::line(&baseline.name, stored.line));
         let finding = Finding::new(Weight::Worse, name, "no longer measured");
         findings.push(finding.change(format!("at most {:.3}", stored.max), "-").at(place));
     }

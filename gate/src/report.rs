@@ -89,21 +89,27 @@ impl Outcome {
     }
 }
 
-/// A line of a file.
+/// A line of a file, and where in it, if that is known.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Place {
     pub file: String,
     pub line: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
 }
 
 impl Place {
+    pub fn line(file: &str, line: u32) -> Place {
+        Place { file: file.to_owned(), line, column: None }
+    }
+
     /// `a/b.yaml:12`, `a/b.yaml:12:3`.
     pub fn parse(text: &str) -> Option<Place> {
         let (rest, last) = text.rsplit_once(':')?;
         let last: u32 = last.parse().ok()?;
         let place = match rest.rsplit_once(':').map(|(file, line)| (file, line.parse())) {
-            Some((file, Ok(line))) => Place { file: tidy(file), line },
-            _ => Place { file: tidy(rest), line: last },
+            Some((file, Ok(line))) => Place { file: tidy(file), line, column: (last > 0).then_some(last) },
+            _ => Place { file: tidy(rest), line: last, column: None },
         };
         (!place.file.is_empty() && place.line > 0).then_some(place)
     }
@@ -350,7 +356,7 @@ fn read_result(mut fields: Fields<'_, '_>) -> Option<(String, CaseId, Case)> {
     let (file, title) = (tidy(file?), title?);
     let place = match at {
         Some(place) => Some(place),
-        None => result.is_bad().then(|| Place { file: file.clone(), line: 1 }),
+        None => result.is_bad().then(|| Place::line(&file, 1)),
     };
     let cost = Cost { scenario_ms: scenario_ms?, ..Cost::default() };
     let id = CaseId { file, title: title.to_owned(), mode: mode?.to_owned() };
@@ -403,10 +409,10 @@ mod tests {
 
     #[test]
     fn places() {
-        let place = |file: &str, line| Some(Place { file: file.to_owned(), line });
-        assert_eq!(Place::parse("a/b.yaml:12"), place("a/b.yaml", 12));
-        assert_eq!(Place::parse("./a.yaml:12:3"), place("a.yaml", 12));
-        assert_eq!(Place::parse("C:/a.yaml:12:3"), place("C:/a.yaml", 12));
+        let place = |file: &str, line, column| Some(Place { file: file.to_owned(), line, column });
+        assert_eq!(Place::parse("a/b.yaml:12"), place("a/b.yaml", 12, None));
+        assert_eq!(Place::parse("./a.yaml:12:3"), place("a.yaml", 12, Some(3)));
+        assert_eq!(Place::parse("C:/a.yaml:12:3"), place("C:/a.yaml", 12, Some(3)));
         for other in ["a.yaml", "a.yaml:", ":3", "a.yaml:0", ""] {
             assert_eq!(Place::parse(other), None, "{other}");
         }

@@ -69,7 +69,7 @@ fn trouble(weight: Weight, what: &str, id: &CaseId, case: &Case) -> Finding {
     if !case.replay.is_empty() && case.result != Outcome::Skipped {
         detail.push_str(&format!("\nreplay: {}", case.replay));
     }
-    let place = case.place.clone().unwrap_or(Place { file: id.file.clone(), line: 1 });
+    let place = case.place.clone().unwrap_or(Place::line(&id.file, 1));
     Finding::new(weight, shown(id), what).change("-", case.result.name()).detail(detail).at(Some(place))
 }
 
@@ -86,7 +86,7 @@ fn without_baseline(id: &CaseId, case: &Case) -> Option<Finding> {
 }
 
 fn file_of(id: &CaseId) -> Option<Place> {
-    Some(Place { file: id.file.clone(), line: 1 })
+    Some(Place::line(&id.file, 1))
 }
 
 /// A case that the baseline does not know.
@@ -180,7 +180,7 @@ fn gone<'s>(
         .iter()
         .filter(move |(id, _)| modes.contains(id.mode.as_str()) && !report.cases.contains_key(id));
     absent.map(|(id, case)| {
-        let place = Place { file: baseline.name.clone(), line: case.line };
+        let place = Place::line(&baseline.name, case.line);
         let detail = format!("of {}; give --partial when only a part was run", id.file);
         Finding::new(Weight::Worse, shown(id), "not run")
             .change(case.result.name(), "-")

@@ -18,7 +18,7 @@ use std::time::Duration;
 pub struct Failure {
     /// The word of the step, or the name of an invariant: `eventually`, `never double-run`.
     pub check: String,
-    /// `file:line`, when a line of a scenario asked for it.
+    /// `file:line:column` of the step, when a line of a scenario asked for it.
     #[serde(default)]
     pub at: Option<String>,
     /// `Kind/name` of the object it is about.
