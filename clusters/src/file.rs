@@ -161,7 +161,9 @@ fn read_root(mut root: Fields<'_, '_>, folder: &Path) -> Option<ClusterFile> {
     root.header("Cluster")?;
     Some(ClusterFile {
         name: root.need_map("metadata").and_then(read_name).unwrap_or(default.name),
-        provider: root.word("provider", Provider::NAMES).map_or(default.provider, Provider::named),
+        provider: root
+            .word_or("provider", Provider::NAMES, Provider::OTHERS)
+            .map_or(default.provider, Provider::named),
         node_image: root.filled("nodeImage").map(str::to_owned),
         workers: root.number("workers", 0..=20).unwrap_or(default.workers),
         api_port: root.port("apiPort"),

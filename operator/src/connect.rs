@@ -100,8 +100,13 @@ async fn configuration(file: Option<&Path>, context: Option<&str>) -> anyhow::Re
     };
     let known: Vec<&str> = kubeconfig.contexts.iter().map(|c| c.name.as_str()).collect();
     let chosen = context.or(kubeconfig.current_context.as_deref()).unwrap_or_default().to_owned();
+    if known.is_empty() {
+        bail!(
+            "{place} names no contexts\nnext: check that it is a kubeconfig (`kubectl config view` shows one)"
+        );
+    }
     if !known.contains(&chosen.as_str()) {
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let known = known.join(", ");
         let what = if chosen.is_empty() {
             "no current context".to_owned()
         } else {

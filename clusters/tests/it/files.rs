@@ -60,9 +60,35 @@ fn slips() {
             |           ^^^^^^^^
              path: provider
           allowed: k3d, kind, colima, kubeconfig, auto
-             next: use one of the allowed spellings
+             next: make the cluster with its own tool, then choose `kubeconfig`, with --yes-use-context NAME
 
         1 error
+    "#]],
+    );
+    check(
+        "provider: knid\ncontext:\nnodeImage: ''\n",
+        expect![[r#"
+        cluster.yaml:4:11: error: `knid` is not a valid value
+          4 | provider: knid
+            |           ^^^^
+             path: provider
+          nearest: kind
+          allowed: k3d, kind, colima, kubeconfig, auto
+             next: write `kind` if that is what you mean
+
+        cluster.yaml:5:8: error: text belongs here, not nothing
+          5 | context:
+            |        ^
+             path: context
+             next: write text
+
+        cluster.yaml:6:12: error: this text is empty
+          6 | nodeImage: ''
+            |            ^^
+             path: nodeImage
+             next: write what is meant, or leave it out
+
+        3 errors
     "#]],
     );
     check(
@@ -145,7 +171,13 @@ fn slips() {
 #[test]
 fn files_that_are_none() {
     assert!(parse("").unwrap_err().to_string().contains("0 documents"));
-    assert!(parse("kind: Cluster\n").unwrap_err().to_string().contains("`metadata` is missing"));
+    let bare = parse("kind: Cluster\n").unwrap_err().to_string();
+    for text in ["`metadata` is missing", "`apiVersion` is missing", "add `apiVersion: drey/v1` here"] {
+        assert!(bare.contains(text), "{text}: {bare}");
+    }
+    assert_eq!(Provider::check("kind"), Ok("kind".to_owned()));
+    assert!(Provider::check("k3").unwrap_err().contains("did you mean k3d?"));
+    assert!(Provider::check("minikube").unwrap_err().contains("--yes-use-context"));
     assert!(parse("[1]\n").unwrap_err().to_string().contains("a map belongs here, not a list"));
     let missing = ClusterFile::read(Path::new("/nope/cluster.yaml")).unwrap_err().to_string();
     assert!(missing.contains("/nope/cluster.yaml") && missing.contains("--config"), "{missing}");

@@ -122,13 +122,19 @@ impl<'n, 'p> Fields<'n, 'p> {
 
     /// As [`Fields::get`]; its absence is a problem that names what may have been meant.
     pub fn need(&mut self, key: &'static str) -> Option<&'n Node> {
+        self.need_as(key, "..")
+    }
+
+    /// `example`: what to write.
+    fn need_as(&mut self, key: &'static str, example: &str) -> Option<&'n Node> {
         let found = self.get(key);
         if found.is_none() {
             let others: Vec<&str> = self.entries.iter().map(|(key, _)| key.name.as_str()).collect();
             let help = match nearest(key, &others) {
                 Some(near) => format!("write `{key}` where `{near}` stands, if that is meant"),
-                None if is_json(self.span()) => format!("add `{key}`"),
-                None => format!("add `{key}: ..` here"),
+                None if is_json(self.span()) && example == ".." => format!("add `{key}`"),
+                None if is_json(self.span()) => format!("add `\"{key}\": \"{example}\"`"),
+                None => format!("add `{key}: {example}` here"),
             };
             let problem = Diagnostic::error("missing-key", &self.node.span, format!("`{key}` is missing"));
             self.push(key, problem.help(help));
@@ -185,12 +191,23 @@ impl<'n, 'p> Fields<'n, 'p> {
     }
 
     pub fn word(&mut self, key: &'static str, words: &[&'static str]) -> Option<&'static str> {
+        self.word_or(key, words, "use one of the allowed spellings")
+    }
+
+    /// As [`Fields::word`], with what to do about a word that is like none of them.
+    pub fn word_or(
+        &mut self,
+        key: &'static str,
+        words: &[&'static str],
+        otherwise: &str,
+    ) -> Option<&'static str> {
         let text = self.text(key)?;
         let found = words.iter().find(|word| **word == text).copied();
         if found.is_none() {
             let message = format!("`{text}` is not a valid value");
-            let problem = Diagnostic::error("bad-value", self.span_of(key), message);
-            self.push(key, problem.allowed(text, words));
+            let problem = Diagnostic::error("bad-value", self.span_of(key), message).allowed(text, words);
+            let is_like_none = problem.nearest.is_none();
+            self.push(key, if is_like_none { problem.help(otherwise) } else { problem });
         }
         found
     }
@@ -319,7 +336,9 @@ impl<'n, 'p> Fields<'n, 'p> {
     /// Reads `apiVersion` and `kind`, which every file of ours has. None: what follows may mean anything, and nothing more
     /// is said about it.
     pub fn header(&mut self, kind: &'static str) -> Option<()> {
-        let (version, found) = (self.need_text("apiVersion"), self.need_text("kind"));
+        let version =
+            self.need_as("apiVersion", API_VERSION).and_then(|node| self.as_text("apiVersion", node));
+        let found = self.need_as("kind", kind).and_then(|node| self.as_text("kind", node));
         if let Some(version) = version.filter(|version| *version != API_VERSION) {
             let message = format!("`{version}` is not a version this drey reads");
             let problem = Diagnostic::error("version", self.span_of("apiVersion"), message)

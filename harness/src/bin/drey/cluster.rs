@@ -46,7 +46,7 @@ struct Up {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Who makes it. Default: as the file says, else whatever this machine has.
-    #[arg(long, value_name = "PROVIDER", value_parser = clap::builder::PossibleValuesParser::new(Provider::NAMES))]
+    #[arg(long, value_name = "PROVIDER", value_parser = Provider::check)]
     provider: Option<String>,
     /// Its name, over that of the file. Default: drey.
     #[arg(long)]
