@@ -499,7 +499,7 @@ async function save() {
     const response = await answered(await fetch("/v1/scenario")), link = el("a");
     link.href = URL.createObjectURL(new Blob([await response.text()], { type: "application/yaml" })); link.download = `session-${clock(now.ms, 0).replaceAll(":", "")}.yaml`;
     link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-    notice(`saved as ${link.download}; play it again with: drey run ${link.download} --seed ${world.seed} --no-golden`);
+    notice(`saved as ${link.download}; play it again with: drey run ${link.download} --seed ${world.seed}`);
   } catch (error) { notice(error.message, true); }
 }
 $("save").onclick = save;

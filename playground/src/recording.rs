@@ -140,7 +140,7 @@ impl Recording {
         let file = Value::Object(file);
         let text = serde_saphyr::to_string(&file).unwrap_or_else(|_| format!("{file:#}"));
         format!(
-            "# Recorded in `drey play`. The same again, in virtual time: drey run THIS-FILE --seed {} --no-golden\n\
+            "# Recorded in `drey play`. The same again, in virtual time: drey run THIS-FILE --seed {}\n\
              {lost}{more}{text}",
             beginning.seed
         )

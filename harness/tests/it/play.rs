@@ -201,9 +201,14 @@ fn what_is_done_by_hand_is_saved_and_replays_in_virtual_time() {
         assert!(text.contains(word), "{word}: {text}");
     }
     assert!(!text.contains("Not in here"), "{text}");
-    let again = drey().args(["run", saved, "--seed", "1", "--no-golden"]).output().expect("drey runs");
-    let said = String::from_utf8_lossy(&again.stdout).into_owned();
-    assert!(again.status.success(), "{said}\n{text}");
+    let again = || drey().args(["run", saved, "--seed", "1"]).output().expect("drey runs");
+    let (first, said) =
+        (again(), |out: &std::process::Output| String::from_utf8_lossy(&out.stdout).into_owned());
+    assert!(first.status.success(), "a session needs no golden: {}\n{text}", said(&first));
+    let golden = std::path::Path::new(saved).with_extension("golden.txt");
+    std::fs::write(&golden, "something else\n").expect("written");
+    assert_eq!(again().status.code(), Some(1), "one that is there is compared");
+    std::fs::remove_file(&golden).expect("removed");
     // A file that is there already is somebody's.
     check_refusal(&["--save", saved], &[saved, "exists already", "next:"]);
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 /// A busy machine starts a browser slowly.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Browser {
+pub struct Browser {
     child: Child,
     orders: File,
     answers: BufReader<File>,
@@ -28,7 +28,7 @@ struct Browser {
 
 impl Browser {
     /// A browser that looks at a page, in a window of that size.
-    fn open(program: &Path, folder: &Path, url: &str) -> Browser {
+    pub fn open(program: &Path, folder: &Path, url: &str) -> Browser {
         let pipe = |name: &str| {
             let path = folder.join(name);
             let made = Command::new("mkfifo").arg(&path).status().expect("mkfifo runs");
@@ -99,14 +99,14 @@ impl Browser {
     }
 
     /// An expression of the page; promises are waited for.
-    fn ask(&mut self, expression: &str) -> Value {
+    pub fn ask(&mut self, expression: &str) -> Value {
         let params = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
         let answer = self.send("Runtime.evaluate", params);
         assert!(answer["exceptionDetails"].is_null(), "{expression}: {answer}");
         answer["result"]["value"].clone()
     }
 
-    fn wait(&mut self, what: &str, expression: &str) {
+    pub fn wait(&mut self, what: &str, expression: &str) {
         let deadline = Instant::now() + PATIENCE;
         while self.ask(expression) != json!(true) {
             if Instant::now() > deadline {
@@ -161,23 +161,26 @@ fn decoded(text: &str) -> Vec<u8> {
 }
 
 /// A running `drey play`.
-struct Play {
+pub struct Play {
     child: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Play {
     fn start(program: &Path, folder: &Path) -> Play {
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(["play", "--quiet", "--time-scale", "10", "--kubeconfig"])
-            .arg(folder.join("kubeconfig"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("drey starts");
+            .arg(folder.join("kubeconfig"));
+        Play::of(command)
+    }
+
+    pub fn of(mut command: Command) -> Play {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("drey starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let url = lines.find_map(|line| {
             let line = line.expect("text");
-            line.split_once("The live page, to watch and break it: ").map(|(_, url)| url.to_owned())
+            line.split_once("http://").map(|(_, rest)| format!("http://{rest}"))
         });
         // Little more is said: the pipe is large enough.
         std::mem::forget(lines);
@@ -198,7 +201,7 @@ impl Drop for Play {
     }
 }
 
-fn chromium() -> Option<PathBuf> {
+pub fn chromium() -> Option<PathBuf> {
     let names = ["chromium", "chromium-browser", "google-chrome"];
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -206,7 +209,7 @@ fn chromium() -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-const STATES: &str = "[...document.querySelectorAll('.job')].map(c => c.dataset.state).join()";
+pub const STATES: &str = "[...document.querySelectorAll('.job')].map(c => c.dataset.state).join()";
 /// Milliseconds of scenario time as the page shows them.
 const CLOCK: &str = "(([h, m, s]) => (h * 60 + +m) * 60000 + s * 1000)(document.getElementById('clock').textContent.split(':'))";
 
@@ -301,12 +304,7 @@ fn a_session_in_a_browser() {
     let text = page.ask("fetch('/v1/scenario').then(r => r.text())");
     let file = folder.path().join("session.yaml");
     std::fs::write(&file, text.as_str().expect("text")).expect("written");
-    let played = Command::new(&drey)
-        .arg("run")
-        .arg(&file)
-        .args(["--seed", "1", "--no-golden"])
-        .output()
-        .expect("drey runs");
+    let played = Command::new(&drey).arg("run").arg(&file).args(["--seed", "1"]).output().expect("drey runs");
     let (out, err) = (String::from_utf8_lossy(&played.stdout), String::from_utf8_lossy(&played.stderr));
     assert!(played.status.success(), "{out}{err}\n{}", text.as_str().unwrap_or_default());
     // The refused step is what the browser logs as a failed request; nothing else went wrong on the page.

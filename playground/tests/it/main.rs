@@ -1,4 +1,5 @@
 //! Integration tests of the page's server.
 
 mod browser;
+mod cluster;
 mod server;

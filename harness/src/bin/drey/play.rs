@@ -93,7 +93,7 @@ Examples:
   drey play --listen 127.0.0.1:6443 --time-scale 10    on a port of your choice, ten times as fast
   drey play scenarios/upgrade/x.yaml --pause-at patch  stop before the first `patch` and look around
   drey play --control                                  to break its API server meanwhile: drey fault --help
-  drey play --no-operator --kubeconfig k.yaml          then: drey-operator --kubeconfig k.yaml --transport proxy
+  drey play --no-operator --kubeconfig k.yaml          then: drey-operator --kubeconfig k.yaml --flink-transport proxy
 
 Exit codes: 0 closed by Ctrl-C; 1 the scenario failed; 2 it did not start.";
 
@@ -255,11 +255,7 @@ async fn play(
     if let Some(file) = save {
         std::fs::write(file, ground.scenario())
             .with_context(|| format!("save the session to {}", file.display()))?;
-        say(&format!(
-            "saved; the same again: drey run {} --seed {} --no-golden",
-            file.display(),
-            options.seed
-        ))?;
+        say(&format!("saved; the same again: drey run {} --seed {}", file.display(), options.seed))?;
     }
     close(ground, code).await
 }
