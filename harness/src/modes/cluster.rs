@@ -49,6 +49,8 @@ pub struct RemoteCluster {
     pub flink_control: Option<u16>,
     /// What the operator may do; without it what the kubeconfig's user may.
     pub rights: Option<OperatorRights>,
+    /// Of a simulated cluster, its control endpoint.
+    pub control: Option<String>,
 }
 
 /// What the command line says about it.
@@ -61,6 +63,7 @@ pub struct RemoteOptions {
     pub time: TimeOfDay,
     pub flink_control: Option<u16>,
     pub rights: Option<OperatorRights>,
+    pub control: Option<String>,
 }
 
 impl RemoteCluster {
@@ -83,6 +86,7 @@ impl RemoteCluster {
             time: options.time,
             flink_control: options.flink_control,
             rights: options.rights.clone(),
+            control: options.control.clone(),
         })
     }
 

@@ -7,8 +7,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -51,6 +51,28 @@ pub struct FaultProxy {
     _tasks: JoinSet<()>,
 }
 
+/// Who holds the lease, as the newest one that was written says: the one who works, of several operators that elect a leader.
+#[derive(Clone, Default)]
+pub struct Leader(Arc<Mutex<String>>);
+
+impl Leader {
+    fn holder(&self) -> MutexGuard<'_, String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear(&self, lease: &Value) {
+        if let Some(holder) = lease["spec"]["holderIdentity"].as_str() {
+            holder.clone_into(&mut self.holder());
+        }
+    }
+
+    /// Whether that is known to be another one. Who names itself otherwise than it was told to is not known.
+    pub fn is_another_of(&self, identity: &str, all: &[&str]) -> bool {
+        let holder = self.holder();
+        *holder != identity && all.contains(&holder.as_str())
+    }
+}
+
 /// What a request passes.
 #[derive(Clone)]
 struct Way {
@@ -61,6 +83,7 @@ struct Way {
     /// Carries what is meant for Flink, past the scenario's faults of Flink.
     network: Network,
     has_carried_to_flink: Arc<AtomicBool>,
+    leader: Leader,
     /// Plurals whose watches end.
     ends: broadcast::Sender<Resource>,
 }
@@ -79,7 +102,8 @@ impl FaultProxy {
         let listener = listener.context("open a port for the fault proxy")?;
         let address = listener.local_addr().context("read the fault proxy's address")?;
         let (ends, has_carried_to_flink) = (broadcast::channel(64).0, Arc::default());
-        let way = Way { upstream, gate, judges, clock, network, has_carried_to_flink, ends };
+        let leader = Leader::default();
+        let way = Way { upstream, gate, judges, clock, network, has_carried_to_flink, leader, ends };
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, way.clone()));
         Ok(FaultProxy { address, way, _tasks: tasks })
@@ -88,6 +112,10 @@ impl FaultProxy {
     /// Whether the operator reaches Flink by way of the API server, and is heard.
     pub fn has_carried_to_flink(&self) -> bool {
         self.way.has_carried_to_flink.load(Ordering::SeqCst)
+    }
+
+    pub fn leader(&self) -> Leader {
+        self.way.leader.clone()
     }
 
     fn url(&self) -> String {
@@ -198,6 +226,9 @@ impl Way {
         let bytes = Limited::new(body, ANSWER_MAX).collect().await.map_err(|_| Cut)?.to_bytes();
         let is_read = matches!(info.verb.as_str(), "get" | "list") && head.status.is_success();
         let told = (!is_read).then(|| serde_json::from_slice::<Value>(&bytes).ok()).flatten();
+        if let Some(lease) = told.as_ref().filter(|_| info.resource == "leases" && head.status.is_success()) {
+            self.leader.hear(lease);
+        }
         self.record(&info, is_dry, head.status.as_u16(), told.as_ref());
         Ok(Response::from_parts(head, whole(bytes)))
     }
@@ -387,6 +418,17 @@ fn expired() -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_leader_is_who_the_lease_names() {
+        let leader = Leader::default();
+        let is_another = |identity| leader.is_another_of(identity, &["operator-1", "operator-2"]);
+        assert!(!is_another("operator-1") && !is_another("operator-2"), "nobody is known yet");
+        leader.hear(&json!({"spec": {"holderIdentity": "operator-2"}}));
+        assert!(is_another("operator-1") && !is_another("operator-2"));
+        leader.hear(&json!({"spec": {"holderIdentity": "host_5f1c"}}));
+        assert!(!is_another("operator-1"), "it has names of its own");
+    }
 
     #[test]
     fn calls_to_flink_are_told_from_others() {

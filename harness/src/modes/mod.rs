@@ -3,6 +3,7 @@
 //! clock runs, and what can be broken.
 
 pub mod cluster;
+pub mod control_endpoint;
 mod fault_proxy;
 mod flink_doors;
 mod flink_sockets;
@@ -12,16 +13,18 @@ mod operator_rights;
 mod outside;
 mod pace;
 pub mod playground;
+mod pod_faults;
 mod preflight;
 
 use std::num::NonZero;
 use std::sync::Arc;
 
 use drey_language::scenario::Step;
+use drey_language::vocabulary::StepKind;
 
 pub use crate::library::Mode;
 pub use cluster::{OperatorUnderTest, RemoteCluster};
-pub use fault_proxy::FaultProxy;
+pub use fault_proxy::{FaultProxy, Leader};
 pub use flink_doors::FlinkDoors;
 pub use flink_sockets::FlinkSockets;
 pub use ground_truth::GroundTruth;
@@ -29,6 +32,7 @@ pub use loopback::{ListenerOptions, Sockets};
 pub use operator_rights::OperatorRights;
 pub use outside::Reach;
 pub use pace::{Pace, block_on as block_on_at_pace, block_on_steered};
+pub use pod_faults::PodFaults;
 
 use crate::world::{CommandLine, TimeOfDay};
 
@@ -76,6 +80,12 @@ impl Place {
     /// Whether real time passes there, on clocks that are not ours.
     pub fn has_time_of_day(&self) -> bool {
         matches!(self, Place::Command(..) | Place::Cluster(_))
+    }
+
+    /// Whether a monitor may yet hear what it is about: a program's calls to Flink are heard from the first one on that
+    /// passes the proxy. One that never heard any is reported as skipped in the end.
+    pub fn may_hear_later(&self, step: &Step, reach: Reach) -> bool {
+        step.kind == StepKind::Monitor && self.skip_reason(step, Reach { calls: true, ..reach }).is_none()
     }
 
     /// Why a step is not carried out here; it is reported as skipped.

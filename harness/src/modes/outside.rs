@@ -13,6 +13,9 @@ const REQUESTS: &str = "the operator's requests pass no proxy of ours";
 const PASSES: &str = "the operator is a program of its own: its passes and its calls to Flink are not seen";
 const LEASE: &str = "how a program of its own elects its leader is not ours to say";
 
+/// What befalls pods until it is lifted, in the words of the control endpoint of a simulated cluster.
+const STANDING: [&str; 4] = ["imagePullBackOff", "crashLoop", "neverScheduled", "notReady"];
+
 /// What is in reach behind what users see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
@@ -20,6 +23,10 @@ pub struct Reach {
     pub control: bool,
     /// Calls to Flink of an operator that is a program of its own pass the fault proxy.
     pub calls: bool,
+    /// The cluster is a simulated one, and its control endpoint breaks pods.
+    pub pods: bool,
+    /// The scenario's operators elect a leader.
+    pub election: bool,
 }
 
 /// On a cluster that others run.
@@ -33,7 +40,11 @@ pub fn on_a_cluster(step: &Step, operator: &OperatorUnderTest, reach: Reach) -> 
 
 fn of_the_cluster(step: &Step, reach: Reach) -> Option<&'static str> {
     match step.name.as_str() {
-        "pod" if !matches!(step.args.opt_text("do"), Some("kill" | "evict" | "delete")) => Some(BREAKS),
+        "pod" => match step.args.opt_text("do") {
+            Some("kill" | "evict" | "delete") => None,
+            Some(deed) if STANDING.contains(&deed) && reach.pods => None,
+            _ => Some(BREAKS),
+        },
         // Who cannot reach a store is not the store's to say: each JobManager would have to be told.
         "store" if step.args.has("unreachable") => Some(BREAKS),
         "job" | "savepoint" | "checkpoint" | "store" | "taskmanagers" if !reach.control => Some(BREAKS),
@@ -51,7 +62,9 @@ pub fn of_a_program(step: &Step, reach: Reach) -> Option<&'static str> {
         "jobmanager" if step.args.has("rest") && !reach.calls => Some(PASSES),
         "budget" if step.args.has("reconciles") => Some(PASSES),
         "calls" | "never" if server(step) == Some("flink") && !reach.calls => Some(PASSES),
-        "secondOperator" if step.args.has("lease") => Some(LEASE),
+        // Where nobody elects a leader, a second one is enough.
+        "secondOperator" if step.args.opt_text("lease") == Some("expired") => Some(LEASE),
+        "secondOperator" if step.args.has("lease") && reach.election => Some(LEASE),
         _ => None,
     }
 }
@@ -114,21 +127,31 @@ mod tests {
         check("budget: {reconciles: {max: 1}}", [false, true, true]);
         check("writes: {count: 0}", [false, false, true]);
         check("crashOperator: {everyWrite: true}", [false, false, true]);
-        check("secondOperator: {for: 30s, lease: ignored}", [false, true, true]);
+        check("secondOperator: {for: 30s, lease: ignored}", [false, false, true]);
+        check("secondOperator: {for: 30s, lease: expired}", [false, true, true]);
+        check("pod: {select: {component: jobmanager}, do: neverScheduled}", [true, true, true]);
         check("jobmanager: {name: app, rest: {down: true}}", [false, true, true]);
         check("jobmanager: {name: app, do: hang}", [true, true, true]);
         check("pod: {select: {component: jobmanager}, do: kill}", [false, false, false]);
         check("pod: {select: {component: jobmanager}, do: oom}", [true, true, true]);
         check("restoredFrom: {name: app, is: newest}", [true, true, true]);
         check("advance: 1s", [false, false, false]);
-        let reach = Reach { control: true, calls: false };
+        let reach = Reach { control: true, ..Reach::default() };
         check_with("restoredFrom: {name: app, is: newest}", reach, [false, false, false]);
         check_with("jobmanager: {name: app, do: hang}", reach, [false, false, false]);
         check_with("store: {lose: savepoint-}", reach, [false, false, false]);
         check_with("store: {unreachable: s3}", reach, [true, true, true]);
         check_with("jobmanager: {name: app, rest: {down: true}}", reach, [false, true, true]);
-        let reach = Reach { control: false, calls: true };
+        let reach = Reach { calls: true, ..Reach::default() };
         check_with("jobmanager: {name: app, rest: {down: true}}", reach, [false, false, true]);
         check_with("calls: {to: flink, match: {method: GET}, count: 0}", reach, [false, false, true]);
+        let reach = Reach { pods: true, election: true, ..Reach::default() };
+        check_with(
+            "pod: {select: {component: jobmanager}, do: neverScheduled}",
+            reach,
+            [false, false, false],
+        );
+        check_with("pod: {select: {component: jobmanager}, do: oom}", reach, [true, true, true]);
+        check_with("secondOperator: {for: 30s, lease: ignored}", reach, [false, true, true]);
     }
 }

@@ -141,6 +141,7 @@ async fn play(case: &Case, vocabulary: &Vocabulary, run: &CaseRun, hooks: Hooks)
         result = perform(&context, case) => result.err(),
         () = run.interrupt.happens() => Some(Failure::new("interrupted")),
     };
+    steps::skip_the_deaf(&context);
     if let Some(failure) = &failure {
         let detail = json!({"at": failure.span.as_ref().map(ToString::to_string)});
         let event = context.world.journal.event(Lane::Check, Kind::CheckFailed, failure.expected.clone());
@@ -234,6 +235,7 @@ pub(super) async fn prepare(
         place: run.place.clone(),
         records,
         skipped: RefCell::default(),
+        unheard: RefCell::default(),
         done: Cell::new(0),
         beside: RefCell::default(),
         beside_added: Notify::new(),

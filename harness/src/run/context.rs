@@ -21,9 +21,9 @@ use super::passes::Passes;
 use super::records::{Mark, Records};
 use super::sight::{Changes, Sight};
 use crate::modes::{Mode, Place};
-use crate::world::World;
 use crate::world::flink::ClusterKey;
 use crate::world::kinds::{self, KindInfo};
+use crate::world::{OPERATORS_HOME, World};
 
 pub struct Context {
     pub world: World,
@@ -36,6 +36,8 @@ pub struct Context {
     pub place: Place,
     /// Steps that this mode cannot carry out.
     pub skipped: RefCell<Vec<SkippedStep>>,
+    /// Monitors that have heard nothing yet of what they are about, and why.
+    pub unheard: RefCell<Vec<(Step, &'static str)>>,
     /// Steps that were carried out.
     pub done: Cell<usize>,
     /// Told at every change of an object.
@@ -101,7 +103,13 @@ impl<'a> Condition<'a> {
 
 impl Context {
     pub fn namespace_of<'a>(&'a self, of: &'a ObjectRef) -> &'a str {
-        of.namespace.as_deref().unwrap_or(&self.world.hands.namespace)
+        let own = self.world.hands.namespace.as_str();
+        match of.namespace.as_deref() {
+            // On a cluster the operator of a case is at home in the case's namespace, with its lease.
+            Some(OPERATORS_HOME) if self.place.mode() == Mode::Cluster => own,
+            Some(namespace) => namespace,
+            None => own,
+        }
     }
 
     pub fn cluster(&self, name: &str) -> ClusterKey {

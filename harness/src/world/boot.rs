@@ -7,7 +7,7 @@ use std::time::Duration;
 use drey_blueprint::config::{OperatorConfig, keys};
 use drey_operator::{LeaseConfig, PassObserver, ProxyTransport, configured_concurrency};
 use fake_kube::Cluster;
-use fake_kube_apiserver::{ApiServer, Change, Observer, Options, RequestRecord, Resource, User};
+use fake_kube_apiserver::{ApiServer, Change, ChangeKind, Observer, Options, RequestRecord, Resource, User};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -25,11 +25,15 @@ use super::settings::WorldSettings;
 use super::watcher::Watcher;
 use crate::modes::cluster::{self, OperatorUnderTest};
 use crate::modes::{
-    FaultProxy, FlinkSockets, GroundTruth, ListenerOptions, Mode, Place, Reach, RemoteCluster, Sockets,
+    FaultProxy, FlinkSockets, GroundTruth, ListenerOptions, Mode, Place, PodFaults, Reach, RemoteCluster,
+    Sockets,
 };
 
 /// The namespace scenarios work in unless an object says otherwise.
 pub const NAMESPACE: &str = "default";
+
+/// The namespace where the operator is at home, with its lease; on a cluster that is the case's.
+pub const OPERATORS_HOME: &str = "flink-operator";
 
 /// How long operators may take to finish what they are doing.
 const CLOSING_MAX: Duration = Duration::from_secs(2);
@@ -54,6 +58,8 @@ pub struct World {
     remote: Option<Arc<RemoteCluster>>,
     /// There, what Flink's jobs really did, where that can be asked.
     pub truth: Option<GroundTruth>,
+    /// There, how pods are broken, where the cluster is a simulated one.
+    pub pod_faults: Option<PodFaults>,
     /// CRDs that the scenario brought along.
     crds: Vec<Value>,
     /// What the operator's requests to that cluster pass.
@@ -160,7 +166,7 @@ impl World {
             Some(_) | None => None,
         };
         let lease_namespace =
-            if remote.is_some() { hands.namespace.clone() } else { "flink-operator".to_owned() };
+            if remote.is_some() { hands.namespace.clone() } else { OPERATORS_HOME.to_owned() };
         let lease = || LeaseConfig::new(&lease_namespace, LEASE);
         let told = Told { config: command_config(&settings), clock: time_of(place) };
         let program = program(place, &api, sockets.as_ref(), proxy.as_ref(), &hands.namespace, &told)?;
@@ -189,6 +195,7 @@ impl World {
             sockets,
             remote,
             truth: None,
+            pod_faults: None,
             crds: crds.to_vec(),
             proxy,
             blueprint,
@@ -208,6 +215,17 @@ impl World {
             let hands = world.hands.clone();
             let port = remote.flink_control;
             world.truth = port.map(|port| GroundTruth::watch(hands, port, &mut world.tasks));
+            if let Some(truth) = world.truth.clone() {
+                world.watcher.on_change(move |change| {
+                    if change.kind == ChangeKind::Deleted && change.resource.plural == "flinkdeployments" {
+                        let name = change.object["metadata"]["name"].as_str().unwrap_or_default();
+                        truth.forget(name, change.at);
+                    }
+                });
+            }
+            let namespace = &world.hands.namespace;
+            let control = remote.control.as_deref();
+            world.pod_faults = control.map(|control| PodFaults::new(control, namespace, clock));
         } else {
             world.start_cluster();
             world.follow_ha_changes();
@@ -220,6 +238,8 @@ impl World {
         Reach {
             control: self.truth.is_some(),
             calls: self.proxy.as_ref().is_some_and(FaultProxy::has_carried_to_flink),
+            pods: self.pod_faults.is_some(),
+            election: self.settings.operator.has_leader_election,
         }
     }
 
@@ -276,13 +296,32 @@ impl World {
         let mut operators = self.operators();
         operators.retain(|other| other.identity != identity);
         operators.push(process);
-        let killers: Vec<_> = operators.iter().map(OperatorProcess::killer).collect();
-        self.faults.on_crash(move || killers.iter().for_each(|kill| kill()));
+        let killers: Vec<_> =
+            operators.iter().map(|process| (process.identity.clone(), process.killer())).collect();
+        let leader = self.proxy.as_ref().map(FaultProxy::leader);
+        self.faults.on_crash(move || {
+            let all: Vec<&str> = killers.iter().map(|(identity, _)| identity.as_str()).collect();
+            let spared =
+                |identity: &str| leader.as_ref().is_some_and(|lead| lead.is_another_of(identity, &all));
+            killers.iter().filter(|(identity, _)| !spared(identity)).for_each(|(_, kill)| kill());
+        });
     }
 
     /// The operator dies; of several that elect a leader, that one.
     pub fn crash_operators(&self) {
-        struck(&self.operators()).for_each(OperatorProcess::crash);
+        self.struck(&self.operators()).for_each(OperatorProcess::crash);
+    }
+
+    /// Whom a fault of "the operator" strikes: those that work. Before any of them does, all. Of programs of their own the
+    /// lease tells who works, where they elect a leader.
+    fn struck<'o>(&self, operators: &'o [OperatorProcess]) -> impl Iterator<Item = &'o OperatorProcess> {
+        let is_any_leading = operators.iter().any(OperatorProcess::leads);
+        let leader = self.proxy.as_ref().map(FaultProxy::leader);
+        operators.iter().filter(move |process| {
+            let all: Vec<&str> = operators.iter().map(|one| one.identity.as_str()).collect();
+            let waits = leader.as_ref().is_some_and(|lead| lead.is_another_of(&process.identity, &all));
+            !waits && (process.leads() || !is_any_leading)
+        })
     }
 
     /// Running watches of the operator end, as when a server restarts.
@@ -302,8 +341,9 @@ impl World {
     /// The operator stands still for a while, the world and the scenario go on; of several, the leader.
     pub fn pause_operators(&self, span: std::time::Duration) {
         let operators = self.operators();
-        let identities: Vec<String> = struck(&operators).map(|process| process.identity.clone()).collect();
-        struck(&operators).for_each(OperatorProcess::pause);
+        let identities: Vec<String> =
+            self.struck(&operators).map(|process| process.identity.clone()).collect();
+        self.struck(&operators).for_each(OperatorProcess::pause);
         self.later(span, move |operators| {
             let mine = operators.iter().filter(|process| identities.contains(&process.identity));
             mine.for_each(OperatorProcess::resume);
@@ -338,6 +378,9 @@ impl World {
         {
             tracing::warn!("could not {error:#}");
         }
+        if let Some(faults) = &self.pod_faults {
+            faults.lift_all().await;
+        }
         self.operators().iter_mut().for_each(OperatorProcess::terminate);
         let deadline = tokio::time::Instant::now() + CLOSING_MAX;
         while !self.operators().iter().all(OperatorProcess::is_dead) && tokio::time::Instant::now() < deadline
@@ -371,12 +414,6 @@ impl Observer for Deaf {
     fn on_request(&self, _record: &RequestRecord) {}
 
     fn on_change(&self, _change: &Change) {}
-}
-
-/// Whom a fault of "the operator" strikes: those that work. Before any of them does, all.
-fn struck(operators: &[OperatorProcess]) -> impl Iterator<Item = &OperatorProcess> {
-    let is_any_leading = operators.iter().any(OperatorProcess::leads);
-    operators.iter().filter(move |process| process.leads() || !is_any_leading)
 }
 
 /// Lets the JobManagers of a Flink cluster act on what they heard.

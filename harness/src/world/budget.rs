@@ -42,7 +42,8 @@ impl<R: Bounded> Rules<R> {
     /// The first rule that strikes; those that are over are dropped first.
     pub fn strike(&mut self, now: Timestamp, mut strikes: impl FnMut(&mut R) -> bool) -> Option<&R> {
         self.0.retain(|(rule, hits)| may_strike(rule, *hits, now));
-        let (rule, hits) = self.0.iter_mut().find_map(|(rule, hits)| strikes(rule).then_some((rule, hits)))?;
+        let (rule, hits) =
+            self.0.iter_mut().find_map(|(rule, hits)| strikes(rule).then_some((rule, hits)))?;
         *hits += 1;
         Some(rule)
     }

@@ -14,7 +14,7 @@ pub mod operator;
 pub mod settings;
 pub mod watcher;
 
-pub use boot::World;
+pub use boot::{OPERATORS_HOME, World};
 pub use clock::{ScenarioClock, TimeOfDay};
 pub use hands::Hands;
 pub use journal::{Journal, Listener};

@@ -11,6 +11,7 @@ use drey_harness::world::{CommandLine, TimeOfDay};
 use drey_language::diagnostics::nearest;
 use http::Method;
 use kube::config::Kubeconfig;
+use serde_json::Value;
 
 use crate::endpoint::{call, text};
 use crate::fault::control_of;
@@ -122,29 +123,37 @@ impl Place {
         }
     }
 
-    /// A simulated cluster tells its time at its control endpoint; any other lives by the time of day.
-    fn time_of_the_cluster(&self, day: TimeOfDay) -> anyhow::Result<TimeOfDay> {
+    /// Where a simulated cluster is controlled, as its kubeconfig tells.
+    fn control(&self) -> Option<String> {
         let kubeconfig = match self.kubeconfig.as_deref() {
             Some(path) => Kubeconfig::read_from(path),
             None => Kubeconfig::read(),
         };
         // A kubeconfig that cannot be read is told by whoever connects.
-        let Some(mut kubeconfig) = kubeconfig.ok() else { return Ok(day) };
+        let mut kubeconfig = kubeconfig.ok()?;
         if let Some(context) = &self.context {
             kubeconfig.current_context = Some(context.clone());
         }
-        let Some(control) = control_of(&kubeconfig) else { return Ok(day) };
-        let Ok(told) = call(&control, Method::GET, "/v1/clock", None) else { return Ok(day) };
-        let now = text(&told["now"]).parse().context("read the time that the cluster tells")?;
-        Ok(day.of_cluster(now, told["scale"].as_f64().unwrap_or(1.0)))
+        control_of(&kubeconfig)
     }
 
     fn connect(&self, operator: OperatorUnderTest, time: TimeOfDay) -> anyhow::Result<RemoteCluster> {
         if let Some(path) = self.kubeconfig.as_deref().filter(|path| !path.exists()) {
-            anyhow::bail!("{}", missing(path));
+            bail!(
+                "{}\nnext: give a kubeconfig after --kubeconfig; `drey cluster up` prints the path of one",
+                missing(path)
+            );
         }
         let rights = self.operator_rights.as_deref().map(OperatorRights::read).transpose()?;
-        let time = self.time_of_the_cluster(time)?;
+        // One that does not answer is told by whoever connects to its cluster.
+        let told = self.control().and_then(|control| {
+            let told = call(&control, Method::GET, "/v1/clock", None).ok()?;
+            Some((control, told))
+        });
+        let (control, time) = match told {
+            Some((control, told)) => (Some(control), time_of_the_cluster(time, &told)?),
+            None => (None, time),
+        };
         let options = RemoteOptions {
             kubeconfig: self.kubeconfig.clone(),
             context: self.context.clone(),
@@ -153,8 +162,15 @@ impl Place {
             time,
             flink_control: self.flink_control,
             rights,
+            control,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(RemoteCluster::connect(&options)).context("use the cluster")
     }
+}
+
+/// A simulated cluster tells its time at its control endpoint; any other lives by the time of day.
+fn time_of_the_cluster(day: TimeOfDay, told: &Value) -> anyhow::Result<TimeOfDay> {
+    let now = text(&told["now"]).parse().context("read the time that the cluster tells")?;
+    Ok(day.of_cluster(now, told["scale"].as_f64().unwrap_or(1.0)))
 }

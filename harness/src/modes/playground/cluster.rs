@@ -85,6 +85,7 @@ impl ClusterPage {
             time: options.time,
             flink_control: None,
             rights: None,
+            control: None,
         })
         .await?;
         let hands = Hands::new(remote.client()?, &options.namespace);

@@ -24,7 +24,7 @@ pub async fn run(context: &Context, step: &Step) -> Result<(), Failure> {
         "watch" => watch(context, args),
         "api" => api(context, args),
         "pod" => pod(context, args).await,
-        "control" => control(context, args),
+        "control" => control(context, args).await,
         "job" | "jobmanager" | "savepoint" | "checkpoint" | "ha" | "store" | "taskmanagers" => {
             flink::fault(context, step).await
         }
@@ -234,9 +234,15 @@ fn verdict(args: &Arg) -> Result<Verdict, Failure> {
 
 async fn pod(context: &Context, args: &Arg) -> Result<(), Failure> {
     let selector = selector(args)?;
+    let deed = args.text("do")?;
+    let is_of_api = matches!(deed, "kill" | "evict" | "delete");
+    if let Some(faults) = context.world.pod_faults.as_ref().filter(|_| !is_of_api) {
+        let struck = faults.strike(&selector, deed, args.opt_duration("for")).await;
+        return struck.map_err(|why| Failure::new(format!("{deed} of pods: {why:#}")));
+    }
     // Deleting is what anybody can do through the API, wherever the pods are.
-    if context.place.mode() == Mode::Cluster || args.text("do")? == "delete" {
-        return pod_of_a_cluster(context, &selector, args.text("do")?).await;
+    if context.place.mode() == Mode::Cluster || deed == "delete" {
+        return pod_of_a_cluster(context, &selector, deed).await;
     }
     let pods = context.world.cluster.pods();
     let standing = match args.text("do")? {
@@ -303,7 +309,7 @@ fn selector(args: &Arg) -> Result<PodSelector, Failure> {
     Ok(selector)
 }
 
-fn control(context: &Context, args: &Arg) -> Result<(), Failure> {
+async fn control(context: &Context, args: &Arg) -> Result<(), Failure> {
     match args.text("what")? {
         "restart" => {
             context.world.crash_operators();
@@ -315,6 +321,9 @@ fn control(context: &Context, args: &Arg) -> Result<(), Failure> {
             context.world.network.clear(name);
             if name.is_none_or(|name| name == "pod") {
                 context.world.cluster.pods().lift_all();
+                if let Some(faults) = &context.world.pod_faults {
+                    faults.lift_all().await;
+                }
             }
             Ok(())
         }

@@ -71,7 +71,7 @@ fn run_all<'a>(
     Box::pin(async move {
         for step in steps {
             if let Some(reason) = context.place.skip_reason(step, context.world.reach()) {
-                skip(context, step, reason);
+                leave_out(context, step, reason);
                 continue;
             }
             context.done.set(context.done.get() + 1);
@@ -104,8 +104,27 @@ pub async fn run_by_hand(context: &Context, step: &Step) -> Result<(), Failure> 
 pub fn declare(context: &Context, monitors: &[Step]) {
     for step in monitors {
         match context.place.skip_reason(step, context.world.reach()) {
-            Some(reason) => skip(context, step, reason),
+            Some(reason) => leave_out(context, step, reason),
             None => context.monitors.add(step),
+        }
+    }
+}
+
+/// A monitor that may hear later begins to listen all the same.
+fn leave_out(context: &Context, step: &Step, reason: &'static str) {
+    if !context.place.may_hear_later(step, context.world.reach()) {
+        return skip(context, step, reason);
+    }
+    context.monitors.add(step);
+    context.unheard.borrow_mut().push((step.clone(), reason));
+}
+
+/// At the end: a monitor that never could hear anything has judged nothing.
+pub fn skip_the_deaf(context: &Context) {
+    let reach = context.world.reach();
+    for (step, reason) in context.unheard.take() {
+        if context.place.skip_reason(&step, reach).is_some() {
+            skip(context, &step, reason);
         }
     }
 }
