@@ -58,8 +58,9 @@ fuzz: ## the fuzz targets over their kept corpus and some thousand inputs made f
 gates: ## exact cost counts of passes and actions against benches/baseline.json; BLESS=--bless rewrites it
 	@$(CARGO) run --quiet --locked --bin gates -- --out target/drey/counts.json $(BLESS)
 
-gate: ## the verdict of drey gate on the report of make run and the counts of make gates
-	@$(CARGO) run --quiet --locked --bin drey -- gate --report $(REPORT) --counts target/drey/counts.json --baseline benches/baseline.json --strict --markdown target/drey/gate.md
+gate: ## the verdicts of drey gate on the counts of make gates and the report of make run; UPDATE=--update-baseline stores the latter
+	@$(CARGO) run --quiet --locked --bin drey -- gate --counts target/drey/counts.json --baseline benches/baseline.json --strict
+	@$(CARGO) run --quiet --locked --bin drey -- gate --report $(REPORT) --baseline ci/scenarios.json --markdown target/drey/gate.md $(UPDATE)
 
 bench: ## criterion benchmarks and the figures of docs/benchmarks.md
 	$(CARGO) bench --locked -p drey-benches

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use drey_benches::load::phases::{self, Plan};
-use drey_benches::load::{Figures, Program, Served, chart, in_process, in_process_table, side_by_side};
+use drey_benches::load::{
+    Figures, PAIRS_MIN, Program, Served, Turns, chart, in_process, in_process_table, side_by_side,
+};
 use drey_benches::page;
 
 /// That of the `drey` command, unless allocations are counted.
@@ -51,6 +53,12 @@ struct Options {
     /// Further arguments of `fake-kube serve`.
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     serve: Vec<String>,
+    /// Instead of the tables: ours and the real one are asked in turn, for `drey gate --ratios FILE`.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["write", "kubeconfig", "no_http"])]
+    ratios: Option<PathBuf>,
+    /// Pairs of samples of each kind for --ratios.
+    #[arg(long, value_name = "N", default_value_t = 9, requires = "ratios")]
+    pairs: usize,
     /// Rewrite the tables and the plot of docs/benchmarks.md.
     #[arg(long)]
     write: bool,
@@ -62,9 +70,13 @@ fn main() -> anyhow::Result<()> {
         options.objects > 0 && options.connections > 0,
         "at least one object and one connection are needed"
     );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if let Some(file) = &options.ratios {
+        ensure!(options.pairs >= PAIRS_MIN, "--pairs {}: the gate needs {PAIRS_MIN} at least", options.pairs);
+        return runtime.block_on(in_turn(&options))?.write(file);
+    }
     let mut over_http = String::new();
     if !options.no_http {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (ours, real) = runtime.block_on(servers(&options))?;
         over_http = side_by_side(&ours, real.as_ref());
         println!("{over_http}");
@@ -82,8 +94,8 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn servers(options: &Options) -> anyhow::Result<(Figures, Option<Figures>)> {
-    let plan = Plan {
+fn plan(options: &Options) -> Plan {
+    Plan {
         starts: 11,
         objects: options.objects,
         connections: options.connections,
@@ -91,16 +103,32 @@ async fn servers(options: &Options) -> anyhow::Result<(Figures, Option<Figures>)
         patches: options.requests / 2,
         watchers: options.watchers,
         lists: options.lists,
-    };
-    if let Some(kubeconfig) = &options.kubeconfig {
-        let figures = phases::load(&Served::found(kubeconfig, options.pid), &plan).await?;
-        return Ok((figures, None));
     }
+}
+
+fn ours(options: &Options) -> anyhow::Result<Program> {
     let binary = match &options.fake {
         Some(binary) => binary.clone(),
         None => std::env::current_exe().context("find this program")?.with_file_name("fake-kube"),
     };
-    let ours = phases::measure(&Program::Ours { binary, arguments: options.serve.clone() }, &plan).await;
+    Ok(Program::Ours { binary, arguments: options.serve.clone() })
+}
+
+async fn in_turn(options: &Options) -> anyhow::Result<Turns> {
+    let binary = options.real.clone().or_else(built);
+    let binary =
+        binary.context("find the real CRD server: `make test-real` builds one, --real names another")?;
+    let (ours, real) = (Served::start(&ours(options)?)?, Served::start(&Program::Real { binary })?);
+    phases::in_turn(&ours, &real, &plan(options), options.pairs).await
+}
+
+async fn servers(options: &Options) -> anyhow::Result<(Figures, Option<Figures>)> {
+    let plan = plan(options);
+    if let Some(kubeconfig) = &options.kubeconfig {
+        let figures = phases::load(&Served::found(kubeconfig, options.pid), &plan).await?;
+        return Ok((figures, None));
+    }
+    let ours = phases::measure(&ours(options)?, &plan).await;
     let ours = ours.context("measure fake-kube")?;
     let Some(binary) = options.real.clone().or_else(built) else {
         eprintln!("no real CRD server: `make test-real` builds one, --real names another; measured without");

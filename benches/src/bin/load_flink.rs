@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use drey_benches::load::flink::{self, Plan, side_by_side};
-use drey_benches::load::{Endpoint, Served};
+use drey_benches::load::{Endpoint, PAIRS_MIN, Served, Turns};
 use drey_benches::page;
 
 /// That of the `drey` command, unless allocations are counted.
@@ -31,6 +31,12 @@ struct Options {
     /// Requests of each kind; a real one gets twice as many before they count.
     #[arg(long, default_value_t = 4_000)]
     requests: usize,
+    /// Instead of the table: both are asked in turn, for `drey gate --ratios FILE`.
+    #[arg(long, value_name = "FILE", requires_all = ["real", "pid"], conflicts_with = "write")]
+    ratios: Option<PathBuf>,
+    /// Pairs of samples of each kind for --ratios.
+    #[arg(long, value_name = "N", default_value_t = 9, requires = "ratios")]
+    pairs: usize,
     /// Rewrite the table of docs/benchmarks.md.
     #[arg(long)]
     write: bool,
@@ -43,6 +49,10 @@ fn main() -> anyhow::Result<()> {
         "at least one request and one connection are needed"
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if let Some(file) = &options.ratios {
+        ensure!(options.pairs >= PAIRS_MIN, "--pairs {}: the gate needs {PAIRS_MIN} at least", options.pairs);
+        return runtime.block_on(in_turn(&options))?.write(file);
+    }
     let table = runtime.block_on(measure(&options))?;
     println!("{table}");
     if options.write {
@@ -51,16 +61,32 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure(options: &Options) -> anyhow::Result<String> {
+fn jar() -> anyhow::Result<Vec<u8>> {
     let jar = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fake-flink/tests/data/Job.jar");
-    let jar = std::fs::read(&jar).with_context(|| format!("read {}", jar.display()))?;
+    std::fs::read(&jar).with_context(|| format!("read {}", jar.display()))
+}
+
+fn binary(options: &Options) -> anyhow::Result<PathBuf> {
+    match &options.fake {
+        Some(binary) => Ok(binary.clone()),
+        None => Ok(std::env::current_exe().context("find this program")?.with_file_name("fake-flink")),
+    }
+}
+
+async fn in_turn(options: &Options) -> anyhow::Result<Turns> {
+    let ours = flink::start(binary(options)?).context("start fake-flink")?;
+    let url = options.real.clone().context("find the real JobManager: give --real URL")?;
+    let real = Served::running(Endpoint::Url(url), options.pid);
     let Options { connections, requests, .. } = *options;
-    let binary = match &options.fake {
-        Some(binary) => binary.clone(),
-        None => std::env::current_exe().context("find this program")?.with_file_name("fake-flink"),
-    };
+    let plan = Plan { connections, requests, warm_up: 2 * requests };
+    flink::in_turn(&ours, &real, &jar()?, &plan, options.pairs).await
+}
+
+async fn measure(options: &Options) -> anyhow::Result<String> {
+    let jar = jar()?;
+    let Options { connections, requests, .. } = *options;
     let plan = Plan { connections, requests, warm_up: 100 };
-    let ours = flink::ours(binary, &jar, &plan).await.context("measure fake-flink")?;
+    let ours = flink::ours(binary(options)?, &jar, &plan).await.context("measure fake-flink")?;
     let Some(url) = &options.real else {
         eprintln!("no real JobManager: `make load-flink` starts one; measured without");
         return Ok(side_by_side(&ours, None));

@@ -12,6 +12,7 @@ use super::client::Connection;
 use super::figures::Work;
 use super::phases::{clocked, many, median};
 use super::process::{Program, Served};
+use super::turns::Turns;
 use crate::plot::grouped;
 
 /// Jobs that run; a session cluster of the comparison has four slots.
@@ -50,11 +51,9 @@ pub const QUESTIONS: [&str; 4] =
 
 /// Starts ours as often as it takes for a median, and asks the last one.
 pub async fn ours(binary: PathBuf, jar: &[u8], plan: &Plan) -> anyhow::Result<Figures> {
-    let arguments = ["--flink", "1.20", "--session", "--listen", "127.0.0.1:0"].map(str::to_owned);
-    let program = Program::Flink { binary: binary.clone(), arguments: arguments.to_vec() };
     let mut starts = Vec::new();
     for _ in 0..STARTS {
-        let served = Served::start(&program)?;
+        let served = start(binary.clone())?;
         let ready = served.ready.context("it was started here")?;
         // What the client takes to get ready is left out.
         let connection = Connection::open(&served.endpoint).await?;
@@ -62,7 +61,7 @@ pub async fn ours(binary: PathBuf, jar: &[u8], plan: &Plan) -> anyhow::Result<Fi
         connection.get("/overview").await?;
         starts.push((ready, ready + began.elapsed()));
     }
-    let served = Served::start(&program)?;
+    let served = start(binary.clone())?;
     let mut figures = load(&served, jar, plan).await?;
     figures.ready = median(starts.iter().map(|(ready, _)| *ready));
     figures.answered = median(starts.iter().map(|(_, answered)| *answered));
@@ -94,6 +93,42 @@ pub async fn load(served: &Served, jar: &[u8], plan: &Plan) -> anyhow::Result<Fi
         asked.push(work);
     }
     Ok(Figures { memory: served.memory(), asked, ..Figures::default() })
+}
+
+/// Both are asked the same questions in turn, pair by pair.
+pub async fn in_turn(
+    ours: &Served,
+    real: &Served,
+    jar: &[u8],
+    plan: &Plan,
+    pairs: usize,
+) -> anyhow::Result<Turns> {
+    let open = async |served: &Served| {
+        let connections = Connection::open_many(&served.endpoint, plan.connections).await?;
+        let jobs = run_jobs(&connections[0], jar).await?;
+        for question in QUESTIONS {
+            ask(&connections, question, &jobs, plan.warm_up).await?;
+        }
+        Ok::<_, anyhow::Error>((connections, jobs))
+    };
+    let (own, others) = (open(ours).await?, open(real).await?);
+    let mut turns = Turns::default();
+    for pair in 0..pairs {
+        for question in QUESTIONS {
+            let sample = async |served: &Served, (connections, jobs): &(Vec<Connection>, Vec<String>)| {
+                clocked(served, plan.requests, ask(connections, question, jobs, plan.requests)).await
+            };
+            let name = format!("GET {question}");
+            turns.take(&name, pair, sample(ours, &own), sample(real, &others)).await?;
+        }
+    }
+    Ok(turns)
+}
+
+/// A session cluster of ours.
+pub fn start(binary: PathBuf) -> anyhow::Result<Served> {
+    let arguments = ["--flink", "1.20", "--session", "--listen", "127.0.0.1:0"].map(str::to_owned);
+    Served::start(&Program::Flink { binary, arguments: arguments.to_vec() })
 }
 
 async fn ask(

@@ -12,7 +12,9 @@ pub mod in_process;
 pub mod object;
 pub mod phases;
 mod process;
+mod turns;
 
 pub use client::{Connection, Endpoint};
 pub use figures::{Figures, Row, Work, chart, in_process_table, side_by_side};
 pub use process::{Program, Served};
+pub use turns::{PAIRS_MIN, Turns};

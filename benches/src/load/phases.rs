@@ -12,6 +12,7 @@ use super::client::{Connection, Endpoint, Versioned};
 use super::figures::{Figures, Work};
 use super::object;
 use super::process::{Program, Served};
+use super::turns::Turns;
 
 /// How much of it.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +100,44 @@ pub async fn load(served: &Served, plan: &Plan) -> anyhow::Result<Figures> {
     figures.watched = Some(patch(served, &connections, plan, plan.watchers).await?);
     figures.list = Some(list(served, &connections[0], plan).await?);
     Ok(figures)
+}
+
+/// Both servers do the same in turn, pair by pair; neither must have FlinkDeployments of its own.
+pub async fn in_turn(ours: &Served, real: &Served, plan: &Plan, pairs: usize) -> anyhow::Result<Turns> {
+    let open = async |served: &Served| {
+        let connections = Connection::open_many(&served.endpoint, plan.connections).await?;
+        define(&connections[0]).await?;
+        Ok::<_, anyhow::Error>(connections)
+    };
+    let (own, others) = (open(ours).await?, open(real).await?);
+    let mut turns = Turns::default();
+    let each = (plan.objects / pairs).max(1);
+    for pair in 0..pairs {
+        let create = async |served: &Served, connections: &[Connection]| {
+            let work = many(connections, each, async |connection, index| {
+                let object = object::deployment(pair * each + index);
+                connection.post(object::COLLECTION, &object).await.map(drop)
+            });
+            clocked(served, each, work).await
+        };
+        turns.take("create", pair, create(ours, &own), create(real, &others)).await?;
+    }
+    let plan = Plan { objects: each * pairs, ..*plan };
+    for pair in 0..pairs {
+        let get = async |served: &Served, connections: &[Connection]| {
+            let work = many(connections, plan.gets, async |connection, index| {
+                connection.get(&object::path(index % plan.objects)).await.map(drop)
+            });
+            clocked(served, plan.gets, work).await
+        };
+        turns.take("get", pair, get(ours, &own), get(real, &others)).await?;
+        let plan = Plan { lists: 1, ..plan };
+        let (a, b) = (patch(ours, &own, &plan, 0), patch(real, &others, &plan, 0));
+        turns.take("status merge patch", pair, a, b).await?;
+        let (a, b) = (list(ours, &own[0], &plan), list(real, &others[0], &plan));
+        turns.take("list", pair, a, b).await?;
+    }
+    Ok(turns)
 }
 
 /// The CRD, and the wait until its resources are served.
