@@ -4,7 +4,7 @@ use std::path::Path;
 
 use drey_gate::Request;
 use expect_test::{Expect, expect};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{ask, ask_in, counts, fixture, ratios, report};
 
@@ -30,13 +30,13 @@ fn github_is_shown_the_line_that_failed() {
         &report("worse"),
         &[GITHUB],
         expect![[r#"
-        ::error file=scenarios/deletion.yaml,line=11,title=deletion%3A fails now::fails now (passed -> failed)%0Aeventually: FlinkDeployment/app the job was started once%0Astatus.lifecycleState: expected "STABLE", is "DEPLOYED"%0Areplay: drey replay scenarios/deletion.yaml --case default,crash=1-reply-lost --seed 0x1
+        ::error file=scenarios/deletion.yaml,line=11,col=5,title=deletion%3A fails now::fails now (passed -> failed)%0Aeventually: FlinkDeployment/app the job was started once%0Astatus.lifecycleState: expected "STABLE", is "DEPLOYED"%0Areplay: drey replay scenarios/deletion.yaml --case default,crash=1-reply-lost --seed 0x1
         ::error file=scenarios/fresh.yaml,line=1,title=fresh%3A new and fails::new and fails (- -> broken)%0Apanic: index out of bounds%0Areplay: drey replay scenarios/fresh.yaml --seed 0x1
         ::error file=scenarios/upgrade-keeps-state.yaml,line=1,title=upgrade-keeps-state [mode=last-state]%3A more scenario ms (+50 %25)::more scenario ms (+50 %25) (60000 -> 90000)
         ::error file=scenarios/upgrade-keeps-state.yaml,line=1,title=upgrade-keeps-state [mode=last-state]%3A more changes (+43 %25)::more changes (+43 %25) (28 -> 40)
-        ::error file=scenarios/upgrade-keeps-state.yaml,line=18,title=upgrade-keeps-state [mode=savepoint]%3A fails now::fails now (passed -> failed)%0Aeventually: FlinkDeployment/app status.lifecycleState == STABLE%0Astatus.lifecycleState: expected "STABLE", is "DEPLOYED"%0Areplay: drey replay ./scenarios/upgrade-keeps-state.yaml --case mode=savepoint --seed 0x1
+        ::error file=scenarios/upgrade-keeps-state.yaml,line=18,col=5,title=upgrade-keeps-state [mode=savepoint]%3A fails now::fails now (passed -> failed)%0Aeventually: FlinkDeployment/app status.lifecycleState == STABLE%0Astatus.lifecycleState: expected "STABLE", is "DEPLOYED"%0Areplay: drey replay ./scenarios/upgrade-keeps-state.yaml --case mode=savepoint --seed 0x1
         ::error file=tests/fixtures/scenarios-stored.json,line=15,title=rest-down%3A not run::not run (passed -> -)%0Aof scenarios/rest-down.yaml; give --partial when only a part was run
-        ::warning file=scenarios/known-bug.yaml,line=7,title=known-bug%3A still fails::still fails (failed -> failed)%0Aeventually: FlinkDeployment/app status.lifecycleState == STABLE%0Astatus.lifecycleState: expected "STABLE", is "DEPLOYED"%0Areplay: drey replay scenarios/known-bug.yaml --seed 0x1
+        ::warning file=scenarios/known-bug.yaml,line=7,col=5,title=known-bug%3A still fails::still fails (failed -> failed)%0Aeventually: FlinkDeployment/app status.lifecycleState == STABLE%0Astatus.lifecycleState: expected "STABLE", is "DEPLOYED"%0Areplay: drey replay scenarios/known-bug.yaml --seed 0x1
     "#]],
     );
     annotations(
@@ -142,8 +142,10 @@ fn gitlab_gets_a_code_quality_report() {
     fingerprints.sort_unstable();
     fingerprints.dedup();
     assert_eq!(fingerprints.len(), entries.len());
-    let failing =
-        entries.iter().find(|entry| entry["location"]["lines"]["begin"] == 18).expect("the failing line");
+    let failing = entries
+        .iter()
+        .find(|entry| entry["location"]["positions"]["begin"] == json!({"line": 18, "column": 5}))
+        .expect("the failing line");
     assert_eq!(failing["location"]["path"], "scenarios/upgrade-keeps-state.yaml");
     assert_eq!(failing["severity"], "major");
     // Nothing to tell is told as nothing: GitLab wants the file.

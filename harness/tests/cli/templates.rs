@@ -124,7 +124,7 @@ fn they_pass_fail_and_let_through() {
     }
     let quality =
         std::fs::read_to_string(folder.path().join("gl-code-quality-report.json")).expect("Code Quality");
-    assert!(quality.contains("\"begin\": 6"), "{quality}");
+    assert!(quality.contains("\"line\": 6"), "{quality}");
 }
 
 fn in_turn(arguments: &[&str]) -> (i32, String) {
