@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::Method;
-use jiff::Timestamp;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -27,8 +26,6 @@ pub struct GroundTruth {
     hands: Hands,
     port: u16,
     seen: Arc<Mutex<BTreeMap<String, JobManager>>>,
-    /// When the deployment of that name was last deleted: one that comes after it begins anew.
-    forgotten: Arc<Mutex<BTreeMap<String, Timestamp>>>,
 }
 
 /// A pod, by its uid.
@@ -54,7 +51,7 @@ pub struct Completed {
 impl GroundTruth {
     /// Looks until the tasks end.
     pub fn watch(hands: Hands, port: u16, tasks: &mut JoinSet<()>) -> GroundTruth {
-        let truth = GroundTruth { hands, port, seen: Arc::default(), forgotten: Arc::default() };
+        let truth = GroundTruth { hands, port, seen: Arc::default() };
         let looking = truth.clone();
         tasks.spawn(async move {
             loop {
@@ -67,12 +64,6 @@ impl GroundTruth {
 
     fn seen(&self) -> MutexGuard<'_, BTreeMap<String, JobManager>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The deployment of that name is gone, and its past with it.
-    pub fn forget(&self, cluster: &str, at: Timestamp) {
-        let mut forgotten = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
-        forgotten.insert(cluster.to_owned(), at);
     }
 
     /// Asks every JobManager now.
@@ -172,16 +163,9 @@ impl GroundTruth {
     }
 
     fn facts(&self, cluster: &str) -> Vec<(String, Value)> {
-        let since = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner).get(cluster).copied();
-        let is_of_now = |fact: &&Value| {
-            let at = fact["at"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
-            since.is_none_or(|since| at.is_none_or(|at| at > since))
-        };
         let seen = self.seen();
         let own = seen.values().filter(|seen| seen.cluster == cluster);
-        let facts = own.flat_map(|seen| seen.facts.values().map(|fact| (&seen.owner, fact)));
-        let facts = facts.filter(|(_, fact)| is_of_now(fact));
-        facts.map(|(owner, fact)| (owner.clone(), fact.clone())).collect()
+        own.flat_map(|seen| seen.facts.values().map(|fact| (seen.owner.clone(), fact.clone()))).collect()
     }
 
     /// States of the jobs of JobManagers that are alive.
@@ -242,12 +226,7 @@ mod tests {
     fn truth() -> GroundTruth {
         let config = kube::Config::new("http://127.0.0.1:1".parse().expect("an address"));
         let client = kube::Client::try_from(config).expect("a client");
-        GroundTruth {
-            hands: Hands::new(client, "ns"),
-            port: 1,
-            seen: Arc::default(),
-            forgotten: Arc::default(),
-        }
+        GroundTruth { hands: Hands::new(client, "ns"), port: 1, seen: Arc::default() }
     }
 
     #[tokio::test]
@@ -274,12 +253,5 @@ mod tests {
         assert_eq!(truth.states("app"), ["RUNNING"], "of those that are alive");
         assert!(truth.starts("other").is_empty());
         assert_eq!(truth.completed("app", |_| true).len(), 1);
-        // The deployment is deleted, and made again.
-        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
-        told(&truth, "d", "d3", json!([started(0, "2026-01-01T00:00:01Z", Value::Null, 0)]));
-        truth.forget("app", at("2026-01-01T00:00:05Z"));
-        told(&truth, "e", "d4", json!([started(0, "2026-01-01T00:00:09Z", Value::Null, 0)]));
-        let owners: Vec<String> = truth.facts("app").into_iter().map(|(owner, _)| owner).collect();
-        assert!(owners.contains(&"d4".to_owned()) && !owners.contains(&"d3".to_owned()), "{owners:?}");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use drey_blueprint::config::{OperatorConfig, keys};
 use drey_operator::{LeaseConfig, PassObserver, ProxyTransport, configured_concurrency};
 use fake_kube::Cluster;
-use fake_kube_apiserver::{ApiServer, Change, ChangeKind, Observer, Options, RequestRecord, Resource, User};
+use fake_kube_apiserver::{ApiServer, Change, Observer, Options, RequestRecord, Resource, User};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -215,14 +215,6 @@ impl World {
             let hands = world.hands.clone();
             let port = remote.flink_control;
             world.truth = port.map(|port| GroundTruth::watch(hands, port, &mut world.tasks));
-            if let Some(truth) = world.truth.clone() {
-                world.watcher.on_change(move |change| {
-                    if change.kind == ChangeKind::Deleted && change.resource.plural == "flinkdeployments" {
-                        let name = change.object["metadata"]["name"].as_str().unwrap_or_default();
-                        truth.forget(name, change.at);
-                    }
-                });
-            }
             let namespace = &world.hands.namespace;
             let control = remote.control.as_deref();
             world.pod_faults = control.map(|control| PodFaults::new(control, namespace, clock));
