@@ -120,7 +120,9 @@ impl<'s> Session<'s> {
                 let problem = Diagnostic::error(code, &Span::start_of(&source), message);
                 match found {
                     Some(found) => problem.nearest(path.with_file_name(found).display().to_string()),
-                    None if error.kind() == std::io::ErrorKind::InvalidData => problem.help("save it as UTF-8"),
+                    None if error.kind() == std::io::ErrorKind::InvalidData => {
+                        problem.help("save it as UTF-8")
+                    }
                     None => problem.help("give the path of a scenario file"),
                 }
             }
