@@ -108,6 +108,8 @@ pub fn sync(view: &View, key: &Key) -> Step {
             step.push(Write::event(EventSpec::warning(claim, COMPONENT, "ProvisioningFailed", message)));
         }
         Some(class) => bind(view, claim, class, &mut step),
+        // A simulated cluster without any storage says nothing of it, and its pods do not wait for it (`unready`).
+        None if class_name.is_empty() && !has_storage(view) => {}
         None if class_name.is_empty() => {
             let message = "no persistent volumes available for this claim and no storage class is set";
             step.push(Write::event(told("FailedBinding", message)));
@@ -118,6 +120,10 @@ pub fn sync(view: &View, key: &Key) -> Step {
         }
     }
     step
+}
+
+fn has_storage(view: &View) -> bool {
+    view.list(r::STORAGE_CLASSES).next().is_some() || view.list(r::VOLUMES).next().is_some()
 }
 
 /// The name of the volume that is provisioned for a claim.
