@@ -432,7 +432,7 @@ impl Rollout<'_> {
         let is_same = |(part, value): &(&str, &Value)| equal(value, at(self.stored, part));
         if !changed.iter().all(is_same) {
             let mut object = Value::clone(self.stored);
-            for (part, value) in changed.iter().filter(|part| !is_same(*part)) {
+            for (part, value) in changed.iter().filter(|part| !is_same(part)) {
                 set(&mut object, part, Value::clone(value));
             }
             self.step.push(Write::update_status(ACTOR, r::DEPLOYMENTS, object));
