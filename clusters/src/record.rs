@@ -148,8 +148,14 @@ pub fn parse_marks(text: &str) -> Vec<(String, Maker)> {
 
 /// Held while a cluster is changed: two `up` of one name wait for nobody, the second is told. The system lets go of it
 /// when the process ends, however it ends.
-pub struct Lock {
-    _file: std::fs::File,
+pub struct Lock(std::fs::File);
+
+impl Drop for Lock {
+    /// Closing the file is not enough: a program that another thread is just starting has a copy of it until it runs.
+    fn drop(&mut self) {
+        // What cannot be let go of is let go of by the end of this process.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Lock {
@@ -159,7 +165,7 @@ impl Lock {
         let path: PathBuf = place.lock();
         let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Lock { _file: file })),
+            Ok(()) => Ok(Some(Lock(file))),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
             Err(std::fs::TryLockError::Error(error)) => Err(error),
         }

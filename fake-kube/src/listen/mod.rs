@@ -204,12 +204,6 @@ impl Shared {
                 Ok(()) => Ok(self.proxy.carry(target, request).await),
             };
         }
-        if request.uri().path() == "/metrics" {
-            return Ok(match self.api.refusal(&user, request.method(), request.uri()) {
-                Some(status) => identity::refused(&status),
-                None => identity::text(metrics::CONTENT_TYPE, self.metrics.render()),
-            });
-        }
         if let (Some(route), Some(cluster)) = (streams::route(&request), self.proxy.cluster()) {
             if let Err(status) = self.admit(&user, &request).await {
                 return Ok(identity::refused(&status));
@@ -219,8 +213,13 @@ impl Shared {
         let asked = Handshake::of(request.method(), request.headers());
         let switch = asked.map(|asked| (asked, hyper::upgrade::on(&mut request)));
         let reads = request.method().is_safe();
+        let is_metrics = reads && request.uri().path() == "/metrics";
         let request = request.map(|body| Timely::new(body, self.patience.map(|p| p.body)));
         let response = self.api.service(user).oneshot(request).await?;
+        // Whoever may read it has been asked: the API server itself knows no such path.
+        if is_metrics && response.status() == http::StatusCode::NOT_FOUND {
+            return Ok(identity::text(metrics::CONTENT_TYPE, self.metrics.render()));
+        }
         if let Some(journal) = self.journal.as_ref().filter(|_| !reads)
             && let Err(why) = journal.durable(self.api.revision()).await
         {
