@@ -16,6 +16,7 @@ use crate::fault::{Change, Gate, Observer, RequestRecord};
 use crate::local::LocalClient;
 use crate::pods::PodBackend;
 use crate::rbac::Attributes;
+use crate::rbac::impersonate::Asked;
 use crate::rbac::tokens::TokenKey;
 use crate::registry::Registry;
 use crate::request::{self, Params};
@@ -240,6 +241,14 @@ impl ApiServer {
     /// Whether requests are held to roles ([`Options::rbac`]).
     pub fn enforces_rbac(&self) -> bool {
         self.shared.rbac
+    }
+
+    /// Whom a request is made as: the user who sends it, or the one it asks to act as.
+    pub fn acting(&self, user: &User, headers: &http::HeaderMap) -> Result<User, Status> {
+        match Asked::of(headers) {
+            None => Ok(user.clone()),
+            Some(asked) => self.with(|s| s.impersonate(user, &asked)),
+        }
     }
 
     /// Why a user may not make a request, if so: for what answers beside [`ApiServer::service`], a proxy for example.

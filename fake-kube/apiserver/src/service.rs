@@ -580,8 +580,10 @@ impl Exchange {
 
 /// Whom a request is made as, and the refusal when it may not be made as that.
 fn acting(service: &ApiService, head: &http::request::Parts) -> (Arc<User>, Option<Status>) {
-    let Some(asked) = Asked::of(&head.headers) else { return (service.user.clone(), None) };
-    match service.server.with(|s| s.impersonate(&service.user, &asked)) {
+    if Asked::of(&head.headers).is_none() {
+        return (service.user.clone(), None);
+    }
+    match service.server.acting(&service.user, &head.headers) {
         Ok(user) => (Arc::new(user), None),
         Err(status) => (service.user.clone(), Some(status)),
     }

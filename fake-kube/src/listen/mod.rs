@@ -238,10 +238,11 @@ impl Shared {
 impl Shared {
     /// Whether a request that leads beyond the API server may do so.
     async fn admit(&self, user: &User, request: &http::Request<Incoming>) -> Result<(), Status> {
-        if let Some(status) = self.api.refusal(user, request.method(), request.uri()) {
+        let user = self.api.acting(user, request.headers())?;
+        if let Some(status) = self.api.refusal(&user, request.method(), request.uri()) {
             return Err(status);
         }
-        self.api.review_connect(user, request.uri()).await
+        self.api.review_connect(&user, request.uri()).await
     }
 }
 

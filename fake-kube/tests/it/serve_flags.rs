@@ -124,6 +124,12 @@ fn rbac_holds_everybody_to_roles() {
     assert_eq!((ask(&served, "secret"), anonymous(&served)), (200, 401));
     let served = Served::http(&[NONE, "--rbac", "--token-auth", &tokens]);
     assert_eq!((ask(&served, "secret"), ask(&served, "root"), anonymous(&served)), (403, 200, 403));
+    // Also where the listener answers by itself, and also whoever acts as another.
+    for path in ["/metrics", "/api/v1/namespaces/default/pods/p/exec?command=ls"] {
+        let headers = "Authorization: Bearer root\r\nImpersonate-User: alice\r\n";
+        let (code, answer) = exchange_with(&served.address, "GET", path, "", headers).expect("an answer");
+        assert_eq!(code, 403, "{path}: {answer}");
+    }
 }
 
 /// Whether a condition comes within some seconds.
