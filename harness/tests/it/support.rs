@@ -29,10 +29,11 @@ pub fn binary(name: &str) -> PathBuf {
     if beside.is_file() { beside } else { build(name) }
 }
 
+/// Without `-p`: as part of the workspace, so with the features, and the libraries, that a run of all tests has built.
 fn build(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_BIN_EXE_drey")).parent().expect("a file in a folder");
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--locked", "-p", name, "--bin", name, "--target-dir"])
+        .args(["build", "--quiet", "--locked", "--bin", name, "--target-dir"])
         .arg(folder.parent().expect("a profile's folder"))
         .current_dir(repository(""))
         .status()
