@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use drey_benches::load::phases::{self, Plan};
 use drey_benches::load::{
-    Figures, PAIRS_MIN, Program, Served, Turns, chart, in_process, in_process_table, side_by_side,
+    Figures, Program, Served, Turns, beside, chart, check_pairs, in_process, in_process_table, side_by_side,
 };
 use drey_benches::page;
 
@@ -72,7 +72,7 @@ fn main() -> anyhow::Result<()> {
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if let Some(file) = &options.ratios {
-        ensure!(options.pairs >= PAIRS_MIN, "--pairs {}: the gate needs {PAIRS_MIN} at least", options.pairs);
+        check_pairs(options.pairs)?;
         return runtime.block_on(in_turn(&options))?.write(file);
     }
     let mut over_http = String::new();
@@ -107,10 +107,7 @@ fn plan(options: &Options) -> Plan {
 }
 
 fn ours(options: &Options) -> anyhow::Result<Program> {
-    let binary = match &options.fake {
-        Some(binary) => binary.clone(),
-        None => std::env::current_exe().context("find this program")?.with_file_name("fake-kube"),
-    };
+    let binary = beside(options.fake.as_ref(), "fake-kube")?;
     Ok(Program::Ours { binary, arguments: options.serve.clone() })
 }
 

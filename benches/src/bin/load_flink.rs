@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use drey_benches::load::flink::{self, Plan, side_by_side};
-use drey_benches::load::{Endpoint, PAIRS_MIN, Served, Turns};
+use drey_benches::load::{Endpoint, Served, Turns, beside, check_pairs};
 use drey_benches::page;
 
 /// That of the `drey` command, unless allocations are counted.
@@ -50,7 +50,7 @@ fn main() -> anyhow::Result<()> {
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if let Some(file) = &options.ratios {
-        ensure!(options.pairs >= PAIRS_MIN, "--pairs {}: the gate needs {PAIRS_MIN} at least", options.pairs);
+        check_pairs(options.pairs)?;
         return runtime.block_on(in_turn(&options))?.write(file);
     }
     let table = runtime.block_on(measure(&options))?;
@@ -67,10 +67,7 @@ fn jar() -> anyhow::Result<Vec<u8>> {
 }
 
 fn binary(options: &Options) -> anyhow::Result<PathBuf> {
-    match &options.fake {
-        Some(binary) => Ok(binary.clone()),
-        None => Ok(std::env::current_exe().context("find this program")?.with_file_name("fake-flink")),
-    }
+    beside(options.fake.as_ref(), "fake-flink")
 }
 
 async fn in_turn(options: &Options) -> anyhow::Result<Turns> {

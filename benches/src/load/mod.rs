@@ -16,5 +16,5 @@ mod turns;
 
 pub use client::{Connection, Endpoint};
 pub use figures::{Figures, Row, Work, chart, in_process_table, side_by_side};
-pub use process::{Program, Served};
-pub use turns::{PAIRS_MIN, Turns};
+pub use process::{Program, Served, beside};
+pub use turns::{Turns, check_pairs};

@@ -43,6 +43,14 @@ impl Drop for Served {
     }
 }
 
+/// The binary that was named, or the one of that name beside this program.
+pub fn beside(named: Option<&PathBuf>, name: &str) -> anyhow::Result<PathBuf> {
+    match named {
+        Some(binary) => Ok(binary.clone()),
+        None => Ok(std::env::current_exe().context("find this program")?.with_file_name(name)),
+    }
+}
+
 impl Served {
     pub fn start(program: &Program) -> anyhow::Result<Served> {
         let folder = tempfile::tempdir().context("make a folder")?;

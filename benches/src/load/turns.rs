@@ -11,7 +11,13 @@ use serde_json::{Value, json};
 use super::figures::Work;
 
 /// As few as the gate takes.
-pub const PAIRS_MIN: usize = 5;
+const PAIRS_MIN: usize = 5;
+
+/// Whether the gate will take so many.
+pub fn check_pairs(pairs: usize) -> anyhow::Result<()> {
+    ensure!(pairs >= PAIRS_MIN, "--pairs {pairs}: the gate needs {PAIRS_MIN} at least");
+    Ok(())
+}
 
 /// Name to CPU microseconds of one operation, ours and the reference's, pair by pair.
 #[derive(Clone, Debug, Default)]

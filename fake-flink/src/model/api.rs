@@ -10,6 +10,7 @@ use crate::storage::SnapshotStore;
 use crate::throwable::Throwable;
 use crate::version::Version;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -164,7 +165,9 @@ pub enum Command {
     LoseHa(HaLoss),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// In scenarios, sessions and control calls by these names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum HaLoss {
     All,
     ClusterMap,

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use gate::{RequestFaults, Struck, Told};
 pub use http::{Control, ControlSocket, Controlling};
-pub use pods::PodFaults;
+pub use pods::{DEEDS as POD_DEEDS, PodFaults};
 pub use reading::{Complaint, nearest};
 
 /// A clock that can be moved while the server runs.

@@ -15,7 +15,8 @@ use crate::faults::{FaultId, PodSelector};
 const FAULTS_MAX: usize = 256;
 /// The parts of a pod's name that are matched: labels.
 const LABELS_MAX: usize = 16;
-const DEEDS: [&str; 4] = ["imagePullBackOff", "crashLoop", "neverScheduled", "notReady"];
+/// What befalls pods until it is lifted.
+pub const DEEDS: [&str; 4] = ["imagePullBackOff", "crashLoop", "neverScheduled", "notReady"];
 
 /// Those that were set from outside, by number.
 #[derive(Clone)]

@@ -34,11 +34,11 @@ impl AuditLog {
     pub(super) fn begin<B>(
         &self,
         id: &str,
+        info: &RequestInfo,
         request: &Request<B>,
         user: Option<&User>,
         at: Timestamp,
     ) -> Entry {
-        let info = RequestInfo::of(request.method(), request.uri());
         let agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok());
         let mut event = json!({
             "kind": "Event",
@@ -54,15 +54,15 @@ impl AuditLog {
         });
         if !info.resource.is_empty() {
             let parts = [
-                ("resource", info.resource),
-                ("namespace", info.namespace),
-                ("name", info.name),
-                ("apiGroup", info.group),
-                ("apiVersion", info.version),
-                ("subresource", info.subresource),
+                ("resource", &info.resource),
+                ("namespace", &info.namespace),
+                ("name", &info.name),
+                ("apiGroup", &info.group),
+                ("apiVersion", &info.version),
+                ("subresource", &info.subresource),
             ];
             let said = parts.into_iter().filter(|(_, v)| !v.is_empty());
-            event["objectRef"] = said.map(|(k, v)| (k.to_owned(), Value::from(v))).collect();
+            event["objectRef"] = said.map(|(k, v)| (k.to_owned(), Value::from(v.as_str()))).collect();
         }
         Entry { log: self.clone(), event }
     }
@@ -99,7 +99,8 @@ mod tests {
             ("/version", None),
         ] {
             let request = Request::get(uri).header("user-agent", "tester").body(()).expect("a request");
-            log.begin("mine", &request, Some(&User::new("alice", &["dev"])), at).end(code, at);
+            let info = RequestInfo::of(request.method(), request.uri());
+            log.begin("mine", &info, &request, Some(&User::new("alice", &["dev"])), at).end(code, at);
         }
         let text = std::fs::read_to_string(&path).expect("read");
         let lines: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();

@@ -56,8 +56,7 @@ pub(super) struct Measured {
 
 impl Metrics {
     /// None: it is about no resource.
-    pub(super) fn begin<B>(&self, request: &Request<B>) -> Option<Measured> {
-        let info = RequestInfo::of(request.method(), request.uri());
+    pub(super) fn begin<B>(&self, info: RequestInfo, request: &Request<B>) -> Option<Measured> {
         let applies = request
             .headers()
             .get("content-type")
@@ -168,7 +167,8 @@ mod tests {
 
     fn ask(metrics: &Metrics, method: &str, uri: &str, content_type: &str, code: u16) {
         let request = Request::builder().method(method).uri(uri).header("content-type", content_type);
-        let measured = metrics.begin(&request.body(()).expect("a request"));
+        let request = request.body(()).expect("a request");
+        let measured = metrics.begin(RequestInfo::of(request.method(), request.uri()), &request);
         metrics.end(measured, StatusCode::from_u16(code).ok());
     }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use fake_kube_apiserver::{ApiServer, ConnectionCut, Handshake, Status, User};
+use fake_kube_apiserver::{ApiServer, ConnectionCut, Handshake, RequestInfo, Status, User};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -174,9 +174,10 @@ impl Shared {
     ) -> Result<http::Response<identity::Body>, ConnectionCut> {
         let user = self.identities.user(request.headers(), certified, &self.api);
         let id = dress::audit_id(request.headers());
-        let log = |log: &AuditLog| log.begin(&id, &request, user.as_ref().ok(), self.api.now());
+        let info = RequestInfo::of(request.method(), request.uri());
+        let log = |log: &AuditLog| log.begin(&id, &info, &request, user.as_ref().ok(), self.api.now());
         let entry = self.audit.as_ref().map(log);
-        let measured = self.metrics.begin(&request);
+        let measured = self.metrics.begin(info, &request);
         let mut answered = match user {
             Ok(user) => self.answer_to(user, request, hold).await,
             Err(status) => Ok(identity::refused(&status)),

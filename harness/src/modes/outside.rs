@@ -3,6 +3,7 @@
 
 use drey_language::scenario::Step;
 use drey_language::vocabulary::StepKind;
+use fake_kube::control::POD_DEEDS;
 
 use super::cluster::OperatorUnderTest;
 
@@ -12,9 +13,6 @@ const PROCESS: &str = "the operator runs in the cluster, out of reach";
 const REQUESTS: &str = "the operator's requests pass no proxy of ours";
 const PASSES: &str = "the operator is a program of its own: its passes and its calls to Flink are not seen";
 const LEASE: &str = "how a program of its own elects its leader is not ours to say";
-
-/// What befalls pods until it is lifted, in the words of the control endpoint of a simulated cluster.
-const STANDING: [&str; 4] = ["imagePullBackOff", "crashLoop", "neverScheduled", "notReady"];
 
 /// What is in reach behind what users see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,7 +40,7 @@ fn of_the_cluster(step: &Step, reach: Reach) -> Option<&'static str> {
     match step.name.as_str() {
         "pod" => match step.args.opt_text("do") {
             Some("kill" | "evict" | "delete") => None,
-            Some(deed) if STANDING.contains(&deed) && reach.pods => None,
+            Some(deed) if POD_DEEDS.contains(&deed) && reach.pods => None,
             _ => Some(BREAKS),
         },
         // Who cannot reach a store is not the store's to say: each JobManager would have to be told.

@@ -309,8 +309,8 @@ impl World {
     fn struck<'o>(&self, operators: &'o [OperatorProcess]) -> impl Iterator<Item = &'o OperatorProcess> {
         let is_any_leading = operators.iter().any(OperatorProcess::leads);
         let leader = self.proxy.as_ref().map(FaultProxy::leader);
+        let all: Vec<&str> = operators.iter().map(|one| one.identity.as_str()).collect();
         operators.iter().filter(move |process| {
-            let all: Vec<&str> = operators.iter().map(|one| one.identity.as_str()).collect();
             let waits = leader.as_ref().is_some_and(|lead| lead.is_another_of(&process.identity, &all));
             !waits && (process.leads() || !is_any_leading)
         })

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::RngCore;
 use serde_json::json;
 
-use super::budget::{Active, Bounded, Rules};
+use super::budget::{Active, Budget, Rules};
 use super::clock::ScenarioClock;
 use super::journal::Journal;
 use crate::determinism;
@@ -54,35 +54,11 @@ pub enum Response {
 /// One rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    pub name: String,
     pub request: RequestMatch,
     pub response: Response,
     /// Lets this many matching requests pass first.
     pub skip: u32,
-    /// Strikes at most this often.
-    pub times: Option<u32>,
     pub probability: Option<f64>,
-    pub until: Option<Timestamp>,
-    /// The event that announced the fault.
-    pub seq: u64,
-}
-
-impl Bounded for Rule {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn seq(&self) -> u64 {
-        self.seq
-    }
-
-    fn times(&self) -> Option<u32> {
-        self.times
-    }
-
-    fn until(&self) -> Option<Timestamp> {
-        self.until
-    }
 }
 
 /// Called when a crash rule strikes.
@@ -139,8 +115,8 @@ impl Faults {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn add(&self, rule: Rule) {
-        self.lock().rules.add(rule);
+    pub fn add(&self, budget: Budget, rule: Rule) {
+        self.lock().rules.add(budget, rule);
     }
 
     /// Ends the rules of that name; all without a name.
@@ -241,7 +217,7 @@ impl Inner {
             let chance = (chance.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
             !rule.probability.is_some_and(|probability| chance >= probability)
         });
-        struck.map(|rule| (rule.response.clone(), rule.seq, rule.name.clone()))
+        struck.map(|(budget, rule)| (rule.response.clone(), budget.seq, budget.name.clone()))
     }
 }
 

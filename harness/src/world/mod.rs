@@ -1,7 +1,7 @@
 //! One world: API server, controllers and kubelet, Flink, operator and a clock, in virtual or in real time.
 
 pub mod boot;
-mod budget;
+pub mod budget;
 pub mod clock;
 pub mod flink;
 pub mod furnished;

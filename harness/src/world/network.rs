@@ -12,41 +12,19 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::budget::{Active, Bounded, Rules};
+use super::budget::{Active, Budget, Rules};
 use super::clock::ScenarioClock;
 use super::journal::Journal;
 
 /// One fault of the network or of the REST server.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    pub name: String,
     /// `namespace/cluster`.
     pub cluster: String,
     /// Path prefix below an optional `/v1`; `:x` stands for one segment. Empty matches all.
     pub path: String,
     pub method: Option<http::Method>,
     pub effect: Effect,
-    pub times: Option<u32>,
-    pub until: Option<Timestamp>,
-    pub seq: u64,
-}
-
-impl Bounded for Rule {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn seq(&self) -> u64 {
-        self.seq
-    }
-
-    fn times(&self) -> Option<u32> {
-        self.times
-    }
-
-    fn until(&self) -> Option<Timestamp> {
-        self.until
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -106,8 +84,8 @@ impl Network {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn add(&self, rule: Rule) {
-        self.lock().rules.add(rule);
+    pub fn add(&self, budget: Budget, rule: Rule) {
+        self.lock().rules.add(budget, rule);
     }
 
     /// Ends the rules of that name; all without a name.
@@ -134,9 +112,11 @@ impl Network {
         self.lock().calls.len()
     }
 
-    fn fault(&self, cluster: &str, request: &http::Request<Bytes>) -> Option<Rule> {
+    fn fault(&self, cluster: &str, request: &http::Request<Bytes>) -> Option<(Budget, Effect)> {
         let now = self.clock.now();
-        self.lock().rules.strike(now, |rule| rule.matches(cluster, request)).cloned()
+        let mut inner = self.lock();
+        let struck = inner.rules.strike(now, |rule| rule.matches(cluster, request));
+        struck.map(|(budget, rule)| (budget.clone(), rule.effect.clone()))
     }
 
     async fn carry(
@@ -147,13 +127,13 @@ impl Network {
     ) -> Result<http::Response<Bytes>, TransportError> {
         let cluster = cluster_of(&target);
         let fault = self.fault(&cluster, &request);
-        if let Some(rule) = &fault {
-            let text = format!("{}: {} {}", rule.name, request.method(), request.uri().path());
-            let event = self.journal.event(Lane::Fault, Kind::FaultHit, text).because(Some(rule.seq));
-            self.journal.push(event.detail(json!({"fault": rule.seq})));
+        if let Some((budget, _)) = &fault {
+            let text = format!("{}: {} {}", budget.name, request.method(), request.uri().path());
+            let event = self.journal.event(Lane::Fault, Kind::FaultHit, text).because(Some(budget.seq));
+            self.journal.push(event.detail(json!({"fault": budget.seq})));
         }
         self.clock.sleep(self.latency).await;
-        match fault.map(|rule| rule.effect) {
+        match fault.map(|(_, effect)| effect) {
             None => self.dial(&target, request, timeout).await,
             Some(Effect::Slow(by)) => {
                 self.clock.sleep(by).await;

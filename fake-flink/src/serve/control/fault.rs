@@ -119,16 +119,7 @@ pub struct Checkpoint {
 pub struct Ha {
     #[serde(default, rename = "name")]
     _name: Option<String>,
-    delete: Delete,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum Delete {
-    All,
-    JobMaps,
-    ClusterMap,
-    Checkpoints,
+    delete: HaLoss,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -270,13 +261,7 @@ impl Ha {
                 on.name()
             ));
         }
-        let loss = match self.delete {
-            Delete::All => HaLoss::All,
-            Delete::JobMaps => HaLoss::JobMaps,
-            Delete::ClusterMap => HaLoss::ClusterMap,
-            Delete::Checkpoints => HaLoss::Checkpoints,
-        };
-        command(on, Command::LoseHa(loss), "HA metadata is deleted")
+        command(on, Command::LoseHa(self.delete), "HA metadata is deleted")
     }
 }
 

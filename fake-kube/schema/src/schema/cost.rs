@@ -31,7 +31,13 @@ const NAME_REGEX_MAX: f64 = 128.0;
 /// Bytes of an address, at most.
 const ADDRESS_MAX: u64 = 16;
 /// What names of functions begin with.
-pub(super) const LIBRARIES: [&str; 7] = ["format", "ip", "jsonpatch", "lists", "optional", "sets", "strings"];
+const LIBRARIES: [&str; 7] = ["format", "ip", "jsonpatch", "lists", "optional", "sets", "strings"];
+
+/// `sets` in `sets.contains(..)`: part of the function's name, and no variable.
+pub(super) fn is_library<V>(e: &IdedExpr, variables: &[(impl AsRef<str>, V)]) -> bool {
+    let Expr::Ident(name) = &e.expr else { return false };
+    LIBRARIES.contains(&name.as_str()) && !variables.iter().any(|(n, _)| n.as_ref() == name)
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -437,7 +443,7 @@ impl<'d> Coster<'d> {
 
     fn call(&mut self, call: &CallExpr, depth: usize) -> Known<'d> {
         let args: Vec<Known<'d>> = call.args.iter().map(|a| self.cost(a, depth + 1)).collect();
-        let is_library = call.target.as_deref().is_some_and(|t| self.is_library(t));
+        let is_library = call.target.as_deref().is_some_and(|t| is_library(t, &self.variables));
         let target = call.target.as_ref().filter(|_| !is_library).map(|t| self.cost(t, depth + 1));
         let under = args.iter().chain(&target).fold(0_u64, |sum, k| sum.saturating_add(k.cost));
         let mut known = self.function(&call.func_name, target.as_ref(), &args);
@@ -449,12 +455,6 @@ impl<'d> Coster<'d> {
             known.cost = condition.cost.saturating_add(yes.cost.max(no.cost));
         }
         known
-    }
-
-    /// `sets` in `sets.contains(..)`: part of the function's name, and no variable.
-    fn is_library(&self, e: &IdedExpr) -> bool {
-        let Expr::Ident(name) = &e.expr else { return false };
-        LIBRARIES.contains(&name.as_str()) && !self.variables.iter().any(|(n, _)| n == name)
     }
 
     /// The cost of a function itself, arguments aside.

@@ -13,7 +13,7 @@ use cel::common::value::Val;
 use cel::objects::OptionalValue;
 use cel::{Context, IdedExpr, Value as Cel};
 
-use super::cost::LIBRARIES;
+use super::cost::is_library;
 use super::node::{Additional, Arena, NodeId, Type};
 use super::rules::escape;
 use crate::DEPTH_MAX;
@@ -293,12 +293,12 @@ impl<'r> Run<'r> {
                 Ok(Seen::Unasked)
             }
             _ => {
-                let target = call.target.as_deref().filter(|t| !self.is_library(t));
+                let target = call.target.as_deref().filter(|t| !is_library(t, &self.variables));
                 let args: Vec<&'r IdedExpr> = target.into_iter().chain(&call.args).collect();
                 for arg in &args {
                     self.walk(arg, context, depth + 1)?;
                 }
-                let prefix = call.target.as_deref().filter(|t| self.is_library(t));
+                let prefix = call.target.as_deref().filter(|t| is_library(t, &self.variables));
                 let cost = self.function(e, prefix, call, &args, context);
                 self.charge(cost)?;
                 Ok(Seen::Unasked)
@@ -408,15 +408,6 @@ impl<'r> Run<'r> {
                 (size_of(v.as_ref()) as f64 * STRING_TRAVERSAL).ceil() as u64
             }
             _ => 0,
-        }
-    }
-
-    fn is_library(&self, e: &IdedExpr) -> bool {
-        match &e.expr {
-            Expr::Ident(name) => {
-                LIBRARIES.contains(&name.as_str()) && !self.variables.iter().any(|(n, _)| n == name)
-            }
-            _ => false,
         }
     }
 

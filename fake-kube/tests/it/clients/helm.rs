@@ -11,13 +11,14 @@ const JOBS: &str = "/apis/batch/v1/namespaces/shop/jobs";
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/demo";
 const GADGET: &str = "/apis/toys.example.com/v1/namespaces/shop/gadgets/demo";
 
-struct Helm<'a> {
-    program: PathBuf,
-    world: &'a World,
+/// A Helm in the namespace `shop`.
+pub(super) struct Helm<'a> {
+    pub(super) program: PathBuf,
+    pub(super) world: &'a World,
 }
 
 impl Helm<'_> {
-    fn try_run(&self, args: &[&str]) -> Result<String, String> {
+    pub(super) fn try_run(&self, args: &[&str]) -> Result<String, String> {
         let out = Command::new(&self.program)
             .env("KUBECONFIG", self.world.path("config"))
             .env("HOME", self.world.folder.path())
@@ -29,12 +30,12 @@ impl Helm<'_> {
         if out.status.success() { Ok(text(&out.stdout)) } else { Err(text(&out.stderr)) }
     }
 
-    fn run(&self, args: &[&str]) -> String {
+    pub(super) fn run(&self, args: &[&str]) -> String {
         self.try_run(args).unwrap_or_else(|e| panic!("helm {args:?}: {e}"))
     }
 
-    /// Revision and status of each revision.
-    fn history(&self) -> Vec<(u64, String, String)> {
+    /// Revision, status and description of each revision.
+    pub(super) fn history(&self) -> Vec<(u64, String, String)> {
         let all: Vec<Value> =
             serde_json::from_str(&self.run(&["history", "demo", "-o", "json"])).expect("JSON");
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();

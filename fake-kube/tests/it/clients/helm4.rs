@@ -1,48 +1,14 @@
 //! Helm 4 with the chart that Helm 3 has (`tests/clients/chart`): it applies on the server's side, and waits by watching
 //! what kstatus says of each object.
 
-use std::path::PathBuf;
-use std::process::Command;
+use serde_json::json;
 
-use serde_json::{Value, json};
-
-use super::{World, built, file, story};
+use super::helm::Helm;
+use super::{built, file, story};
 
 const CONFIG: &str = "/api/v1/namespaces/shop/configmaps/demo";
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/demo";
 const GADGET: &str = "/apis/toys.example.com/v1/namespaces/shop/gadgets/demo";
-
-struct Helm<'a> {
-    program: PathBuf,
-    world: &'a World,
-}
-
-impl Helm<'_> {
-    fn try_run(&self, args: &[&str]) -> Result<String, String> {
-        let out = Command::new(&self.program)
-            .env("KUBECONFIG", self.world.path("config"))
-            .env("HOME", self.world.folder.path())
-            .args(["--namespace", "shop"])
-            .args(args)
-            .output()
-            .expect("helm runs");
-        let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
-        if out.status.success() { Ok(text(&out.stdout)) } else { Err(text(&out.stderr)) }
-    }
-
-    fn run(&self, args: &[&str]) -> String {
-        self.try_run(args).unwrap_or_else(|e| panic!("helm {args:?}: {e}"))
-    }
-
-    fn history(&self) -> Vec<(u64, String)> {
-        let all: Vec<Value> =
-            serde_json::from_str(&self.run(&["history", "demo", "-o", "json"])).expect("JSON");
-        let row = |r: &Value| {
-            (r["revision"].as_u64().unwrap_or(0), r["status"].as_str().unwrap_or_default().to_owned())
-        };
-        all.iter().map(row).collect()
-    }
-}
 
 #[test]
 fn a_release_that_is_applied_by_the_server() {
@@ -78,7 +44,7 @@ fn a_release_that_is_applied_by_the_server() {
         helm.run(&[&["rollback", "demo", "1"][..], &wait].concat());
         assert_eq!(world.get(CONFIG).await.expect("a ConfigMap")["data"]["text"], "one");
         let rows = helm.history();
-        let short: Vec<(u64, &str)> = rows.iter().map(|(n, s)| (*n, s.as_str())).collect();
+        let short: Vec<(u64, &str)> = rows.iter().map(|(n, s, _)| (*n, s.as_str())).collect();
         let expected =
             [(1, "superseded"), (2, "superseded"), (3, "failed"), (4, "superseded"), (5, "deployed")];
         assert_eq!(short, expected);

@@ -2,11 +2,11 @@
 //! WebSocket, an election, server-side apply for the finalizer, the status and a page, events of the newer API.
 
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{World, built, eventually, file, story};
+use super::{Running, World, built, eventually, file, story};
 
 const SHOPS: &str = "/apis/toys.example.com/v1/namespaces/default/shops";
 const SHOP: &str = "/apis/toys.example.com/v1/namespaces/default/shops/one";
@@ -15,27 +15,12 @@ const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/default/deployments/one";
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases/shop-operator";
 const AGENT: &str = "fabric8-kubernetes-client/";
 
-struct Operator(Child);
-
-impl Drop for Operator {
-    fn drop(&mut self) {
-        // Already gone is fine: the test is over either way.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(world: &World, folder: &Path) -> Operator {
-    let log = std::fs::File::create(world.path("josdk.log")).expect("a log");
+fn start(world: &World, folder: &Path) -> Running {
     let classes = format!("{0}/classes:{0}/lib/*", folder.display());
-    let child = Command::new("java")
-        .env("KUBECONFIG", world.path("config"))
-        .args(["-Xmx256m", "-Djava.net.useSystemProxies=false", "-cp", &classes, "toys.Main"])
-        .stdout(log.try_clone().expect("a log"))
-        .stderr(log)
-        .spawn()
-        .expect("java starts");
-    Operator(child)
+    let mut java = Command::new("java");
+    java.env("KUBECONFIG", world.path("config"));
+    java.args(["-Xmx256m", "-Djava.net.useSystemProxies=false", "-cp", &classes, "toys.Main"]);
+    Running::start(java, &world.path("josdk.log"))
 }
 
 fn is_at(shop: &Value, text: &str, ready: u64) -> bool {

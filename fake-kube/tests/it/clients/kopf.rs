@@ -1,36 +1,21 @@
 //! An operator of kopf with the official Python client (`tests/clients/kopf`). kopf walks discovery group by group, keeps
 //! its progress in annotations, and tells other operators of itself in the status of a peering object.
 
-use std::process::{Child, Command};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{World, built, eventually, file, story};
+use super::{Running, World, built, eventually, file, story};
 
 const NOTE: &str = "/apis/toys.example.com/v1/namespaces/default/notes/one";
 const PAGE: &str = "/api/v1/namespaces/default/configmaps/one";
 const PEERING: &str = "/apis/kopf.dev/v1/clusterkopfpeerings/notes";
 
-struct Operator(Child);
-
-impl Drop for Operator {
-    fn drop(&mut self) {
-        // Already gone is fine: the test is over either way.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(world: &World, python: &std::path::Path) -> Operator {
-    let log = std::fs::File::create(world.path("kopf.log")).expect("a log");
-    let child = Command::new(python)
-        .env("KUBECONFIG", world.path("config"))
-        .args(["-m", "kopf", "run", "-A", &file("kopf/notes.py")])
-        .stdout(log.try_clone().expect("a log"))
-        .stderr(log)
-        .spawn()
-        .expect("kopf starts");
-    Operator(child)
+fn start(world: &World, python: &std::path::Path) -> Running {
+    let mut kopf = Command::new(python);
+    kopf.env("KUBECONFIG", world.path("config"));
+    kopf.args(["-m", "kopf", "run", "-A", &file("kopf/notes.py")]);
+    Running::start(kopf, &world.path("kopf.log"))
 }
 
 #[test]

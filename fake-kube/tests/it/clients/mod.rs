@@ -11,6 +11,7 @@ mod kube_rs;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -54,6 +55,26 @@ pub fn built(name: &str) -> Option<PathBuf> {
         return None;
     }
     Some(path)
+}
+
+/// A program that runs beside the story, ended with it.
+pub struct Running(Child);
+
+impl Running {
+    /// What it says goes into `log`.
+    pub fn start(mut command: Command, log: &str) -> Running {
+        let log = std::fs::File::create(log).expect("a log");
+        command.stdout(log.try_clone().expect("a log")).stderr(log);
+        Running(command.spawn().expect("it starts"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Already gone is fine: the test is over either way.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl World {

@@ -12,7 +12,7 @@ use drey_language::scenario::{Step, parse_with};
 use drey_language::vocabulary::Vocabulary;
 use drey_playground::{Deed, Recording, Touched, Verb};
 use fake_flink::Command;
-use fake_flink::model::api::{HaLoss, SavepointFault};
+use fake_flink::model::api::SavepointFault;
 use fake_kube_apiserver::{Change, ChangeKind};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -150,15 +150,7 @@ pub fn flink_step(key: &ClusterKey, command: &Command) -> Result<Value, String> 
         Command::LoseTaskManagers => json!({"taskmanagers": {"name": name, "do": "lose"}}),
         Command::LoseSnapshot { path } => json!({"store": {"lose": path}}),
         Command::CorruptSnapshot { path } => json!({"store": {"corrupt": path}}),
-        Command::LoseHa(loss) => {
-            let what = match loss {
-                HaLoss::All => "all",
-                HaLoss::JobMaps => "jobMaps",
-                HaLoss::ClusterMap => "clusterMap",
-                HaLoss::Checkpoints => "checkpoints",
-            };
-            json!({"ha": {"name": name, "delete": what}})
-        }
+        Command::LoseHa(loss) => json!({"ha": {"name": name, "delete": loss}}),
         other => return Err(format!("no word of scenarios does this to {key}: {other:?}")),
     })
 }
@@ -270,6 +262,8 @@ fn kind_of(plural: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use fake_flink::model::api::HaLoss;
+
     use super::*;
     use crate::run::vocabulary;
 

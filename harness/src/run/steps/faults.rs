@@ -12,6 +12,7 @@ use super::super::context::{Context, RESTART};
 use super::super::failure::Failure;
 use super::{flink, unknown};
 use crate::modes::Mode;
+use crate::world::budget::Budget;
 use crate::world::gate::{self, OPERATOR_USER, RequestMatch, Response, Rule};
 use crate::world::kinds;
 
@@ -67,16 +68,9 @@ async fn crash(context: &Context, args: &Arg) -> Result<(), Failure> {
         request.verbs =
             ["create", "update", "patch", "delete", "deletecollection"].map(str::to_owned).to_vec();
     }
-    context.world.faults.add(Rule {
-        name: "crashOperator".to_owned(),
-        request,
-        response: Response::Crash(verdict),
-        skip: on.opt_int("nth").map_or(0, |nth| u32::try_from(nth - 1).unwrap_or(0)),
-        times: Some(1),
-        probability: None,
-        until: None,
-        seq: context.world.journal.last_seq(),
-    });
+    let skip = on.opt_int("nth").map_or(0, |nth| u32::try_from(nth - 1).unwrap_or(0));
+    let rule = Rule { request, response: Response::Crash(verdict), skip, probability: None };
+    context.world.faults.add(budget(context, "crashOperator", Some(1), None), rule);
     Ok(())
 }
 
@@ -110,8 +104,10 @@ fn second(context: &Context, args: &Arg) -> Result<(), Failure> {
     match args.opt_text("lease") {
         Some("ignored") => context.world.start_operator_without_lease(SECOND),
         Some("expired") => {
-            // The first cannot renew any more: the second takes over after the lease has run out.
-            context.world.faults.add(lease_outage(context, until(context, args)));
+            // The first cannot renew any more: the second takes over after the lease has run out. Its own acquisition must
+            // pass again.
+            let times = Some(12);
+            context.world.faults.add(budget(context, "lease", times, until(context, args)), lease_outage());
             context.world.start_operator(SECOND);
         }
         _ => context.world.start_operator(SECOND),
@@ -120,9 +116,13 @@ fn second(context: &Context, args: &Arg) -> Result<(), Failure> {
     Ok(())
 }
 
-fn lease_outage(context: &Context, until: Option<Timestamp>) -> Rule {
+/// What bounds a fault that the step at hand announced.
+pub(super) fn budget(context: &Context, name: &str, times: Option<u32>, until: Option<Timestamp>) -> Budget {
+    Budget { name: name.to_owned(), times, until, seq: context.world.journal.last_seq() }
+}
+
+fn lease_outage() -> Rule {
     Rule {
-        name: "lease".to_owned(),
         request: RequestMatch {
             resource: Some("leases".to_owned()),
             verbs: vec!["update".to_owned(), "patch".to_owned()],
@@ -131,11 +131,7 @@ fn lease_outage(context: &Context, until: Option<Timestamp>) -> Rule {
         },
         response: Response::Verdict(Verdict::DropBefore),
         skip: 0,
-        // The successor's own acquisition must pass again.
-        times: Some(12),
         probability: None,
-        until,
-        seq: context.world.journal.last_seq(),
     }
 }
 
@@ -143,7 +139,6 @@ fn watch(context: &Context, args: &Arg) -> Result<(), Failure> {
     let info = kinds::find(args.text("kind")?).ok_or_else(|| Failure::new("unknown kind"))?;
     let resource = fake_kube_apiserver::Resource::new(info.group, info.version, info.plural);
     let rule = |verdict| Rule {
-        name: "watch".to_owned(),
         request: RequestMatch {
             verbs: vec!["watch".to_owned()],
             resource: Some(info.plural.to_owned()),
@@ -152,17 +147,19 @@ fn watch(context: &Context, args: &Arg) -> Result<(), Failure> {
         },
         response: Response::Verdict(verdict),
         skip: 0,
-        times: if args.has("for") { None } else { Some(1) },
         probability: None,
-        until: until(context, args),
-        seq: context.world.journal.last_seq(),
+    };
+    let times = if args.has("for") { None } else { Some(1) };
+    let strike = |verdict| {
+        let budget = budget(context, "watch", times, until(context, args));
+        context.world.faults.add(budget, rule(verdict));
     };
     match args.text("do")? {
-        "disconnect" => context.world.faults.add(rule(Verdict::CutWatch)),
-        "drop410" => context.world.faults.add(rule(Verdict::Expire)),
+        "disconnect" => strike(Verdict::CutWatch),
+        "drop410" => strike(Verdict::Expire),
         "delay" => {
             let by = args.opt_duration("by").unwrap_or(Duration::from_secs(10));
-            context.world.faults.add(rule(Verdict::Delay(by)));
+            strike(Verdict::Delay(by));
         }
         other => {
             return Err(Failure::new(format!(
@@ -196,16 +193,9 @@ fn request_match(args: &Arg) -> Result<RequestMatch, Failure> {
 fn api(context: &Context, args: &Arg) -> Result<(), Failure> {
     let request =
         request_match(args.get("match").ok_or_else(|| Failure::new("`api` says not which requests"))?)?;
-    context.world.faults.add(Rule {
-        name: "api".to_owned(),
-        request,
-        response: Response::Verdict(verdict(args)?),
-        skip: 0,
-        times: times(args),
-        probability: args.opt_number("probability"),
-        until: until(context, args),
-        seq: context.world.journal.last_seq(),
-    });
+    let response = Response::Verdict(verdict(args)?);
+    let rule = Rule { request, response, skip: 0, probability: args.opt_number("probability") };
+    context.world.faults.add(budget(context, "api", times(args), until(context, args)), rule);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::super::context::Context;
 use super::super::failure::Failure;
-use super::faults::{times, until};
+use super::faults::{budget, times, until};
 use super::{settle, unknown};
 use crate::modes::GroundTruth;
 use crate::world::flink::ClusterKey;
@@ -136,16 +136,13 @@ fn jobmanager(context: &Context, args: &Arg) -> Result<(), Failure> {
         None => {}
     }
     let rest = args.get("rest").ok_or_else(|| Failure::new("`jobmanager` says not what happens"))?;
-    context.world.network.add(Rule {
-        name: "jobmanager".to_owned(),
+    let rule = Rule {
         cluster: key.to_string(),
         path: rest.opt_text("path").unwrap_or_default().to_owned(),
         method: rest.opt_text("method").and_then(|method| Method::from_bytes(method.as_bytes()).ok()),
         effect: effect(rest),
-        times: times(rest),
-        until: until(context, rest),
-        seq: context.world.journal.last_seq(),
-    });
+    };
+    context.world.network.add(budget(context, "jobmanager", times(rest), until(context, rest)), rule);
     Ok(())
 }
 
