@@ -29,15 +29,22 @@ pub fn binary(name: &str) -> PathBuf {
     if beside.is_file() { beside } else { build(name) }
 }
 
-/// Without `-p`: as part of the workspace, so with the features, and the libraries, that a run of all tests has built.
+/// Without `-p`: as part of the workspace, so with the features, and the libraries, that a run of all tests has built. And
+/// without what cargo tells a test of its package: build scripts that look at that would run anew, and what rests on them
+/// would be built anew, here and in the next build outside.
 fn build(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_BIN_EXE_drey")).parent().expect("a file in a folder");
-    let built = Command::new(env!("CARGO"))
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
         .args(["build", "--quiet", "--locked", "--bin", name, "--target-dir"])
         .arg(folder.parent().expect("a profile's folder"))
-        .current_dir(repository(""))
-        .status()
-        .expect("cargo runs");
+        .current_dir(repository(""));
+    for (name, _) in std::env::vars() {
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(name);
+        }
+    }
+    let built = cargo.status().expect("cargo runs");
     assert!(built.success(), "{name} builds");
     folder.join(name)
 }
