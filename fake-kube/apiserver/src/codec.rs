@@ -269,20 +269,17 @@ pub(crate) fn yaml(body: &[u8]) -> std::result::Result<Decoded, String> {
 /// A JSON object in which YAML finds the same: most patches that are applied are one. Whatever the two could read
 /// differently (breaks and escapes in texts, fractions, keys that come twice or merge) is left to YAML.
 fn json_as_yaml(body: &[u8]) -> Option<Decoded> {
-    let is_plain = |window: &[u8]| match window {
-        [b'\\', next, ..] => matches!(next, b'"' | b'\\' | b'n'),
-        [byte, ..] => *byte == b'\n' || (b' '..=b'~').contains(byte),
-        [] => true,
-    };
-    let mut rest = body;
-    if rest.first() != Some(&b'{') {
+    let is_plain = |byte: &u8| *byte == b'\n' || (b' '..=b'~').contains(byte);
+    // All bytes are looked at, many at once.
+    if body.first() != Some(&b'{') || !body.iter().fold(true, |all, byte| all & is_plain(byte)) {
         return None;
     }
-    while let Some(byte) = rest.first() {
-        if !is_plain(rest) {
+    let mut rest = body;
+    while let Some(escape) = rest.iter().position(|byte| *byte == b'\\') {
+        if !matches!(rest.get(escape + 1), Some(b'"' | b'\\' | b'n')) {
             return None;
         }
-        rest = rest.get(if *byte == b'\\' { 2 } else { 1 }..).unwrap_or_default();
+        rest = &rest[escape + 2..];
     }
     let decoded = parse(body).ok()?;
     (decoded.strict.is_empty() && is_the_same_in_yaml(&decoded.value)).then_some(decoded)

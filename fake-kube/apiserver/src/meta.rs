@@ -1,10 +1,12 @@
 //! Reading and writing `metadata` of an object held as JSON.
 
-use jiff::{Timestamp, Unit};
+use fake_kube_schema::text::time_text;
+use fake_kube_schema::{Members, put_member, take_member};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 pub(crate) fn text<'a>(object: &'a Value, key: &str) -> &'a str {
-    object.get("metadata").and_then(|m| m.get(key)).and_then(Value::as_str).unwrap_or("")
+    object.member("metadata").and_then(|m| m.member(key)).and_then(Value::as_str).unwrap_or("")
 }
 
 pub(crate) fn name(object: &Value) -> &str {
@@ -20,7 +22,7 @@ pub(crate) fn uid(object: &Value) -> &str {
 }
 
 pub(crate) fn get<'a>(object: &'a Value, key: &str) -> Option<&'a Value> {
-    object.get("metadata").and_then(|m| m.get(key)).filter(|v| !v.is_null())
+    object.member("metadata").and_then(|m| m.member(key)).filter(|v| !v.is_null())
 }
 
 pub(crate) fn generation(object: &Value) -> Option<i64> {
@@ -42,19 +44,18 @@ pub(crate) fn of(object: &mut Value) -> &mut Map<String, Value> {
         *object = json!({});
     }
     let root = object.as_object_mut().expect("made an object above");
-    let meta = root.entry("metadata").or_insert_with(|| json!({}));
-    if !meta.is_object() {
-        *meta = json!({});
+    if !root.member("metadata").is_some_and(Value::is_object) {
+        root.insert("metadata".to_owned(), json!({}));
     }
-    meta.as_object_mut().expect("made an object above")
+    root.member_mut("metadata").and_then(Value::as_object_mut).expect("made an object above")
 }
 
 pub(crate) fn set(object: &mut Value, key: &str, value: Value) {
-    of(object).insert(key.to_owned(), value);
+    put_member(of(object), key, value);
 }
 
 pub(crate) fn remove(object: &mut Value, key: &str) {
-    of(object).shift_remove(key);
+    take_member(of(object), key);
 }
 
 /// Copies one member of the metadata, or its absence.
@@ -75,9 +76,7 @@ pub(crate) fn set_finalizers(object: &mut Value, list: Vec<String>) {
 
 /// `metav1.Time`: whole seconds in UTC.
 pub(crate) fn time(t: Timestamp) -> String {
-    t.round(Unit::Second)
-        .map_or(t, |r| if r > t { r - jiff::SignedDuration::from_secs(1) } else { r })
-        .to_string()
+    time_text(t)
 }
 
 pub(crate) fn parse_time(v: Option<&Value>) -> Option<Timestamp> {
@@ -86,7 +85,7 @@ pub(crate) fn parse_time(v: Option<&Value>) -> Option<Timestamp> {
 
 /// Looks a dotted path up (`spec.replicas`), no list indices.
 pub(crate) fn dotted<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').filter(|s| !s.is_empty()).try_fold(object, |v, key| v.get(key))
+    path.split('.').filter(|s| !s.is_empty()).try_fold(object, |v, key| v.member(key))
 }
 
 /// Sets a dotted path, making maps on the way; false when something else is in the way.
@@ -119,7 +118,7 @@ pub(crate) fn tidy(object: &mut Value) {
 
 /// Drops repeated owner references; returns the warning a real server sends.
 pub(crate) fn dedup_owners(object: &mut Value) -> Option<String> {
-    let list = of(object).get_mut("ownerReferences")?.as_array_mut()?;
+    let list = of(object).member_mut("ownerReferences")?.as_array_mut()?;
     let mut seen: Vec<Value> = Vec::new();
     let mut repeated: Vec<String> = Vec::new();
     list.retain(|o| {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use fake_kube_schema::proto;
+use fake_kube_schema::{proto, write_json};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -200,7 +200,8 @@ fn not_acceptable(wording: Wording) -> Status {
 pub(crate) fn encode(value: &Value, encoding: Encoding) -> Bytes {
     match encoding {
         Encoding::Json => {
-            let mut out = serde_json::to_vec(value).unwrap_or_default();
+            let mut out = Vec::with_capacity(1024);
+            write_json(&mut out, value);
             out.push(b'\n');
             out.into()
         }

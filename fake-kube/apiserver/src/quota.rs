@@ -19,12 +19,16 @@ impl State {
     /// `old` is what the object was before an update.
     pub(crate) fn check_quotas(&self, call: &Call, object: &Value, old: Option<&Value>) -> Result<()> {
         let Some(quotas) = self.registry.get("", "v1", "resourcequotas") else { return Ok(()) };
+        let prefix = [&call.namespace, "/"].concat();
+        let mut quotas = self.store.range(quotas.table, &prefix, "").peekable();
+        if quotas.peek().is_none() {
+            return Ok(());
+        }
         let resource = call.def.qualified_resource();
         if !is_handled(call, &resource, object, old) {
             return Ok(());
         }
-        let prefix = format!("{}/", call.namespace);
-        for (_, quota) in self.store.range(quotas.table, &prefix, "") {
+        for (_, quota) in quotas {
             if let Some(why) = self.refusal(call, &resource, object, old, quota.pinned()) {
                 return Err(Status::forbidden(&call.def, meta::name(object), &why));
             }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use fake_kube_schema::{Builtins, Schema};
+use fake_kube_schema::{Builtins, Members, Schema};
 use serde_json::{Value, json};
 
 use crate::names::NameRule;
@@ -112,11 +112,21 @@ impl Definition {
 
     /// Whether the object says it is of this group and version.
     pub(crate) fn is_version_of(&self, object: &Value) -> bool {
-        let api_version = object.get("apiVersion").and_then(Value::as_str);
+        let api_version = object.member("apiVersion").and_then(Value::as_str);
         api_version.is_some_and(|api_version| match api_version.split_once('/') {
             Some((group, version)) => group == self.group && version == self.version,
             None => self.group.is_empty() && api_version == self.version,
         })
+    }
+
+    /// Makes the object say of what kind and version it is.
+    pub(crate) fn name_type(&self, object: &mut Value) {
+        if !self.is_version_of(object) {
+            object["apiVersion"] = Value::from(self.api_version());
+        }
+        if object.member("kind").and_then(Value::as_str) != Some(&self.kind) {
+            object["kind"] = Value::from(self.kind.as_str());
+        }
     }
 
     pub(crate) fn qualified_resource(&self) -> String {

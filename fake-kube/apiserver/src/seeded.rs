@@ -3,6 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 pub(crate) struct Seeded(ChaCha8Rng);
@@ -30,15 +31,14 @@ impl Seeded {
         self.0.fill_bytes(&mut b);
         b[6] = b[6] & 0x0f | 0x40;
         b[8] = b[8] & 0x3f | 0x80;
-        let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
-        let mut text = String::with_capacity(36);
+        let mut text = Vec::with_capacity(36);
         for (at, byte) in b.into_iter().enumerate() {
             if matches!(at, 4 | 6 | 8 | 10) {
-                text.push('-');
+                text.push(b'-');
             }
-            text.extend([digit(byte >> 4), digit(byte & 0xf)]);
+            text.extend([byte >> 4, byte & 0xf].map(|half| DIGITS[usize::from(half)]));
         }
-        text
+        String::from_utf8(text).unwrap_or_default()
     }
 
     /// What `generateName` appends.

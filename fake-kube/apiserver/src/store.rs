@@ -22,7 +22,7 @@ pub(crate) type TableId = usize;
 pub(crate) type Key = Arc<str>;
 
 pub(crate) fn key(namespace: &str, name: &str) -> Key {
-    if namespace.is_empty() { Arc::from(name) } else { Arc::from(format!("{namespace}/{name}")) }
+    if namespace.is_empty() { Arc::from(name) } else { Arc::from([namespace, "/", name].concat()) }
 }
 
 /// How much history is kept; both bounds hold.

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
+use fake_kube_schema::{write_json, write_json_text};
 use serde_json::Value;
 
 #[derive(Debug)]
@@ -115,33 +116,27 @@ impl Stored {
 }
 
 fn write(value: &Value) -> Text {
-    let mut out = Vec::with_capacity(1024);
+    let mut out = Vec::with_capacity(4096);
     let said = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or("");
     out.extend_from_slice(b"{\"kind\":");
-    text(&mut out, said("kind"));
+    write_json_text(&mut out, said("kind"));
     out.extend_from_slice(b",\"apiVersion\":");
-    text(&mut out, said("apiVersion"));
+    write_json_text(&mut out, said("apiVersion"));
     let mut head = out.len();
     for (key, member) in value.as_object().into_iter().flatten() {
         if key == "apiVersion" || key == "kind" {
             continue;
         }
         out.push(b',');
-        text(&mut out, key);
+        write_json_text(&mut out, key);
         out.push(b':');
-        // Writing JSON values into memory cannot fail.
-        let _ = serde_json::to_writer(&mut out, member);
+        write_json(&mut out, member);
     }
     // The comma is not theirs.
     head = out.len().min(head + 1);
     out.extend_from_slice(b"}\n");
     // Copied to where there is no room to spare: it stays, and allocators leave what shrinks in the block it grew to.
     Text { whole: Bytes::copy_from_slice(&out), head }
-}
-
-fn text(out: &mut Vec<u8>, text: &str) {
-    // As above.
-    let _ = serde_json::to_writer(out, text);
 }
 
 /// Serialises an object's members other than apiVersion and kind, without the braces.

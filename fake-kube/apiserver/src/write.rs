@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fake_kube_schema::text::go_quote;
-use fake_kube_schema::{Cause, Request, equal_members, managed};
+use fake_kube_schema::{Cause, Members, Request, equal_members, managed, put_member, take_member};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -172,13 +172,12 @@ impl State {
             return Err(codec::cannot_handle(&call.def, &why));
         }
         call.report_strict(strict)?;
-        value["apiVersion"] = json!(call.def.api_version());
-        value["kind"] = json!(call.def.kind);
+        call.def.name_type(&mut value);
         meta::tidy(&mut value);
         call.warnings.extend(meta::dedup_owners(&mut value));
         call.check_namespace(&mut value)?;
         // An empty list is a request to forget ownership; defaulting would drop it.
-        let owned = meta::of(&mut value).shift_remove("managedFields");
+        let owned = take_member(meta::of(&mut value), "managedFields");
         call.def.schema().drop_nulls(&mut value);
         strategy::convert(&call.def, &mut value);
         call.def.schema().default(&mut value);
@@ -231,11 +230,13 @@ impl State {
         {
             let m = meta::of(&mut object);
             for key in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] {
-                m.shift_remove(key);
+                take_member(m, key);
             }
-            m.retain(|_, v| !v.is_null());
-            m.insert("uid".to_owned(), json!(uid));
-            m.insert("creationTimestamp".to_owned(), json!(meta::time(call.now)));
+            if m.values().any(Value::is_null) {
+                m.retain(|_, v| !v.is_null());
+            }
+            put_member(m, "uid", Value::from(uid.as_str()));
+            put_member(m, "creationTimestamp", Value::from(meta::time(call.now)));
         }
         self.generate_name(call, &mut object)?;
         if def.namespaced {
@@ -330,10 +331,10 @@ impl State {
     }
 
     fn generate_name(&mut self, call: &mut Call, object: &mut Value) -> Result<()> {
-        let prefix = meta::text(object, "generateName").to_owned();
-        if !meta::name(object).is_empty() || prefix.is_empty() {
+        if !meta::name(object).is_empty() || meta::text(object, "generateName").is_empty() {
             return Ok(());
         }
+        let prefix = meta::text(object, "generateName").to_owned();
         let mut end = prefix.len().min(58);
         while !prefix.is_char_boundary(end) {
             end -= 1;
@@ -636,7 +637,9 @@ impl State {
                 ),
             ));
         }
-        meta::of(new).retain(|_, v| !v.is_null());
+        if meta::of(new).values().any(Value::is_null) {
+            meta::of(new).retain(|_, v| !v.is_null());
+        }
         if uid.is_empty() {
             meta::copy(old, new, "uid");
         }
@@ -724,7 +727,7 @@ fn restore(new: &mut Value, old: &Value, wanted: impl Fn(&str) -> bool) {
         new.retain(|key, _| !wanted(key) || old.contains_key(key));
     }
     for (key, value) in old.iter().filter(|(key, _)| wanted(key)) {
-        if !equal_members(new.get(key), Some(value)) {
+        if !equal_members(new.member(key), Some(value)) {
             new.insert(key.clone(), value.clone());
         }
     }
@@ -756,7 +759,7 @@ fn same(new: &Value, live: &Value) -> bool {
 fn same_members(a: &Value, b: &Value, but: &[&str]) -> bool {
     let within = |a: &Value, b: &Value| {
         let members = a.as_object().into_iter().flatten();
-        members.into_iter().all(|(k, v)| but.contains(&k.as_str()) || equal_members(b.get(k), Some(v)))
+        members.into_iter().all(|(k, v)| but.contains(&k.as_str()) || equal_members(b.member(k), Some(v)))
     };
     if a.is_object() && b.is_object() { within(a, b) && within(b, a) } else { a == b }
 }
@@ -821,7 +824,7 @@ impl Call {
 
     /// The namespace of the body follows the URL.
     pub(crate) fn check_namespace(&self, object: &mut Value) -> Result<()> {
-        let given = meta::namespace(object).to_owned();
+        let given = meta::namespace(object);
         if !self.def.namespaced {
             meta::remove(object, "namespace");
             return Ok(());
@@ -831,7 +834,9 @@ impl Call {
                 "the namespace of the provided object does not match the namespace sent on the request",
             ));
         }
-        meta::set(object, "namespace", json!(self.namespace));
+        if given != self.namespace {
+            meta::set(object, "namespace", json!(self.namespace));
+        }
         Ok(())
     }
 }

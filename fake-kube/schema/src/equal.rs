@@ -4,6 +4,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::members::Members;
+
 /// The same as `a == b`.
 pub fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
@@ -29,7 +31,7 @@ fn equal_maps(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
     a.len() == b.len()
         && a.iter().zip(b).all(|((key, value), (other, beside))| match key == other {
             true => equal(value, beside),
-            false => b.get(key).is_some_and(|found| equal(value, found)),
+            false => b.member(key).is_some_and(|found| equal(value, found)),
         })
 }
 

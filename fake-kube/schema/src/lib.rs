@@ -19,9 +19,11 @@
 
 pub mod builtins;
 mod cause;
+mod encode;
 mod equal;
 mod expression;
 pub mod managed;
+mod members;
 pub mod openapi;
 pub mod patch;
 pub mod proto;
@@ -31,8 +33,10 @@ pub mod text;
 
 pub use builtins::{Builtins, quantity_nanos, quantity_text};
 pub use cause::{Cause, Reason, summary};
+pub use encode::{write_json, write_json_text};
 pub use equal::{equal, equal_members};
 pub use expression::Expression;
+pub use members::{Members, put_member, take_member};
 pub use schema::{Request, Schema, unrecognized_formats};
 
 /// How deep an object may nest. Deeper parts are left alone by every walk, so no input can exhaust the stack;

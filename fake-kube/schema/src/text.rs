@@ -2,7 +2,28 @@
 
 use std::fmt::Write;
 
+use jiff::Timestamp;
+use jiff::tz::Offset;
 use serde_json::{Number, Value};
+
+/// `metav1.Time`: whole seconds in UTC. Two of them go into every object.
+pub fn time_text(time: Timestamp) -> String {
+    let at = Offset::UTC.to_datetime(time);
+    let numbers = [at.month(), at.day(), at.hour(), at.minute(), at.second()];
+    if !(0..10_000).contains(&at.year()) {
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    }
+    let mut out = Vec::with_capacity("2006-01-02T15:04:05Z".len());
+    let digits = |number: i16| [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8];
+    out.extend(digits(at.year() / 100));
+    out.extend(digits(at.year() % 100));
+    for (before, number) in b"--T::".iter().zip(numbers) {
+        out.push(*before);
+        out.extend(digits(number.into()));
+    }
+    out.push(b'Z');
+    String::from_utf8(out).unwrap_or_default()
+}
 
 /// `%q`: a Go string literal.
 pub fn go_quote(s: &str) -> String {
@@ -172,6 +193,20 @@ pub fn go_type(value: &Value) -> &'static str {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn times_are_whole_seconds() {
+        let check = |time: &str, expected: &str| {
+            let time: Timestamp = time.parse().expect("a time");
+            assert_eq!(time_text(time), expected);
+            assert_eq!(time_text(time), time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        };
+        check("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z");
+        check("2024-02-29T23:59:59.999999999Z", "2024-02-29T23:59:59Z");
+        check("1969-12-31T23:59:58.5Z", "1969-12-31T23:59:58Z");
+        check("0999-10-11T12:13:14Z", "0999-10-11T12:13:14Z");
+        check("9999-12-30T00:00:00Z", "9999-12-30T00:00:00Z");
+    }
 
     #[test]
     fn values_print_as_go_prints_them() {

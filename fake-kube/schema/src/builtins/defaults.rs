@@ -166,9 +166,29 @@ pub(crate) fn fill(arena: &Arena, object: &mut Value) {
     normalize::write_empty_lists(arena, object);
 }
 
+/// Types with defaults that compute ([`by_code`]).
+const CODED: [&str; 10] = [
+    "core.v1.Container",
+    "core.v1.EphemeralContainer",
+    "core.v1.Volume",
+    "core.v1.ServicePort",
+    "core.v1.EndpointPort",
+    "core.v1.PodSpec",
+    "core.v1.Pod",
+    "core.v1.LimitRangeItem",
+    "networking.v1.NetworkPolicySpec",
+    "apps.v1.StatefulSetSpec",
+];
+
+/// Whether the type of this name has defaults of its own.
+pub(crate) fn has_coded_defaults(name: &str) -> bool {
+    let name = name.strip_prefix("io.k8s.api.");
+    name.is_some_and(|name| CODED.contains(&name) || rows_of(name).next().is_some())
+}
+
 /// Whether it added members.
 fn walk(arena: &Arena, id: NodeId, value: &mut Value, depth: usize) -> bool {
-    if depth > DEPTH_MAX {
+    if depth > DEPTH_MAX || !arena.coded_below[id as usize] {
         return false;
     }
     let node = arena.node(id);
@@ -183,7 +203,7 @@ fn walk(arena: &Arena, id: NodeId, value: &mut Value, depth: usize) -> bool {
                 has_added |= map.len() != before;
             }
             for (key, member) in map.iter_mut() {
-                if let Some(child) = node.member(key) {
+                if let Some(child) = node.member(key).filter(|child| arena.coded_below[*child as usize]) {
                     has_added |= walk(arena, child, member, depth + 1);
                 }
             }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::fieldset::Set;
 use super::wire;
+use crate::members::{Members, put_member, take_member};
 
 /// More Update entries than this are folded into [`ANCIENT`].
 const UPDATERS_MAX: usize = 10;
@@ -84,6 +85,22 @@ impl Fields {
         }
     }
 
+    /// Members of both.
+    pub(crate) fn intersection(&self, other: &Set) -> Set {
+        match self {
+            Fields::Wire(fields) => wire::intersection(fields, other),
+            Fields::Read(set) => set.intersection(other),
+        }
+    }
+
+    /// Whether these are the members of the set; now and then not seen where they come in another order.
+    pub(crate) fn is(&self, other: &Set) -> bool {
+        match self {
+            Fields::Wire(fields) => fields.as_object().is_some_and(|fields| other.is_written_as(fields)),
+            Fields::Read(set) => set == other,
+        }
+    }
+
     pub(crate) fn subtract(&mut self, other: &Set) {
         match self {
             Fields::Wire(fields) => wire::subtract(fields, other),
@@ -138,7 +155,12 @@ pub(crate) fn decode(entries: Option<Value>) -> Result<Managers, String> {
 
 /// Reads entries this server wrote: their sets are sets.
 pub(crate) fn own(entries: Option<Value>) -> Managers {
-    read(entries, |_, fields| Ok(Fields::Wire(fields))).unwrap_or_default()
+    stored(entries).unwrap_or_default()
+}
+
+/// The same where what is wrong is told.
+pub(crate) fn stored(entries: Option<Value>) -> Result<Managers, String> {
+    read(entries, |_, fields| Ok(Fields::Wire(fields)))
 }
 
 fn read(
@@ -148,8 +170,8 @@ fn read(
     let mut managers = Managers::new();
     let Some(Value::Array(entries)) = entries else { return Ok(managers) };
     for (i, mut entry) in entries.into_iter().enumerate() {
-        let fields = entry.get_mut("fieldsV1").map(Value::take);
-        let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
+        let fields = entry.member_mut("fieldsV1").map(Value::take);
+        let text = |key: &str| entry.member(key).and_then(Value::as_str).unwrap_or_default();
         let applied = match text("operation") {
             "Apply" => true,
             "Update" => false,
@@ -169,7 +191,7 @@ fn read(
             Some(fields) => fields_of(i, fields)?,
         };
         let id = ManagerId::new(text("manager"), applied, api_version, text("subresource"));
-        let time = entry.get("time").and_then(Value::as_str).map(str::to_string);
+        let time = entry.member("time").and_then(Value::as_str).map(str::to_string);
         managers.insert(id, Owned { fields, api_version: api_version.into(), time });
     }
     Ok(managers)
@@ -184,12 +206,12 @@ fn encode(managers: Managers) -> Vec<Value> {
         if !id.manager.is_empty() {
             out.insert("manager".into(), Value::String(id.manager));
         }
-        out.insert("operation".into(), json!(if id.applied { "Apply" } else { "Update" }));
+        out.insert("operation".into(), Value::from(if id.applied { "Apply" } else { "Update" }));
         out.insert("apiVersion".into(), Value::String(owned.api_version));
         if let Some(time) = owned.time {
             out.insert("time".into(), Value::String(time));
         }
-        out.insert("fieldsType".into(), json!("FieldsV1"));
+        out.insert("fieldsType".into(), Value::from("FieldsV1"));
         out.insert("fieldsV1".into(), owned.fields.into_json());
         if !id.subresource.is_empty() {
             out.insert("subresource".into(), Value::String(id.subresource));
@@ -215,15 +237,33 @@ pub(crate) fn store(object: &mut Value, managers: Managers) {
         }
         return;
     }
-    let metadata = object.entry("metadata").or_insert_with(|| json!({}));
-    if let Some(metadata) = metadata.as_object_mut() {
-        metadata.insert("managedFields".into(), Value::Array(entries));
+    if object.member("metadata").is_none() {
+        object.insert("metadata".into(), json!({}));
     }
+    if let Some(metadata) = object.member_mut("metadata").and_then(Value::as_object_mut) {
+        put_member(metadata, "managedFields", Value::Array(entries));
+    }
+}
+
+/// A copy of an object without the entries, of which there can be more than of the rest.
+pub(crate) fn without(object: &Value) -> Value {
+    let Some(members) = object.as_object() else { return object.clone() };
+    let copied = members.iter().map(|(key, member)| {
+        let copy = match member {
+            Value::Object(metadata) if key == "metadata" => {
+                let kept = metadata.iter().filter(|(key, _)| *key != "managedFields");
+                Value::Object(kept.map(|(key, value)| (key.clone(), value.clone())).collect())
+            }
+            other => other.clone(),
+        };
+        (key.clone(), copy)
+    });
+    Value::Object(copied.collect())
 }
 
 /// Takes the entries out of an object.
 pub(crate) fn take(object: &mut Value) -> Option<Value> {
-    object.get_mut("metadata")?.as_object_mut()?.shift_remove("managedFields")
+    take_member(object.member_mut("metadata")?.as_object_mut()?, "managedFields")
 }
 
 /// Whether a client asks for the entries to be dropped: `[]` or `[{}]` (case ssa-reset-managed-fields).

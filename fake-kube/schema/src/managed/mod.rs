@@ -21,8 +21,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::equal::{equal, equal_members};
+use crate::members::Members;
 use crate::schema::Schema;
-use crate::text::{compact_json, go_quote};
+use crate::text::{compact_json, go_quote, time_text};
 use entries::{Fields, ManagerId, Managers, Owned};
 use fieldset::Set;
 use typed::Types;
@@ -130,7 +131,7 @@ pub fn apply_owned(
     let created = json!({"apiVersion": applied.get("apiVersion"), "kind": applied.get("kind")});
     let live = live.unwrap_or(&created);
     let managed = live.pointer("/metadata/managedFields");
-    let mut managers = entries::decode(managed.cloned())
+    let mut managers = entries::stored(managed.cloned())
         .map_err(|e| ApplyError::Internal(format!("failed to decode managed fields: {e}")))?;
     // Somebody owns fields of it: it was found to fit then, and the schema is the one of then.
     if !w.same_schema || managers.is_empty() {
@@ -142,19 +143,18 @@ pub fn apply_owned(
         own_existing(types, live, &mut managers, w);
     }
     let kubectl = w.manager == "kubectl";
-    let before = kubectl.then(|| managers.clone());
-    let outcome = match (run(types, live, &applied, managers, w, force), before) {
+    let before = kubectl.then(|| (managers.clone(), applied.clone()));
+    let outcome = match (run(types, live, applied, managers, w, force), &before) {
         // kubectl may take over what it applied client-side before.
-        (Err(conflicts), Some(managers)) => match conflicts_beyond(types, live, conflicts) {
-            remaining if remaining.is_empty() => run(types, live, &applied, managers, w, true),
+        (Err(conflicts), Some((managers, applied))) => match conflicts_beyond(types, live, conflicts) {
+            remaining if remaining.is_empty() => run(types, live, applied.clone(), managers.clone(), w, true),
             remaining => Err(remaining),
         },
         (outcome, _) => outcome,
     };
-    let (merged, managers) = outcome.map_err(|found| ApplyError::Conflicts(printed(&found)))?;
-    let mut object = merged;
-    if kubectl {
-        update_last_applied(&mut object, &applied);
+    let (mut object, managers) = outcome.map_err(|found| ApplyError::Conflicts(printed(&found)))?;
+    if let Some((_, applied)) = &before {
+        update_last_applied(&mut object, applied);
     }
     entries::store(&mut object, managers);
     Ok(object)
@@ -167,7 +167,7 @@ pub fn apply_owned(
 pub fn track_update(schema: &Schema, live: Option<&Value>, new: &mut Value, w: &Write<'_>) {
     let sent = entries::take(new);
     if let Some(entries) = live.and_then(|live| shortcut::renewed(live, new, sent.as_ref(), w)) {
-        if let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) {
+        if let Some(metadata) = new.member_mut("metadata").and_then(Value::as_object_mut) {
             metadata.insert("managedFields".into(), entries);
         }
         return;
@@ -313,11 +313,6 @@ fn describe(object: &Value) -> String {
     )
 }
 
-/// Times of entries: whole seconds, UTC.
-fn time_text(now: Timestamp) -> String {
-    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
 fn reset_set(w: &Write<'_>) -> Set {
     let mut set = Set::default();
     for field in w.reset_fields {
@@ -327,9 +322,9 @@ fn reset_set(w: &Write<'_>) -> Set {
 }
 
 /// Fields nobody owns (`stripmeta`).
-fn strip_metadata(set: &mut Set) {
+fn unowned() -> &'static Set {
     static UNOWNED: OnceLock<Set> = OnceLock::new();
-    let unowned = UNOWNED.get_or_init(|| {
+    UNOWNED.get_or_init(|| {
         let mut stripped = Set::default();
         for field in [
             "apiVersion",
@@ -348,8 +343,7 @@ fn strip_metadata(set: &mut Set) {
             stripped.insert_fields(field);
         }
         stripped
-    });
-    set.subtract(unowned);
+    })
 }
 
 /// The first apply to an object nobody tracked: all it has belongs to `before-first-apply`.
@@ -372,7 +366,7 @@ fn update(types: Types<'_>, old: &Value, new: &Value, managers: &mut Managers, w
         }
         owned.fields.subtract(&compare.removed);
     }
-    strip_metadata(&mut changed);
+    changed.subtract(unowned());
     if !changed.is_empty() {
         let time = Some(time_text(w.now));
         let entry = managers.entry(id).or_insert_with(|| Owned {
@@ -393,36 +387,49 @@ type Found = Vec<(ManagerId, Set)>;
 fn run(
     types: Types<'_>,
     live: &Value,
-    applied: &Value,
+    applied: Value,
     mut managers: Managers,
     w: &Write<'_>,
     force: bool,
 ) -> Result<(Value, Managers), Found> {
     let ignored = reset_set(w);
     let id = ManagerId::new(w.manager, true, w.api_version, w.subresource);
-    let mut merged = types.merge(live, applied);
-    entries::take(&mut merged);
-    let mut set = types.to_set(applied);
+    let mut set = types.to_set(&applied);
     set.subtract_recursive(&ignored);
+    let merged = types.merge(entries::without(live), applied);
     let last = managers.remove(&id);
-    let time = last.as_ref().and_then(|l| l.time.clone());
-    managers.insert(id.clone(), Owned { fields: Fields::Read(set), api_version: w.api_version.into(), time });
-    // Whoever applies at least what it applied before gives nothing up; that is nearly every apply.
-    let given_up = last.filter(|last| {
-        let own = managers.get(&id).map(|own| own.fields.read());
-        own.is_some_and(|own| !last.fields.read().is_within(&own))
-    });
-    let pruned = match given_up {
-        Some(last) => prune(types, merged, &managers, &last.fields.read()),
-        None => merged,
+    let stays_unowned = set.intersection(unowned());
+    set.subtract(unowned());
+    let pruned = match last {
+        // Nearly every apply is of the fields of the one before.
+        Some(last) if last.fields.is(&set) => {
+            managers.insert(id.clone(), Owned { api_version: w.api_version.into(), ..last });
+            merged
+        }
+        last => {
+            let was = last.as_ref().map(|last| last.fields.read()).unwrap_or_default();
+            set.merge(stays_unowned);
+            // Whoever applies at least what it applied before gives nothing up.
+            let gives_up = !was.is_within(&set);
+            let time = last.as_ref().and_then(|last| last.time.clone());
+            let own = Owned { fields: Fields::Read(set), api_version: w.api_version.into(), time };
+            managers.insert(id.clone(), own);
+            let pruned = if gives_up { prune(types, merged, &managers, &was) } else { merged };
+            if let Some(own) = managers.get_mut(&id) {
+                own.fields.subtract(unowned());
+            }
+            pruned
+        }
     };
 
-    let compare = types.compare(live, &pruned).without(&ignored);
+    let compare = types.compare(live, &pruned);
+    let unchanged = compare.is_empty() && is_same_but_entries(live, &pruned);
+    let compare = compare.without(&ignored);
     let mut changed = compare.modified;
     changed.merge(compare.added);
     let mut conflicts = Found::new();
     for (other, owned) in managers.iter_mut().filter(|(other, _)| **other != id) {
-        let conflict = owned.fields.read().intersection(&changed);
+        let conflict = owned.fields.intersection(&changed);
         if !conflict.is_empty() {
             if force {
                 owned.fields.subtract(&conflict);
@@ -437,9 +444,7 @@ fn run(
     if !conflicts.is_empty() {
         return Err(conflicts);
     }
-    let unchanged = is_same_but_entries(live, &pruned);
     if let Some(own) = managers.get_mut(&id) {
-        strip_metadata(own.fields.set());
         // A write that only adds ownership leaves no time (case ssa-before-first-apply).
         if !unchanged {
             own.time = Some(time_text(w.now));
@@ -451,15 +456,15 @@ fn run(
 
 /// Whether two objects are equal, managedFields aside; `new` has none.
 fn is_same_but_entries(live: &Value, new: &Value) -> bool {
-    let (Some(live), Some(new)) = (live.as_object(), new.as_object()) else { return live == new };
+    let (Some(live), Some(new)) = (live.as_object(), new.as_object()) else { return equal(live, new) };
     live.len() == new.len()
-        && live.iter().all(|(key, member)| match (key.as_str(), member, new.get(key)) {
+        && live.iter().all(|(key, member)| match (key.as_str(), member, new.member(key)) {
             ("metadata", Value::Object(live), Some(Value::Object(new))) => {
                 let own = live.iter().filter(|(key, _)| *key != "managedFields");
                 own.clone().count() == new.len()
-                    && own.into_iter().all(|(key, one)| new.get(key) == Some(one))
+                    && own.into_iter().all(|(key, one)| equal_members(new.member(key), Some(one)))
             }
-            (_, member, other) => other == Some(member),
+            (_, member, other) => equal_members(other, Some(member)),
         })
 }
 

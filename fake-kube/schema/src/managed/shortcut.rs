@@ -5,9 +5,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::Write;
 use super::wire;
-use super::{Write, time_text};
 use crate::equal::equal;
+use crate::members::Members;
+use crate::text::time_text;
 
 /// Metadata nobody owns (`strip_metadata`): whatever it does has no effect on ownership.
 const FREE: &[&str] = &[
@@ -24,7 +26,7 @@ const FREE: &[&str] = &[
 
 /// managedFields after the write, or nothing when the updater has to decide. `sent` is what the client said they are.
 pub(super) fn renewed(live: &Value, new: &Value, sent: Option<&Value>, w: &Write<'_>) -> Option<Value> {
-    let entries = live.get("metadata")?.get("managedFields")?;
+    let entries = live.member("metadata")?.member("managedFields")?;
     let is_untouched = sent.is_none_or(|sent| sent.is_null() || equal(sent, entries));
     if !w.subresource.is_empty() || is_untouched {
         let list = entries.as_array()?;
@@ -46,16 +48,15 @@ fn is_free(path: &[&str], key: &str) -> bool {
 }
 
 /// The writer's own entry, if all entries are ones the updater would have written.
-fn own_entry(list: &[Value], w: &Write<'_>) -> Option<usize> {
-    let text =
-        |entry: &Value, key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+fn own_entry<'e>(list: &'e [Value], w: &Write<'_>) -> Option<usize> {
+    let text = |entry: &'e Value, key: &str| entry.member(key).and_then(Value::as_str).unwrap_or_default();
     let mut own = None;
     for (index, entry) in list.iter().enumerate() {
         let operation = text(entry, "operation");
-        let is_plain = matches!(operation.as_str(), "Apply" | "Update")
+        let is_plain = matches!(operation, "Apply" | "Update")
             && text(entry, "fieldsType") == "FieldsV1"
             && !text(entry, "apiVersion").is_empty()
-            && entry.get("fieldsV1").is_some_and(Value::is_object);
+            && entry.member("fieldsV1").is_some_and(Value::is_object);
         if !is_plain {
             return None;
         }
@@ -89,7 +90,7 @@ impl<'a> Walk<'a> {
             if is_free(path, key) {
                 continue;
             }
-            let before = old.get(key)?;
+            let before = old.member(key)?;
             if equal(before, value) {
                 continue;
             }
@@ -108,7 +109,7 @@ impl<'a> Walk<'a> {
             }
             path.pop();
         }
-        let has_lost = old.keys().any(|key| !is_free(path, key) && !new.contains_key(key));
+        let has_lost = old.keys().any(|key| !is_free(path, key) && new.member(key).is_none());
         (!has_lost).then_some(())
     }
 

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::fieldset::Element;
+use crate::members::Members;
 use crate::schema::{Additional, Arena, ListType, NodeId, Type};
 use crate::text::compact_json;
 
@@ -155,7 +156,7 @@ impl<'a> Types<'a> {
         };
         let mut fields = Map::new();
         for key in keys {
-            match map.get(key).or_else(|| self.member_default(items, key)) {
+            match map.member(key).or_else(|| self.member_default(items, key)) {
                 Some(value) => drop(fields.insert(key.clone(), value.clone())),
                 None => continue,
             }

@@ -10,6 +10,7 @@ use super::fieldset::{Element, Node, Set};
 use super::typed::{Atom, Scalar, Ty, Types};
 use crate::DEPTH_MAX;
 use crate::equal::equal_members;
+use crate::members::Members;
 use crate::schema::NodeId;
 use crate::text::{go_syntax, go_type, go_value};
 
@@ -80,7 +81,7 @@ impl Types<'_> {
                 return self.validate(one, true).is_ok();
             };
             let is_different =
-                |(key, member): &(&String, &Value)| !equal_members(other.get(*key), Some(*member));
+                |(key, member): &(&String, &Value)| !equal_members(other.member(key), Some(*member));
             members.iter().filter(is_different).all(|(key, member)| {
                 let Some((ty, _)) = self.member(root, key) else { return false };
                 let at = Trail::ROOT.field(key);
@@ -186,18 +187,21 @@ impl Types<'_> {
         match (self.atom(ty, Some(value)), value) {
             (Atom::Scalar(_) | Atom::AtomicList(_) | Atom::AtomicMap(_), _) => node.member = true,
             (Atom::Granular(map), Value::Object(members)) => {
+                let mut steps = Vec::with_capacity(members.len());
                 for (key, member) in members {
                     let Some((ty, declared)) = self.member(map, key) else { continue };
                     let mut below = Node::default();
                     self.to_set_at(ty, member, &mut below, depth + 1);
                     let empty = member.is_null() || member.as_object().is_some_and(Map::is_empty);
                     below.member |= empty || !declared;
-                    node.below.put_field(key, below);
+                    steps.push((Element::Field(key.clone()), below));
                 }
+                node.below = steps.into_iter().collect();
             }
             (Atom::KeyedList(id, items), Value::Array(list)) => {
                 let elements: Vec<Option<Element>> =
                     list.iter().map(|item| self.item_element(id, items, item).ok()).collect();
+                let mut steps = Vec::with_capacity(list.len());
                 for (i, (item, element)) in list.iter().zip(&elements).enumerate() {
                     let Some(element) = element else { continue };
                     let mut below = Node::default();
@@ -207,8 +211,9 @@ impl Types<'_> {
                         self.to_set_at(items, item, &mut below, depth + 1);
                     }
                     below.member = true;
-                    node.below.put(element, below);
+                    steps.push((element.clone(), below));
                 }
+                node.below = steps.into_iter().collect();
             }
             _ => {}
         }
@@ -233,6 +238,9 @@ impl Types<'_> {
         out: &mut Difference,
         depth: usize,
     ) {
+        if let (None, Some(new)) = (old, new) {
+            return out.added.merge(self.added_at(ty, new, depth));
+        }
         let absent = |v: Option<&Value>| v.is_none_or(Value::is_null);
         let (before, after) = (self.atom(ty, old), self.atom(ty, new));
         let leaf = if depth > DEPTH_MAX {
@@ -253,6 +261,31 @@ impl Types<'_> {
                 _ => {}
             }
         }
+    }
+
+    /// All of a value that was not there: each place of it came.
+    fn added_at(self, ty: Ty, new: &Value, depth: usize) -> Node {
+        let below = match (self.atom(ty, Some(new)), new) {
+            _ if depth > DEPTH_MAX => Set::default(),
+            (Atom::Granular(map), Value::Object(members)) => {
+                let known =
+                    members.iter().filter_map(|(key, member)| Some((key, member, self.member(map, key)?.0)));
+                let step = |(key, member, ty): (&String, &Value, Ty)| {
+                    (Element::Field(key.clone()), self.added_at(ty, member, depth + 1))
+                };
+                known.map(step).collect()
+            }
+            (Atom::KeyedList(id, items), Value::Array(list)) => {
+                let step = |(element, found): (Element, Vec<&Value>)| match found.as_slice() {
+                    [one] => (element, self.added_at(items, one, depth + 1)),
+                    // Duplicates count as one thing.
+                    _ => (element, Node { member: true, below: Set::default() }),
+                };
+                self.group(id, items, Some(list)).into_iter().map(step).collect()
+            }
+            _ => Set::default(),
+        };
+        Node { member: true, below }
     }
 
     /// Compares below one atom; true if it was a leaf.
@@ -276,28 +309,30 @@ impl Types<'_> {
                     out.leaf(old, new);
                     return true;
                 }
+                let mut level = Level::default();
                 for (key, member) in old_map.into_iter().flatten() {
                     if depth == 1 && key == MANAGED_FIELDS && name == METADATA {
                         continue;
                     }
-                    let after = new_map.and_then(|m| m.get(key));
+                    let after = new_map.and_then(|m| m.member(key));
                     if equal_members(after, Some(member)) {
                         continue;
                     }
                     let Some((ty, _)) = self.member(map, key) else { continue };
                     let mut below = Difference::default();
                     self.compare_at(ty, Some(member), after, key, &mut below, depth + 1);
-                    below.put_into(out, |set, node| set.put_field(key, node));
+                    level.put(below, || Element::Field(key.clone()));
                 }
                 for (key, member) in new_map.into_iter().flatten() {
-                    if old_map.is_some_and(|m| m.contains_key(key)) {
+                    if old_map.is_some_and(|m| m.member(key).is_some()) {
                         continue;
                     }
                     let Some((ty, _)) = self.member(map, key) else { continue };
                     let mut below = Difference::default();
                     self.compare_at(ty, None, Some(member), key, &mut below, depth + 1);
-                    below.put_into(out, |set, node| set.put_field(key, node));
+                    level.put(below, || Element::Field(key.clone()));
                 }
+                level.add_to(out);
                 false
             }
             Atom::KeyedList(id, items) => {
@@ -308,17 +343,19 @@ impl Types<'_> {
                 }
                 let before = self.group(id, items, old_list);
                 let after = self.group(id, items, new_list);
+                let mut level = Level::default();
                 for (element, old) in &before {
                     let new = after.get(element).map(Vec::as_slice).unwrap_or_default();
                     let mut below = Difference::default();
                     self.compare_items(items, old, new, &mut below, depth);
-                    below.put_into(out, |set, node| set.put(element, node));
+                    level.put(below, || element.clone());
                 }
                 for (element, new) in after.iter().filter(|(e, _)| !before.contains_key(*e)) {
                     let mut below = Difference::default();
                     self.compare_items(items, &[], new, &mut below, depth);
-                    below.put_into(out, |set, node| set.put(element, node));
+                    level.put(below, || element.clone());
                 }
+                level.add_to(out);
                 false
             }
         }
@@ -356,32 +393,33 @@ impl Types<'_> {
     }
 
     /// `live` with `applied` over it.
-    pub(crate) fn merge(self, live: &Value, applied: &Value) -> Value {
-        self.merge_at(self.root(), Some(live.clone()), applied, 0)
+    pub(crate) fn merge(self, live: Value, applied: Value) -> Value {
+        self.merge_at(self.root(), Some(live), applied, 0)
     }
 
-    fn merge_at(self, ty: Ty, live: Option<Value>, over: &Value, depth: usize) -> Value {
-        let Some(live) = live.filter(|_| depth <= DEPTH_MAX) else { return over.clone() };
-        let (before, after) = (self.atom(ty, Some(&live)), self.atom(ty, Some(over)));
+    fn merge_at(self, ty: Ty, live: Option<Value>, over: Value, depth: usize) -> Value {
+        let Some(live) = live.filter(|_| depth <= DEPTH_MAX) else { return over };
+        let (before, after) = (self.atom(ty, Some(&live)), self.atom(ty, Some(&over)));
         if !live.is_null() && !over.is_null() && !before.same_shape(after) {
-            return over.clone();
+            return over;
         }
         match if over.is_null() { before } else { after } {
-            Atom::Scalar(_) | Atom::AtomicList(_) | Atom::AtomicMap(_) => over.clone(),
+            Atom::Scalar(_) | Atom::AtomicList(_) | Atom::AtomicMap(_) => over,
             Atom::Granular(map) => {
-                let over_map = over.as_object();
                 let mut out = match live {
                     Value::Object(live) => live,
                     _ => Map::new(),
                 };
-                if out.is_empty() && over_map.is_none_or(Map::is_empty) {
-                    return over.clone();
-                }
-                for (key, member) in over_map.into_iter().flatten() {
-                    let ty = self.member(map, key).map_or(Ty::Deduced, |(ty, _)| ty);
-                    match out.get_mut(key) {
+                let over_map = match over {
+                    Value::Object(over) if !(out.is_empty() && over.is_empty()) => over,
+                    _ if out.is_empty() => return over,
+                    _ => Map::new(),
+                };
+                for (key, member) in over_map {
+                    let ty = self.member(map, &key).map_or(Ty::Deduced, |(ty, _)| ty);
+                    match out.member_mut(&key) {
                         Some(slot) => *slot = self.merge_at(ty, Some(slot.take()), member, depth + 1),
-                        None => drop(out.insert(key.clone(), member.clone())),
+                        None => drop(out.insert(key, member)),
                     }
                 }
                 Value::Object(out)
@@ -393,7 +431,7 @@ impl Types<'_> {
                 };
                 let over_list = over.as_array().map(Vec::as_slice).unwrap_or_default();
                 if live.is_empty() && over_list.is_empty() {
-                    return over.clone();
+                    return over;
                 }
                 Value::Array(self.merge_lists(id, items, &live, over_list, depth))
             }
@@ -414,7 +452,7 @@ impl Types<'_> {
         let mut next_shared = shared.next();
         let mut merged_right: Vec<&Option<Element>> = Vec::with_capacity(rhs.len());
         let mut out = Vec::with_capacity(live.len().max(over.len()));
-        let both = |l: Option<&Value>, r: &Value| self.merge_at(items, l.cloned(), r, depth + 1);
+        let both = |l: Option<&Value>, r: &Value| self.merge_at(items, l.cloned(), r.clone(), depth + 1);
         let (mut l, mut r) = (0, 0);
         while l < lhs.len() || r < rhs.len() {
             if l < lhs.len() && r < rhs.len() {
@@ -470,7 +508,7 @@ impl Types<'_> {
             (Atom::Granular(map) | Atom::AtomicMap(map), Value::Object(members)) => {
                 let mut out = Map::new();
                 for (key, member) in members {
-                    let kept = match set.step(&Element::Field(key.clone())) {
+                    let kept = match set.step_field(key) {
                         (true, _) => continue,
                         (false, Some(below)) => {
                             let ty = self.member(map, key).map_or(Ty::Deduced, |(ty, _)| ty);
@@ -547,6 +585,10 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.modified.is_empty() && self.removed.is_empty()
+    }
+
     /// Without what lies in `ignored`.
     pub(crate) fn without(mut self, ignored: &Set) -> Comparison {
         for set in [&mut self.added, &mut self.modified, &mut self.removed] {
@@ -573,10 +615,31 @@ impl Difference {
             _ => {}
         }
     }
+}
 
-    fn put_into(self, above: &mut Difference, put: impl Fn(&mut Set, Node)) {
-        put(&mut above.added.below, self.added);
-        put(&mut above.modified.below, self.modified);
-        put(&mut above.removed.below, self.removed);
+/// The steps of one level and how they differ, in the order in which they are met.
+#[derive(Default)]
+struct Level {
+    added: Vec<(Element, Node)>,
+    modified: Vec<(Element, Node)>,
+    removed: Vec<(Element, Node)>,
+}
+
+impl Level {
+    /// Adds how one step differs, if it does.
+    fn put(&mut self, below: Difference, element: impl Fn() -> Element) {
+        let Difference { added, modified, removed } = below;
+        let steps = [(&mut self.added, added), (&mut self.modified, modified), (&mut self.removed, removed)];
+        for (steps, node) in steps {
+            if !node.is_empty() {
+                steps.push((element(), node));
+            }
+        }
+    }
+
+    fn add_to(self, above: &mut Difference) {
+        above.added.below.merge(self.added.into_iter().collect());
+        above.modified.below.merge(self.modified.into_iter().collect());
+        above.removed.below.merge(self.removed.into_iter().collect());
     }
 }

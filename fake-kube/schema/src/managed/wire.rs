@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::fieldset::Set;
+use super::fieldset::{Node, Set};
 
 /// `{}` is a leaf; a node with children is a member itself only when it says `.`.
 pub(crate) fn is_member(node: &Value) -> bool {
@@ -56,6 +56,17 @@ pub(crate) fn subtract(fields: &mut Value, less: &Set) {
             node.shift_remove(&key);
         }
     }
+}
+
+/// Members of both.
+pub(crate) fn intersection(fields: &Value, other: &Set) -> Set {
+    let Some(node) = fields.as_object() else { return Set::default() };
+    let both = other.steps().zip(other.children()).filter_map(|((element, theirs), (key, ..))| {
+        let own = node.get(&key)?;
+        let member = theirs.member && is_member(own);
+        Some((element.clone(), Node { member, below: intersection(own, &theirs.below) }))
+    });
+    both.collect()
 }
 
 /// Says of a node whether it is a member, in the way that fits what lies below it.
@@ -119,6 +130,10 @@ mod tests {
             subtract(&mut difference, &other);
             assert_eq!(difference.to_string(), before.difference(&other).to_json().to_string());
             assert_eq!(is_empty(&difference), before.difference(&other).is_empty());
+            assert_eq!(intersection(&before.to_json(), &other), before.intersection(&other));
+            let is_written_as = |fields: &Value| before.is_written_as(fields.as_object().expect("a map"));
+            assert!(is_written_as(&before.to_json()));
+            assert_eq!(is_written_as(&other.to_json()), before == other);
         }
     }
 }

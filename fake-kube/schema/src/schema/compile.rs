@@ -95,9 +95,9 @@ impl<'a> Compiler<'a> {
     fn merged_metadata(&mut self, meta: NodeId, authored: NodeId) -> NodeId {
         let mut node = Node::new(Type::Object);
         node.properties = self.nodes[meta as usize].properties.clone();
-        for (key, id) in self.nodes[authored as usize].properties.clone() {
+        for (key, id) in self.nodes[authored as usize].properties.iter() {
             if key == "name" || key == "generateName" {
-                node.properties.insert(key, id);
+                node.properties.insert(key.clone(), *id);
             }
         }
         self.push(node)

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::node::{Additional, Arena, Node, NodeId, Type};
 use crate::DEPTH_MAX;
+use crate::members::Members;
 
 /// Puts defaults in place of missing members and of nulls of non-nullable ones, top down, so that the members of a
 /// defaulted object are defaulted too.
@@ -19,10 +20,10 @@ fn fill_below(arena: &Arena, id: NodeId, value: &mut Value, depth: usize) {
     let node = arena.node(id);
     match value {
         Value::Object(map) => {
-            for (key, child) in &node.properties {
+            for (key, child) in node.properties.iter() {
                 let property = arena.node(*child);
                 let Some(default) = &property.default else { continue };
-                match map.get_mut(key) {
+                match map.member_mut(key) {
                     None => drop(map.insert(key.clone(), default.clone())),
                     Some(member) if member.is_null() && !property.nullable => *member = default.clone(),
                     Some(_) => {}

@@ -14,6 +14,7 @@ mod meta;
 mod meter;
 pub(crate) mod node;
 mod path;
+mod properties;
 mod prune;
 pub(crate) mod rules;
 mod run_cost;

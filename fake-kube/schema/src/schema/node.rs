@@ -1,14 +1,15 @@
 //! The compiled form of a schema: an arena of nodes, so that `$ref` sharing and recursion cost an index and walks
 //! borrow instead of cloning. One form serves custom resources and built-in kinds alike.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use regex::Regex;
 use serde_json::Value;
 
 use super::path::Path;
+use super::properties::Properties;
 use super::rules::Rule;
+use crate::builtins::defaults::has_coded_defaults;
 
 /// Index of a node in its arena.
 pub(crate) type NodeId = u32;
@@ -96,7 +97,7 @@ pub(crate) struct Node {
     pub(crate) preserve: bool,
     /// `x-kubernetes-embedded-resource: true`.
     pub(crate) embedded: bool,
-    pub(crate) properties: BTreeMap<String, NodeId>,
+    pub(crate) properties: Properties,
     pub(crate) additional: Additional,
     pub(crate) items: Option<NodeId>,
     pub(crate) list: ListType,
@@ -124,7 +125,7 @@ impl Node {
             nullable: false,
             preserve: false,
             embedded: false,
-            properties: BTreeMap::new(),
+            properties: Properties::default(),
             additional: Additional::Unsaid,
             items: None,
             list: ListType::Atomic,
@@ -190,10 +191,13 @@ pub(crate) struct Arena {
     pub(crate) keyed_below: Vec<bool>,
     /// Node -> whether it or anything below it is an embedded resource.
     pub(crate) embedded_below: Vec<bool>,
+    /// Node -> whether it or anything below it is of a type with defaults that Kubernetes has in code.
+    pub(crate) coded_below: Vec<bool>,
 }
 
 impl Arena {
-    pub(crate) fn new(nodes: Vec<Node>, root: NodeId) -> Arena {
+    pub(crate) fn new(mut nodes: Vec<Node>, root: NodeId) -> Arena {
+        nodes.iter_mut().for_each(|node| node.properties.index());
         let mut arena = Arena {
             nodes,
             root,
@@ -201,11 +205,13 @@ impl Arena {
             rules_below: vec![],
             keyed_below: vec![],
             embedded_below: vec![],
+            coded_below: vec![],
         };
         arena.defaults_below = arena.spread(|n| n.default.is_some());
         arena.rules_below = arena.spread(|n| !n.rules.is_empty());
         arena.keyed_below = arena.spread(|n| n.list != ListType::Atomic);
         arena.embedded_below = arena.spread(|n| n.embedded);
+        arena.coded_below = arena.spread(|n| n.name.as_deref().is_some_and(has_coded_defaults));
         arena
     }
 

@@ -23,6 +23,7 @@ use super::node::{Additional, Arena, Node, NodeId, Type};
 use super::path::Path;
 use crate::DEPTH_MAX;
 use crate::cause::{Cause, Reason};
+use crate::equal::equal_members;
 use crate::text::go_quote;
 
 /// Longer expressions are refused at CRD creation instead of being handed to the parser.
@@ -209,7 +210,7 @@ impl Rules<'_> {
         outcome: &mut Outcome,
     ) {
         let old = old.filter(|o| !o.is_null());
-        let unchanged = old == Some(new);
+        let unchanged = equal_members(old, Some(new));
         let mut context = self.base.new_inner_scope();
         context.add_variable_from_value("self", to_cel(self.arena, id, new));
         let mut bound_old = None;

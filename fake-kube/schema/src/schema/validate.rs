@@ -11,6 +11,8 @@ use super::node::{Arena, Checks, Node, NodeId, Type};
 use super::path::Path;
 use crate::DEPTH_MAX;
 use crate::cause::Cause;
+use crate::equal::equal_members;
+use crate::members::Members;
 use crate::text::{compact_json, float_text, go_quote};
 
 pub(crate) fn validate(arena: &Arena, new: &Value, old: Option<&Value>) -> Vec<Cause> {
@@ -28,8 +30,8 @@ pub(crate) fn validate_member(
     at: &Path<'_>,
 ) -> Vec<Cause> {
     let mut found = Found::default();
-    if let (Some(child), Some(new)) = (arena.node(arena.root).member(key), new.get(key)) {
-        Validator { arena }.value(child, new, old.and_then(|o| o.get(key)), at, &mut found, 1);
+    if let (Some(child), Some(new)) = (arena.node(arena.root).member(key), new.member(key)) {
+        Validator { arena }.value(child, new, old.and_then(|o| o.member(key)), at, &mut found, 1);
     }
     found.errors
 }
@@ -62,7 +64,7 @@ impl Validator<'_> {
         found: &mut Found,
         depth: usize,
     ) {
-        if depth > DEPTH_MAX || old == Some(new) {
+        if depth > DEPTH_MAX || equal_members(old, Some(new)) {
             return;
         }
         let node = self.arena.node(id);
@@ -116,7 +118,7 @@ impl Validator<'_> {
         let holds_metadata = depth == 0 || node.embedded;
         for (key, member) in map {
             let Some(child) = node.member(key) else { continue };
-            let before = old.and_then(|o| o.get(key));
+            let before = old.and_then(|o| o.member(key));
             if holds_metadata && key == "metadata" {
                 // Metadata is typed when it is decoded; a CRD's schema may only restrict the names.
                 self.metadata(child, member, before, &path.key(key), found, depth + 1);
@@ -136,8 +138,8 @@ impl Validator<'_> {
         depth: usize,
     ) {
         for key in ["name", "generateName"] {
-            if let (Some(member), Some(child)) = (new.get(key), self.arena.node(id).member(key)) {
-                self.value(child, member, old.and_then(|o| o.get(key)), &path.key(key), found, depth);
+            if let (Some(member), Some(child)) = (new.member(key), self.arena.node(id).member(key)) {
+                self.value(child, member, old.and_then(|o| o.member(key)), &path.key(key), found, depth);
             }
         }
     }
@@ -432,7 +434,7 @@ fn check_properties(
         found.errors.push(Cause::too_many(path.field(), map.len(), max));
     }
     for key in &checks.required {
-        if !map.contains_key(key) {
+        if map.member(key).is_none() {
             found.errors.push(Cause::required(path.key(key).field(), ""));
         }
     }
@@ -441,7 +443,7 @@ fn check_properties(
 /// An embedded resource says what it is (case crv-embedded).
 fn check_embedded(map: &serde_json::Map<String, Value>, path: &Path<'_>, found: &mut Found) {
     for key in ["apiVersion", "kind"] {
-        match map.get(key).and_then(Value::as_str) {
+        match map.member(key).and_then(Value::as_str) {
             None => found.errors.push(Cause::required(path.key(key).field(), "")),
             Some("") => found.errors.push(Cause::required(path.key(key).field(), "must not be empty")),
             Some(_) => {}
