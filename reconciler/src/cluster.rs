@@ -1,5 +1,7 @@
 //! The JobManager as Kubernetes shows it: one value instead of a Deployment, its pods and their conditions.
 
+use jiff::SignedDuration;
+
 use crate::observation::{ConditionFacts, JobManagerFacts, Observation, PodFacts, Seen};
 
 /// Which JobManager there is.
@@ -53,9 +55,36 @@ pub fn pods_to_ask_about(o: &Observation) -> Vec<String> {
 
 /// The Deployment's `Available` condition is False and never flipped: no JobManager of it ever ran (4.8). Unsure
 /// counts as "it may have run".
+///
+/// QUIRK left behind: there only a condition of the very second of creation counts, so that a Deployment whose
+/// controller took a second longer waits for good.
 pub fn never_started(facts: &JobManagerFacts) -> bool {
-    condition(&facts.conditions, "Available")
-        .is_some_and(|c| c.status == "False" && c.last_transition == Some(facts.created))
+    let Some(available) = condition(&facts.conditions, "Available") else { return false };
+    let Some(since) = available.last_transition.filter(|_| available.status == "False") else { return false };
+    since == facts.created || (since <= facts.created + FIRST_STATUS_MAX && never_complete(facts))
+}
+
+/// How late a controller's first word about a Deployment may be. One whose ReplicaSet was removed by hand begins to
+/// tell of its progress anew: what it says of availability is then no first word, and later than this.
+const FIRST_STATUS_MAX: SignedDuration = SignedDuration::from_mins(2);
+
+/// What `Progressing` says before the first rollout is complete. `NewReplicaSetAvailable` stays from then on, whatever
+/// becomes of the pods (deployment controller, syncRolloutStatus: a complete rollout is not looked at again).
+const INCOMPLETE: [&str; 5] = [
+    "NewReplicaSetCreated",
+    "FoundNewReplicaSet",
+    "ReplicaSetUpdated",
+    "ReplicaSetCreateError",
+    "ProgressDeadlineExceeded",
+];
+
+/// The rollout of what was created never came to its end. With one replica that is the moment at which it is first
+/// available: of more, some may have been; after a change of the spec there is another rollout.
+fn never_complete(facts: &JobManagerFacts) -> bool {
+    let reason = condition(&facts.conditions, "Progressing").and_then(|c| c.reason.as_deref());
+    facts.own_generation == Some(1)
+        && facts.wanted_replicas == 1
+        && reason.is_some_and(|reason| INCOMPLETE.contains(&reason))
 }
 
 /// Since when the JobManager has been available.

@@ -120,8 +120,12 @@ pub struct JobManagerFacts {
     /// Annotation `flinkdeployment.flink.apache.org/generation`.
     pub generation: Option<i64>,
     pub created: Timestamp,
+    /// `metadata.generation`: 1 as long as nobody has changed what was created.
+    pub own_generation: Option<i64>,
     /// `metadata.deletionTimestamp` is set.
     pub deleting: bool,
+    /// `spec.replicas`; the next two are of the status.
+    pub wanted_replicas: i32,
     pub replicas: i32,
     pub available_replicas: i32,
     pub conditions: Vec<ConditionFacts>,

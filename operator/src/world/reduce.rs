@@ -41,7 +41,9 @@ pub(crate) fn job_manager(object: Deployment) -> Option<Reduced<JobManager>> {
         uid: meta.uid.clone()?,
         generation: meta.annotations.as_ref().and_then(|a| a.get(GENERATION_ANNOTATION)?.parse().ok()),
         created: time(meta.creation_timestamp.as_ref()).unwrap_or(Timestamp::UNIX_EPOCH),
+        own_generation: meta.generation,
         deleting: meta.deletion_timestamp.is_some(),
+        wanted_replicas: object.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
         replicas: status.replicas.unwrap_or(0),
         available_replicas: status.available_replicas.unwrap_or(0),
         conditions: conditions

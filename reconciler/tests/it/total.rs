@@ -30,7 +30,9 @@ fn job_manager() -> impl Strategy<Value = JobManagerFacts> {
             uid: "d".into(),
             generation,
             created: start(),
+            own_generation: Some(1),
             deleting,
+            wanted_replicas: 1,
             replicas: 1,
             available_replicas: available,
             conditions: vec![ConditionFacts {

@@ -22,6 +22,26 @@ pub struct Deployment {
     pub cluster: NewCluster,
 }
 
+impl Deployment {
+    fn conditions(&self, available: bool) -> [ConditionFacts; 2] {
+        let (since, progress) = match self.ever_available {
+            true => (self.created + SignedDuration::from_millis(1), "NewReplicaSetAvailable"),
+            false => (self.created, "ReplicaSetUpdated"),
+        };
+        let condition = |kind: &str, status: bool, reason: Option<&str>, since| ConditionFacts {
+            kind: kind.into(),
+            status: if status { "True" } else { "False" }.into(),
+            reason: reason.map(Into::into),
+            message: None,
+            last_transition: Some(since),
+        };
+        [
+            condition("Available", available, None, since),
+            condition("Progressing", true, Some(progress), self.created),
+        ]
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Job {
     pub id: String,
@@ -534,24 +554,12 @@ impl World {
                     uid: d.uid.clone(),
                     generation: Some(d.generation),
                     created: d.created,
+                    own_generation: Some(1),
                     deleting: d.deleting,
+                    wanted_replicas: 1,
                     replicas: 1,
                     available_replicas: i32::from(available),
-                    conditions: self
-                        .conditions
-                        .iter()
-                        .cloned()
-                        .chain([ConditionFacts {
-                            kind: "Available".into(),
-                            status: if available { "True" } else { "False" }.into(),
-                            reason: None,
-                            message: None,
-                            last_transition: Some(match d.ever_available {
-                                true => d.created + SignedDuration::from_millis(1),
-                                false => d.created,
-                            }),
-                        }])
-                        .collect(),
+                    conditions: self.conditions.iter().cloned().chain(d.conditions(available)).collect(),
                     has_rest_service: d.parts,
                     has_config_map: d.parts,
                 })
