@@ -21,7 +21,7 @@ use crate::json::*;
 use crate::knobs::Knobs;
 use crate::kubelet::commands::Output;
 use crate::pod_logs::{Following, LogBackend};
-use crate::programs::Programs;
+use crate::programs::{Attached, Programs};
 use crate::view::{Key, resource as r};
 use crate::webhooks::{Carrier, Outside};
 
@@ -181,11 +181,20 @@ impl Cluster {
         pod: &str,
         container: &str,
         argv: &[String],
+        in_terminal: bool,
     ) -> Option<std::process::Command> {
         let mut guard = self.lock();
         let engine = &mut *guard;
         let key = Key::new(r::PODS, namespace, pod);
-        engine.kubelet.beside(&engine.view, &key, &engine.faults, container, argv)
+        engine.kubelet.beside(&engine.view, &key, &engine.faults, container, argv, in_terminal)
+    }
+
+    /// Output and input of a container that is a process of this machine.
+    pub(crate) fn attach(&self, namespace: &str, pod: &str, container: &str) -> Option<Attached> {
+        let mut guard = self.lock();
+        let engine = &mut *guard;
+        let key = Key::new(r::PODS, namespace, pod);
+        engine.kubelet.attach(&engine.view, &key, &engine.faults, container)
     }
 
     /// What a container says from now on; None when it does not run.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::sync::{broadcast, mpsc};
 
+pub use crate::host::terminal::Size;
 pub use crate::shell::Shell;
 
 /// Maps a container to the program it runs.
@@ -80,6 +82,36 @@ pub enum Probed {
     Waits,
 }
 
+/// What a command of the kubelet's came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ran {
+    /// `output` of both kinds, as much of it as is kept.
+    Done {
+        code: i32,
+        output: String,
+    },
+    TimedOut,
+    /// It is under way: ask again in a moment.
+    Waits,
+}
+
+/// What a client holds that attaches itself to a process of this machine.
+pub struct Attached {
+    /// Ends with the process.
+    pub output: broadcast::Receiver<Bytes>,
+    /// None: the process reads nothing.
+    pub input: Option<mpsc::Sender<Typed>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Typed {
+    Bytes(Bytes),
+    /// Of the client's terminal.
+    Size(Size),
+    /// The client types no more.
+    End,
+}
+
 /// A running container. Called with the cluster locked: it must not call back into the [`crate::Cluster`];
 /// the API server's clients are fine.
 pub trait Process: Send {
@@ -123,8 +155,20 @@ pub trait Process: Send {
     }
 
     /// As [`Process::command`], where it is a process of this machine: how to start it in the container's folder, with its
-    /// variables. Asked first, and run outside of the cluster's lock.
-    fn beside(&self, _command: &[String]) -> Option<std::process::Command> {
+    /// variables, leading a process group of its own; `in_terminal`: with its input for controlling terminal. Asked first, and
+    /// run outside of the cluster's lock.
+    fn beside(&self, _command: &[String], _in_terminal: bool) -> Option<std::process::Command> {
+        None
+    }
+
+    /// Its output from now on and its input, where it is a process of this machine.
+    fn attach(&self) -> Option<Attached> {
+        None
+    }
+
+    /// A command of a probe or hook, where it is a process of this machine: asked again and again while it answers
+    /// [`Ran::Waits`].
+    fn errand(&mut self, _command: &[String], _patience: Option<Duration>) -> Option<Ran> {
         None
     }
 

@@ -151,7 +151,8 @@ pub async fn run(options: Serve) -> anyhow::Result<()> {
         true => None,
         false => Some(HostPrograms::new(HostOptions {
             rules: options.run.clone(),
-            starter: crate::contain::starter()?,
+            starter: crate::contain::starter(false)?,
+            starter_in_terminal: crate::contain::starter(true)?,
             processes_max: options.run_max,
             api: api.clone(),
             address: reachable(listening.addr),

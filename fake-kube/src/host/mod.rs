@@ -3,14 +3,17 @@
 //! own (127.N.x.y, where it listens on real sockets), its output as log, its exit code as the container's.
 //!
 //! Leaves out what takes rights of an administrator or a container engine: namespaces, other users, limits of memory and
-//! CPU, images' own files, terminals. A process sees this machine, finds its files below `$CONTAINER_ROOT`, and is trusted as
-//! much as whoever started the cluster. `kubectl exec` starts a command beside it (`listen/streams/beside`); probes and hooks by
-//! command are not run.
+//! CPU, images' own files. A process sees this machine, finds its files below `$CONTAINER_ROOT`, and is trusted as much as
+//! whoever started the cluster. `kubectl exec` starts a command beside it (`listen/streams/beside`), probes and hooks do as
+//! well (`errand`).
 
+mod errand;
 mod process;
 mod root;
 mod rules;
 pub mod sockets;
+mod talk;
+pub mod terminal;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -31,6 +34,8 @@ pub struct HostOptions {
     pub rules: Vec<Rule>,
     /// Program and arguments that start what stands behind them so that it ends with this process.
     pub starter: Vec<OsString>,
+    /// The same, and its input becomes its controlling terminal.
+    pub starter_in_terminal: Vec<OsString>,
     /// At the same time; a container beyond that fails to start.
     pub processes_max: usize,
     pub api: ApiServer,

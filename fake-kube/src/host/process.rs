@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, PipeReader, Read};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,18 +15,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process_group, waitid};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::Shared;
+use super::errand::Errand;
 use super::root;
 use super::rules::Rule;
 use super::sockets;
-use crate::programs::{Probed, Process, ProcessEvent, ProcessStart, Reception, Signal};
+use super::talk::{Audience, Input, retell};
+use super::terminal::Terminal;
+use crate::json::items;
+use crate::programs::{Attached, Probed, Process, ProcessEvent, ProcessStart, Ran, Reception, Signal};
 
 /// Lines on their way to the kubelet; a process that says more waits, as behind any full pipe.
 const EVENTS_MAX: usize = 1000;
-/// A longer line is told in pieces, as container runtimes do.
-const LINE_MAX: u64 = 16 << 10;
 /// Answers of probes are looked at for their code.
 const PROBE_ANSWER_MAX: usize = 64 << 10;
 
@@ -37,6 +40,9 @@ pub struct HostProcess {
     link: Arc<Link>,
     running: Option<Arc<Running>>,
     probes: BTreeMap<(u16, String), Arc<Mutex<Answer>>>,
+    /// By their words.
+    errands: BTreeMap<Vec<String>, Errand>,
+    audience: Option<Arc<Audience>>,
     /// What it was started with: commands beside it find the same.
     inside: Option<Inside>,
 }
@@ -48,7 +54,7 @@ struct Inside {
 }
 
 /// How a thread's news reach the kubelet.
-struct Link {
+pub struct Link {
     programs: Arc<Shared>,
     namespace: String,
     pod: String,
@@ -83,7 +89,7 @@ impl Running {
 }
 
 impl Link {
-    fn tell(&self) {
+    pub fn tell(&self) {
         if !self.is_told.swap(true, Ordering::SeqCst) {
             self.programs.wake(&self.namespace, &self.pod);
         }
@@ -107,6 +113,8 @@ impl HostProcess {
             link,
             running: None,
             probes: BTreeMap::new(),
+            errands: BTreeMap::new(),
+            audience: None,
             inside: None,
         };
         if let Err(why) = process.spawn(rule, start, &say) {
@@ -131,25 +139,28 @@ impl HostProcess {
             .ok_or_else(|| anyhow::anyhow!("{max} processes run already; --run-max allows more"))?;
         let root = TempDir::new_in(self.programs.folder.path())?;
         root::furnish(root.path(), &self.programs.options, start)?;
-        let (reader, writer) = io::pipe()?;
         let variables = self.variables(start, root.path());
-        let mut command = self.contained();
-        command.arg("/bin/sh").arg("-c").arg(format!("exec {} \"$@\"", runnable(&rule.command))).arg("sh");
-        command.args(&start.command).args(&start.args).stdin(Stdio::null());
         let inside = Inside { root, variables };
+        let wishes = Wishes::of(start);
+        let mut command = self.contained(wishes.terminal);
+        command.arg("/bin/sh").arg("-c").arg(format!("exec {} \"$@\"", runnable(&rule.command))).arg("sh");
+        command.args(&start.command).args(&start.args);
         inside.dress(&mut command);
-        let child = command.stdout(writer.try_clone()?).stderr(writer).spawn()?;
-        // The command holds the pipe's other end: while it does, the output has no end.
+        let (reader, terminal) = wishes.connect(&mut command)?;
+        let mut child = command.spawn()?;
+        // The command holds the output's other end: while it does, that has no end.
         drop(command);
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let running = Arc::new(Running { group: Mutex::new(group) });
         self.programs.remember(&running);
         self.inside = Some(inside);
         self.running = Some(running.clone());
+        let audience = Audience::new(wishes.input(child.stdin.take(), terminal)?)?;
+        self.audience = Some(audience.clone());
         let (told, link) = (say.clone(), self.link.clone());
         let reading = std::thread::Builder::new()
             .name("container-output".to_owned())
-            .spawn(move || retell(reader, &told, &link));
+            .spawn(move || retell(reader, &told, &link, &audience));
         let (told, link) = (say.clone(), self.link.clone());
         let waiting = std::thread::Builder::new().name("container-end".to_owned()).spawn({
             let running = running.clone();
@@ -172,16 +183,26 @@ impl HostProcess {
         Ok(())
     }
 
-    /// What is started by it ends with the cluster.
-    fn contained(&self) -> Command {
-        let mut words = self.programs.options.starter.iter();
-        let Some(program) = words.next() else {
-            let mut command = Command::new("/usr/bin/env");
-            command.arg("--");
-            return command;
+    /// What is started by it ends with the cluster. It leads a process group; in a terminal a session.
+    fn contained(&self, in_terminal: bool) -> Command {
+        let options = &self.programs.options;
+        let words = if in_terminal { &options.starter_in_terminal } else { &options.starter };
+        let mut command = match words.split_first() {
+            Some((program, words)) => {
+                let mut command = Command::new(program);
+                command.args(words);
+                command
+            }
+            None => {
+                let mut command = Command::new("/usr/bin/env");
+                command.arg("--");
+                command
+            }
         };
-        let mut command = Command::new(program);
-        command.args(words);
+        // Who leads a group already cannot lead a session.
+        if !in_terminal || words.is_empty() {
+            command.process_group(0);
+        }
         command
     }
 
@@ -211,7 +232,52 @@ impl HostProcess {
 impl Inside {
     fn dress(&self, command: &mut Command) {
         let variables = self.variables.iter().map(|(name, value)| (name, value));
-        command.env_clear().envs(variables).current_dir(self.root.path()).process_group(0);
+        command.env_clear().envs(variables).current_dir(self.root.path());
+    }
+}
+
+/// As container runtimes name it to what they start in one.
+const TERMINAL: &str = "xterm";
+
+/// What a container asks for its input and output (`stdin`, `stdinOnce`, `tty`).
+#[derive(Clone, Copy)]
+struct Wishes {
+    stdin: bool,
+    once: bool,
+    terminal: bool,
+}
+
+impl Wishes {
+    fn of(start: &ProcessStart) -> Wishes {
+        let containers = ["/spec/containers", "/spec/initContainers"].into_iter();
+        let mut containers = containers.flat_map(|list| items(&start.pod, list));
+        let spec = containers.find(|c| c["name"] == *start.container).unwrap_or(&Value::Null);
+        let is_set = |field: &str| spec[field] == true;
+        Wishes { stdin: is_set("stdin"), once: is_set("stdinOnce"), terminal: is_set("tty") }
+    }
+
+    /// Where its output is read, and its terminal.
+    fn connect(self, command: &mut Command) -> io::Result<(Box<dyn Read + Send>, Option<Terminal>)> {
+        if self.terminal {
+            let (terminal, theirs) = Terminal::open()?;
+            command.stdin(theirs.try_clone()?).stdout(theirs.try_clone()?).stderr(theirs);
+            command.env("TERM", TERMINAL);
+            return Ok((Box::new(terminal.try_clone()?.into_file()), Some(terminal)));
+        }
+        let (reader, writer) = io::pipe()?;
+        command.stdin(if self.stdin { Stdio::piped() } else { Stdio::null() });
+        command.stdout(writer.try_clone()?).stderr(writer);
+        Ok((Box::new(reader), None))
+    }
+
+    /// None: it reads nothing.
+    fn input(self, pipe: Option<ChildStdin>, terminal: Option<Terminal>) -> io::Result<Option<Input>> {
+        let writer: Box<dyn Write + Send> = match (pipe, &terminal) {
+            (Some(pipe), _) => Box::new(pipe),
+            (None, Some(terminal)) => Box::new(terminal.try_clone()?.into_file()),
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(Input { writer, terminal, once: self.once }))
     }
 }
 
@@ -224,26 +290,6 @@ fn runnable(command: &str) -> String {
     match command.split_whitespace().next().is_some_and(is_assignment) {
         true => format!("env {command}"),
         false => command.to_owned(),
-    }
-}
-
-fn retell(output: PipeReader, say: &SyncSender<ProcessEvent>, link: &Link) {
-    let mut output = BufReader::new(output);
-    let mut line = Vec::new();
-    while let Ok(1..) = (&mut output).take(LINE_MAX).read_until(b'\n', &mut line) {
-        let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned();
-        let event = ProcessEvent::Log(text);
-        if let Err(full) = say.try_send(event) {
-            // The kubelet has not looked yet, or nobody will.
-            link.tell();
-            let (std::sync::mpsc::TrySendError::Full(event)
-            | std::sync::mpsc::TrySendError::Disconnected(event)) = full;
-            if say.send(event).is_err() {
-                return;
-            }
-        }
-        link.tell();
-        line.clear();
     }
 }
 
@@ -262,7 +308,7 @@ fn wait(mut child: Child, running: &Running) -> io::Result<ExitStatus> {
 }
 
 /// As container runtimes tell it: 128 and the signal.
-fn code(status: io::Result<ExitStatus>) -> i32 {
+pub fn code(status: io::Result<ExitStatus>) -> i32 {
     let Ok(status) = status else { return 255 };
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(255)
 }
@@ -335,22 +381,40 @@ impl Process for HostProcess {
         Vec::new()
     }
 
-    /// Of lifecycle hooks, which the kubelet does not wait for outside of its lock.
-    fn command(&mut self, command: &[String], _now: Timestamp) -> Option<(i32, String)> {
-        let text = format!("{}: hooks and probes by command are not run in processes", command.join(" "));
-        Some((126, text))
-    }
-
-    fn beside(&self, command: &[String]) -> Option<Command> {
+    fn beside(&self, command: &[String], in_terminal: bool) -> Option<Command> {
         let inside = self.inside.as_ref()?;
-        let mut contained = self.contained();
+        let mut contained = self.contained(in_terminal);
         contained.args(command);
         inside.dress(&mut contained);
+        if in_terminal {
+            contained.env("TERM", TERMINAL);
+        }
         Some(contained)
     }
 
-    fn exec(&mut self, command: &[String], now: Timestamp) -> (i32, String) {
-        self.command(command, now).unwrap_or_default()
+    fn attach(&self) -> Option<Attached> {
+        self.audience.as_ref()?.attach()
+    }
+
+    fn errand(&mut self, command: &[String], patience: Option<Duration>) -> Option<Ran> {
+        if let Some(errand) = self.errands.get(command) {
+            let Some(ran) = errand.answer() else { return Some(Ran::Waits) };
+            self.errands.remove(command);
+            return Some(ran);
+        }
+        let failed = |why: String| Ran::Done { code: 126, output: why };
+        let Some(started) = self.beside(command, false) else {
+            return Some(failed("the container's process could not be started".to_owned()));
+        };
+        let link = self.link.clone();
+        let errand = Errand::start(started, patience, &self.programs.runtime, move || link.tell());
+        Some(match errand {
+            Ok(errand) => {
+                self.errands.insert(command.to_owned(), errand);
+                Ran::Waits
+            }
+            Err(why) => failed(why.to_string()),
+        })
     }
 }
 

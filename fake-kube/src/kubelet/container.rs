@@ -18,7 +18,7 @@ use crate::faults::Faults;
 use crate::json::*;
 use crate::knobs::Knobs;
 use crate::logs::Logs;
-use crate::programs::{Process, ProcessEvent, ProcessStart, Programs, Reception, Signal};
+use crate::programs::{Attached, Process, ProcessEvent, ProcessStart, Programs, Reception, Signal};
 use crate::view::View;
 use crate::write::{EventKind, EventSpec, Step, Write, reference};
 
@@ -422,6 +422,9 @@ impl Container {
     }
 
     fn finish_post_start(&mut self, w: &mut World) {
+        if let (Some(hook), Some(process)) = (&mut self.post_start, &mut self.process) {
+            hook.look(&mut **process, w.now);
+        }
         let is_done = |hook: &Hook| hook.until.is_some_and(|t| t <= w.now);
         if !self.is_running() || !self.post_start.as_ref().is_some_and(is_done) {
             return;
@@ -615,8 +618,12 @@ impl Container {
     }
 
     /// How a command is started beside a process of this machine.
-    pub fn beside(&self, argv: &[String]) -> Option<std::process::Command> {
-        self.process.as_ref().and_then(|p| p.beside(argv))
+    pub fn beside(&self, argv: &[String], in_terminal: bool) -> Option<std::process::Command> {
+        self.process.as_ref().and_then(|p| p.beside(argv, in_terminal))
+    }
+
+    pub fn attach(&self) -> Option<Attached> {
+        self.process.as_ref().and_then(|p| p.attach())
     }
 
     /// A command of the program's own.

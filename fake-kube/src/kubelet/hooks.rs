@@ -11,15 +11,15 @@ use serde_json::Value;
 
 use super::commands::{self, Surroundings};
 use super::container::World;
-use super::probes::http_get;
+use super::probes::{Asked, http_get};
 use crate::json::*;
-use crate::programs::Process;
+use crate::programs::{Probed, Process, Ran};
 
 /// A handler under way.
-#[derive(Clone, Debug, PartialEq)]
 pub struct Hook {
     kind: Kind,
-    pub since: Timestamp,
+    /// Of a process of this machine: what it has not answered yet.
+    open: Option<Open>,
     /// When it is done. None: it never answers.
     pub until: Option<Timestamp>,
     /// What the status says of it, if it fails.
@@ -28,6 +28,14 @@ pub struct Hook {
     subject: String,
     command: String,
 }
+
+enum Open {
+    Command(Vec<String>),
+    Request(Box<Asked>),
+}
+
+/// A request of a hook has no limit of its own: the grace ends it, or the container.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -38,6 +46,31 @@ enum Kind {
 }
 
 impl Hook {
+    /// Asks again for what is open.
+    pub fn look(&mut self, process: &mut dyn Process, now: Timestamp) {
+        let failure = match &self.open {
+            None => return,
+            Some(Open::Command(argv)) => match process.errand(argv, None) {
+                Some(Ran::Waits) => return,
+                Some(Ran::Done { code: 0, .. }) | None => None,
+                Some(Ran::Done { code, output }) => {
+                    let why = format!("command '{}' exited with {code}: ", self.command);
+                    Some(self.failed(&why, Some(&output)))
+                }
+                Some(Ran::TimedOut) => Some(self.failed("it takes too long", None)),
+            },
+            Some(Open::Request(asked)) => {
+                match process.probe(asked.port, &asked.request, true, PATIENCE, now) {
+                    Probed::Waits => return,
+                    Probed::Answered(Some(_)) => None,
+                    Probed::Answered(None) => Some(self.failed(&refused(asked), None)),
+                    Probed::TimedOut => Some(self.failed("it takes too long", None)),
+                }
+            }
+        };
+        (self.open, self.failure, self.until) = (None, failure, Some(now));
+    }
+
     /// The container ended while the handler ran: a command dies with it, a pause goes on.
     pub fn cut_short(&self) -> Option<String> {
         let why = format!("command '{}' exited with 137: ", self.command);
@@ -70,7 +103,7 @@ pub fn begin(handler: &Value, container: &Value, process: &mut dyn Process, w: &
     };
     let mut hook = Hook {
         kind: Kind::Other,
-        since: w.now,
+        open: None,
         until: Some(w.now),
         failure: None,
         subject: String::new(),
@@ -82,7 +115,12 @@ pub fn begin(handler: &Value, container: &Value, process: &mut dyn Process, w: &
         hook.command = argv.join(" ");
         hook.subject = subject("Exec", &format!("[{}]", hook.command));
         hook.until = None;
-        if !hangs {
+        if hangs {
+            return hook;
+        }
+        if process.errand(&argv, None).is_some() {
+            hook.open = Some(Open::Command(argv));
+        } else {
             let (code, output, stderr, took) = exec(&argv, container, process, w);
             hook.until = done(took);
             let why = format!("command '{}' exited with {code}: {stderr}", hook.command);
@@ -92,8 +130,10 @@ pub fn begin(handler: &Value, container: &Value, process: &mut dyn Process, w: &
         hook.kind = Kind::Http;
         hook.subject = subject("HTTP", text(handler, "/httpGet/path"));
         hook.until = if hangs { None } else { done(Duration::ZERO) };
-        if !hangs {
-            hook.failure = get(handler, container, process, w).err().map(|why| hook.failed(&why, None));
+        match http_get(&handler["httpGet"], container, w.ip, "kube-lifecycle/1.35") {
+            _ if hangs => {}
+            Err(why) => hook.failure = Some(hook.failed(&why, None)),
+            Ok(asked) => get(&mut hook, asked, process, w.now),
         }
     } else if let Some(seconds) = handler["sleep"]["seconds"].as_i64() {
         hook.kind = Kind::Sleep;
@@ -126,13 +166,16 @@ fn exec(
 }
 
 /// Any answer will do, whatever its status.
-fn get(handler: &Value, container: &Value, process: &mut dyn Process, w: &World) -> Result<(), String> {
-    let asked = http_get(&handler["httpGet"], container, w.ip, "kube-lifecycle/1.35")?;
-    match process.http(asked.port, &asked.request, w.now) {
-        Some(_) => Ok(()),
-        None => {
-            let (url, host, port) = (&asked.url, &asked.host, asked.port);
-            Err(format!("Get \"{url}\": dial tcp {host}:{port}: connect: connection refused"))
+fn get(hook: &mut Hook, asked: Asked, process: &mut dyn Process, now: Timestamp) {
+    match process.probe(asked.port, &asked.request, true, PATIENCE, now) {
+        Probed::Answered(Some(_)) => {}
+        Probed::Answered(None) => hook.failure = Some(hook.failed(&refused(&asked), None)),
+        Probed::Waits | Probed::TimedOut => {
+            (hook.open, hook.until) = (Some(Open::Request(Box::new(asked))), None);
         }
     }
+}
+
+fn refused(Asked { url, host, port, .. }: &Asked) -> String {
+    format!("Get \"{url}\": dial tcp {host}:{port}: connect: connection refused")
 }

@@ -20,14 +20,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use self::commands::{Output, Surroundings};
-use self::container::World;
+use self::container::{Container, World};
 use self::worker::Worker;
 use crate::dial::DialError;
 use crate::faults::{Faults, Once};
 use crate::json::*;
 use crate::knobs::Knobs;
 use crate::logs::Logs;
-use crate::programs::{Programs, Reception};
+use crate::programs::{Attached, Programs, Reception};
 use crate::view::{Key, View};
 use crate::write::Step;
 
@@ -193,10 +193,19 @@ impl Kubelet {
         faults: &Faults,
         container: &str,
         argv: &[String],
+        in_terminal: bool,
     ) -> Option<std::process::Command> {
+        self.running(view, key, faults, container)?.beside(argv, in_terminal)
+    }
+
+    /// Output and input of a container that is a process of this machine; None where there is none.
+    pub fn attach(&mut self, view: &View, key: &Key, faults: &Faults, container: &str) -> Option<Attached> {
+        self.running(view, key, faults, container)?.attach()
+    }
+
+    fn running(&mut self, view: &View, key: &Key, faults: &Faults, container: &str) -> Option<&Container> {
         let worker = self.reachable(view, key, faults).ok()?;
-        let found = worker.containers.iter().find(|c| c.name == container && c.is_running())?;
-        found.beside(argv)
+        worker.containers.iter().find(|c| c.name == container && c.is_running())
     }
 
     /// What a connection to a pod's port meets; the pod's address when it is accepted.

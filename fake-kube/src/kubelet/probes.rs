@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::json::*;
-use crate::programs::{Probed, Process};
+use crate::programs::{Probed, Process, Ran};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
@@ -98,27 +98,40 @@ pub fn ask(
     now: Timestamp,
 ) -> Option<Result<(), String>> {
     if let Some(command) = probe["exec"]["command"].as_array() {
-        return Some(run(probe, command, hangs, process, now));
+        return run(probe, &words(command), hangs, process, now);
     }
     request(probe, container, ip, hangs, process, now).transpose()
 }
 
 fn run(
     probe: &Value,
-    command: &[Value],
+    command: &[String],
     hangs: bool,
     process: &mut dyn Process,
     now: Timestamp,
-) -> Result<(), String> {
-    if hangs {
-        let seconds = int_or(probe, "/timeoutSeconds", 1);
-        return Err(format!(
-            "command timed out: \"{}\" timed out after {seconds}s",
-            words(command).join(" ")
-        ));
+) -> Option<Result<(), String>> {
+    let patience = patience(probe);
+    let ran = match hangs {
+        true => Ran::TimedOut,
+        false => process.errand(command, Some(patience)).unwrap_or_else(|| {
+            let (code, output) = process.exec(command, now);
+            Ran::Done { code, output }
+        }),
+    };
+    match ran {
+        Ran::Waits => None,
+        Ran::Done { code: 0, .. } => Some(Ok(())),
+        Ran::Done { output, .. } => Some(Err(output)),
+        Ran::TimedOut => {
+            let (words, seconds) = (command.join(" "), patience.as_secs());
+            Some(Err(format!("command timed out: \"{words}\" timed out after {seconds}s")))
+        }
     }
-    let (code, output) = process.exec(&words(command), now);
-    if code == 0 { Ok(()) } else { Err(output) }
+}
+
+/// How long an answer may take.
+fn patience(probe: &Value) -> Duration {
+    Duration::from_secs(int_or(probe, "/timeoutSeconds", 1).max(1).unsigned_abs())
 }
 
 fn request(
@@ -147,8 +160,7 @@ fn request(
     if hangs {
         return timed_out();
     }
-    let patience = Duration::from_secs(int_or(probe, "/timeoutSeconds", 1).max(1).unsigned_abs());
-    let answer = match process.probe(port, &request, is_http, patience, now) {
+    let answer = match process.probe(port, &request, is_http, patience(probe), now) {
         Probed::Waits => return Ok(None),
         Probed::TimedOut => return timed_out(),
         Probed::Answered(answer) => answer,

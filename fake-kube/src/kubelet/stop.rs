@@ -107,6 +107,9 @@ impl Container {
         if stop.kill_at.is_some() || stop.ended.is_some() {
             return;
         }
+        if let (Some(hook), Some(process)) = (&mut stop.hook, &mut self.process) {
+            hook.look(&mut **process, w.now);
+        }
         let is_late = stop.grace_until <= w.now;
         let is_done = stop.hook.as_ref().is_none_or(|hook| hook.until.is_some_and(|t| t <= w.now));
         if !(is_late || is_done && stop.turn) {

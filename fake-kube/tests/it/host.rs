@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::served::{Served, refused};
 
 /// A cluster with RBAC and the administrator's kubeconfig, spoken to with `curl`-like requests over TLS.
-struct Cluster {
+pub struct Cluster {
     served: Option<Served>,
     client: kube::Client,
     runtime: tokio::runtime::Runtime,
@@ -17,7 +17,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn start(args: &[&str]) -> Cluster {
+    pub fn start(args: &[&str]) -> Cluster {
         let folder = tempfile::tempdir().expect("a folder");
         let kubeconfig = folder.path().join("kubeconfig");
         let file = kubeconfig.to_str().expect("a plain path");
@@ -36,11 +36,15 @@ impl Cluster {
         Cluster { served: Some(served), client, runtime, folder }
     }
 
-    fn kubeconfig(&self) -> String {
+    pub fn kubeconfig(&self) -> String {
         self.folder.path().join("kubeconfig").display().to_string()
     }
 
-    fn send(&self, method: &str, path: &str, body: &Value) -> (u16, String) {
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    pub fn send(&self, method: &str, path: &str, body: &Value) -> (u16, String) {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let request =
             http::Request::builder().method(method).uri(path).header("content-type", "application/json");
@@ -53,7 +57,7 @@ impl Cluster {
         })
     }
 
-    fn run(&self, name: &str, spec: Value) {
+    pub fn run(&self, name: &str, spec: Value) {
         let mut spec = spec;
         spec["containers"][0]["name"] = json!("main");
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec});
@@ -61,18 +65,18 @@ impl Cluster {
         assert_eq!(code, 201, "{said}");
     }
 
-    fn pod(&self, name: &str) -> Value {
+    pub fn pod(&self, name: &str) -> Value {
         serde_json::from_str(&self.send("GET", &format!("{PODS}/{name}"), &Value::Null).1).unwrap_or_default()
     }
 
     /// Empty as long as it has not begun.
-    fn log(&self, name: &str) -> String {
+    pub fn log(&self, name: &str) -> String {
         let (code, said) = self.send("GET", &format!("{PODS}/{name}/log"), &Value::Null);
         if code == 200 { said } else { String::new() }
     }
 
     /// Waits until the pod is as wanted.
-    fn wait(&self, name: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    pub fn wait(&self, name: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let pod = self.pod(name);
@@ -85,9 +89,9 @@ impl Cluster {
     }
 }
 
-const PODS: &str = "/api/v1/namespaces/default/pods";
+pub const PODS: &str = "/api/v1/namespaces/default/pods";
 
-fn state(pod: &Value) -> &Value {
+pub fn state(pod: &Value) -> &Value {
     &pod["status"]["containerStatuses"][0]["state"]
 }
 
@@ -106,7 +110,7 @@ fn gone(pid: &str) {
 }
 
 /// `CONTAINER_ROOT` and what else a process has by itself is in the shell's own words.
-const SHELL: &str = "tool:*=sh -c";
+pub const SHELL: &str = "tool:*=sh -c";
 
 #[test]
 fn a_process_finds_what_a_container_has() {

@@ -6,6 +6,7 @@ mod control;
 mod fidelity;
 mod furnished;
 mod host;
+mod host_commands;
 mod http1;
 mod kubectl;
 mod kubectl_commands;

@@ -1,12 +1,12 @@
 //! A command beside a process of this machine (`kubectl exec` into a container of `--run`): a process of its own with the
 //! container's variables and folder. Its output goes out as it comes, what the client types goes in, and it ends when the
-//! client does. Leaves out terminals: with `--tty` lines are shown as a terminal would, and nothing else is done about it.
+//! client does. Those in terminals are `terminal`'s.
 
 use std::process::{ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use super::channels::{STDERR, STDIN, STDOUT, Said};
@@ -17,20 +17,20 @@ const PIECE: usize = 16 << 10;
 const PIECES_MAX: usize = 16;
 
 /// The group of a command, ended with it or with its client.
-struct Group(Option<Pid>);
+pub(super) struct Group(Option<Pid>);
 
 impl Group {
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.0 {
-            // A group that is gone needs no signal.
-            let _ = kill_process_group(group, signal);
-        }
+    pub(super) fn of(child: &Child) -> Group {
+        Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.signal(Signal::KILL);
+        if let Some(group) = self.0 {
+            // A group that is gone needs no signal.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn run(
         Ok(child) => child,
         Err(why) => return Ok(End::Failed(format!("start the command: {why}"))),
     };
-    let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
+    let _group = Group::of(&child);
     let mut typing = child.stdin.take();
     let (say, mut said) = mpsc::channel(PIECES_MAX);
     for (channel, pipe) in pipes(&mut child) {
@@ -61,9 +61,15 @@ pub(super) async fn run(
                 None => break,
             },
             input = line.receive() => match input? {
-                Said::Data(STDIN, bytes) => type_in(session, &group, &mut typing, line, &bytes).await?,
+                Said::Data(STDIN, bytes) => {
+                    if let Some(pipe) = &mut typing
+                        && (pipe.write_all(&bytes).await.is_err() || pipe.flush().await.is_err())
+                    {
+                        // It reads no more.
+                        typing = None;
+                    }
+                }
                 Said::Closed(STDIN) => typing = None,
-                // Sizes of terminals.
                 Said::Data(..) | Said::Closed(_) => {}
             },
         }
@@ -92,41 +98,7 @@ async fn retell(channel: u8, mut pipe: Pipe, say: mpsc::Sender<(u8, Vec<u8>)>) {
     }
 }
 
-/// As a terminal in its usual state: what is typed is shown, Control-C interrupts, Control-D ends the input.
-async fn type_in(
-    session: &Session,
-    group: &Group,
-    typing: &mut Option<ChildStdin>,
-    line: &mut Line,
-    bytes: &[u8],
-) -> Result<(), Gone> {
-    const INTERRUPT: u8 = 3;
-    const END: u8 = 4;
-    let text = match session.tty {
-        false => bytes.to_vec(),
-        true => {
-            let text = bytes.iter().map(|byte| if *byte == b'\r' { b'\n' } else { *byte });
-            let text: Vec<u8> = text.filter(|byte| ![INTERRUPT, END].contains(byte)).collect();
-            line.tell(session, STDOUT, &text).await?;
-            text
-        }
-    };
-    if let Some(pipe) = typing
-        && (pipe.write_all(&text).await.is_err() || pipe.flush().await.is_err())
-    {
-        // It reads no more.
-        *typing = None;
-    }
-    if session.tty && bytes.contains(&INTERRUPT) {
-        group.signal(Signal::INT);
-    }
-    if session.tty && bytes.contains(&END) {
-        *typing = None;
-    }
-    Ok(())
-}
-
-fn code(status: ExitStatus) -> i32 {
+pub(super) fn code(status: ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(255)
 }

@@ -10,7 +10,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::channels::{ERROR, Protocol, STDERR, STDIN, STDOUT, Said};
+use super::channels::{ERROR, Protocol, RESIZE, STDERR, STDIN, STDOUT, Said};
 use super::spdy::{self, Frame};
 use crate::listen::upgrade::{WebSocket, close};
 
@@ -18,7 +18,6 @@ use crate::listen::upgrade::{WebSocket, close};
 const CREATION_MAX: Duration = Duration::from_secs(30);
 /// How long a client may take to go after the last word.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
-const RESIZE: u8 = 4;
 /// What a client may have sent and nobody has read: whoever goes on is cut off.
 const QUEUED_MAX: usize = 8 << 20;
 const PIECE: usize = 16 << 10;

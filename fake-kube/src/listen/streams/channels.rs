@@ -10,6 +10,8 @@ pub(super) const STDIN: u8 = 0;
 pub(super) const STDOUT: u8 = 1;
 pub(super) const STDERR: u8 = 2;
 pub(super) const ERROR: u8 = 3;
+/// Sizes of the client's terminal.
+pub(super) const RESIZE: u8 = 4;
 /// v5: the payload names a stream that is closed.
 const CLOSE: u8 = 255;
 

@@ -5,9 +5,9 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use super::Place;
-use super::beside;
 use super::carrier::Carrier;
 use super::channels::{ERROR, Protocol, STDERR, STDIN, STDOUT, Said};
+use super::{attach, beside, terminal};
 use crate::kubelet::commands::{Output, is_shell};
 use crate::listen::upgrade::Hold;
 
@@ -74,8 +74,11 @@ impl Session {
     async fn carry(&self, line: &mut Line) -> Result<End, Gone> {
         let Some(command) = &self.command else { return self.attach(line).await };
         let Place { cluster, namespace, pod, container, .. } = &self.place;
-        if let Some(process) = cluster.beside(namespace, pod, container, command) {
-            return beside::run(self, process, line).await;
+        if let Some(process) = cluster.beside(namespace, pod, container, command, self.tty) {
+            return match self.tty {
+                true => terminal::run(self, process, line).await,
+                false => beside::run(self, process, line).await,
+            };
         }
         if self.stdin && is_shell(command) {
             return self.shell(line).await;
@@ -169,6 +172,9 @@ impl Session {
 
     async fn attach(&self, line: &mut Line) -> Result<End, Gone> {
         let place = &self.place;
+        if let Some(process) = place.cluster.attach(&place.namespace, &place.pod, &place.container) {
+            return attach::run(self, process, line).await;
+        }
         let Some(mut log) = place.cluster.follow(&place.namespace, &place.pod, &place.container) else {
             let why = format!("container not found ({:?})", place.container);
             return Ok(End::Failed(format!("unable to upgrade connection: {why}")));
@@ -226,17 +232,12 @@ impl Line {
         }
     }
 
-    /// Output of a command that runs elsewhere, where the client wants it.
+    /// Output of a process of this machine as it comes, where the client wants it.
     pub(super) async fn tell(&mut self, session: &Session, channel: u8, bytes: &[u8]) -> Result<(), Gone> {
-        let is_wanted = match channel {
-            STDERR => session.stderr || session.tty,
-            _ => session.stdout,
-        };
-        match session.tty {
-            _ if !is_wanted || bytes.is_empty() => Ok(()),
-            false => self.send(channel, bytes).await,
-            // A terminal ends its lines with both characters.
-            true => self.send(channel, String::from_utf8_lossy(bytes).replace('\n', "\r\n").as_bytes()).await,
+        let is_wanted = if channel == STDERR { session.stderr } else { session.stdout };
+        match is_wanted && !bytes.is_empty() {
+            true => self.send(channel, bytes).await,
+            false => Ok(()),
         }
     }
 

@@ -2,12 +2,14 @@
 //! the API server checks them, then carried by [`exec`] or [`forward`]. Over WebSocket in every dialect of clients, and
 //! over plain SPDY/3.1, as older kubectl and many programs in Go ask for it.
 
+mod attach;
 mod beside;
 mod carrier;
 mod channels;
 mod exec;
 mod forward;
 mod spdy;
+mod terminal;
 
 use fake_kube_apiserver::{ApiServer, Handshake, Resource, Status};
 use http::{HeaderValue, Request, Response, StatusCode, header};
