@@ -89,10 +89,20 @@ pub fn run(
         return Ok(verdict.exit_code());
     }
     if let (Some(path), Some(baseline)) = (&request.baseline, &baseline) {
-        accept(&measured, baseline, &request.limits)
-            .write(path)
-            .map_err(|error| Problem::Write(path.clone(), error))?;
+        let accepted = accept(&measured, baseline, &request.limits);
+        accepted.write(path).map_err(|error| Problem::Write(path.clone(), error))?;
         writeln!(out, "stored in {}: read its diff before you commit it", path.display()).map_err(said)?;
+        let (samples, ratios) = (&measured.ratios, accepted.ratios.unwrap_or_default());
+        let left_out = samples.as_ref().map(|samples| samples.left_out(&ratios)).unwrap_or_default();
+        if !left_out.is_empty() {
+            let (names, max) = (left_out.join(", "), request.limits.noise_max * 100.0);
+            writeln!(
+                out,
+                "left out, for their samples scatter by more than {max:.0} %: {names}\n\
+                 next: take more pairs on a quieter machine, or allow more with --noise-max"
+            )
+            .map_err(said)?;
+        }
     }
     Ok(0)
 }

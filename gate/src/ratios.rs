@@ -66,6 +66,18 @@ impl Samples {
     }
 }
 
+impl Samples {
+    /// What an update leaves out, for its samples scatter too much to be held to anything.
+    pub fn left_out(&self, accepted: &BTreeMap<String, StoredRatio>) -> Vec<String> {
+        let missing = self.ratios.iter().filter(|(name, _)| !accepted.contains_key(*name));
+        let told = missing.map(|(name, samples)| match Band::of(samples) {
+            Some(band) => format!("{name} ({:.0} %)", band.width() * 100.0),
+            None => format!("{name} (too few pairs)"),
+        });
+        told.collect()
+    }
+}
+
 /// Up, to three digits: what was accepted is never above it.
 fn rounded(value: f64) -> f64 {
     (value * 1000.0).ceil() / 1000.0

@@ -88,6 +88,21 @@ fn a_part_does_not_forget_the_rest() {
     assert_eq!(text, whole);
 }
 
+/// What is left out of a baseline is told: nobody would look for it there.
+#[test]
+fn ratios_that_cannot_be_told_are_left_out_aloud() {
+    let path = folder().keep().join("baseline.json");
+    let update = |file: &str| {
+        let request = Request { ratios: some(file), update_baseline: true, ..Request::default() };
+        ask(&Request { baseline: Some(path.clone()), ..request }).1
+    };
+    let text = update("ratios-noisy.json");
+    assert!(text.contains("left out, for their samples scatter by more than 10 %: list ("), "{text}");
+    assert!(text.contains("next: take more pairs"), "{text}");
+    assert!(!update("ratios-better.json").contains("left out"));
+    std::fs::remove_dir_all(path.parent().expect("a folder")).expect("remove the folder");
+}
+
 /// Neither noise nor what somebody fixed by hand is overwritten.
 #[test]
 fn ratios_are_stored_when_they_can_be_told() {

@@ -50,7 +50,12 @@ impl Problems {
     }
 
     pub fn wrong_type(&self, node: &Node, path: &str, wanted: &str) {
-        let message = format!("{wanted} belongs here, not {}", node.describe());
+        // Of a number it is not the kind that is wrong.
+        let found = match &node.kind {
+            Kind::Number(_, text) => text.as_str(),
+            _ => node.describe(),
+        };
+        let message = format!("{wanted} belongs here, not {found}");
         let problem = Diagnostic::error("wrong-type", &node.span, message).at(path);
         self.push(problem.help(format!("write {wanted}")));
     }
