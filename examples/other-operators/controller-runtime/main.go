@@ -2,7 +2,8 @@
 // there are.
 //
 // With BUG=1 it makes a mistake that every unit test passes: it writes the status first and the ledger after it, and takes
-// a status that is up to date as a sign that nothing is left to do. Whoever dies in between never writes the ledger.
+// a status that is up to date as a sign that nothing is left to do. Whoever dies in between never writes the ledger. With
+// BUG=loop it notes in the status when it looked, which is a change to look at.
 package main
 
 import (
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	core "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -46,7 +48,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	keeper := &keeper{Client: mgr.GetClient(), isBuggy: os.Getenv("BUG") == "1"}
+	keeper := &keeper{Client: mgr.GetClient(), isBuggy: os.Getenv("BUG") == "1", isRestless: os.Getenv("BUG") == "loop"}
 	shelf := &unstructured.Unstructured{}
 	shelf.SetGroupVersionKind(shelfKind)
 	if err := ctrl.NewControllerManagedBy(mgr).For(shelf).Owns(&core.ConfigMap{}).Complete(keeper); err != nil {
@@ -57,7 +59,8 @@ func run() error {
 
 type keeper struct {
 	client.Client
-	isBuggy bool
+	isBuggy    bool
+	isRestless bool
 }
 
 func (k *keeper) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
@@ -102,13 +105,17 @@ func (k *keeper) writeLedger(ctx context.Context, shelf *unstructured.Unstructur
 }
 
 func (k *keeper) writeStatus(ctx context.Context, shelf *unstructured.Unstructured) error {
-	if isUpToDate(shelf) {
+	if isUpToDate(shelf) && !k.isRestless {
 		return nil
 	}
-	shelf.Object["status"] = map[string]any{
+	status := map[string]any{
 		"books":              books(shelf),
 		"ledger":             shelf.GetName() + "-ledger",
 		"observedGeneration": shelf.GetGeneration(),
 	}
+	if k.isRestless {
+		status["lookedAt"] = time.Now().Format(time.RFC3339Nano)
+	}
+	shelf.Object["status"] = status
 	return k.Status().Update(ctx, shelf)
 }

@@ -1,7 +1,8 @@
 """The operator of shelves with kopf: a ledger (a ConfigMap) for each shelf, and in the status how many books there are.
 
 With BUG=1 it makes a mistake that every unit test passes: a new shelf, it believes, has no ledger yet. Whoever dies after
-the ledger and before the status finds one when it comes back.
+the ledger and before the status finds one when it comes back. With BUG=leak it forgets to say whose the ledger is: it stays
+when the shelf goes.
 """
 
 import os
@@ -12,6 +13,7 @@ import kubernetes
 kubernetes.config.load_kube_config()
 ledgers = kubernetes.client.CoreV1Api()
 IS_BUGGY = os.environ.get("BUG") == "1"
+IS_LEAKY = os.environ.get("BUG") == "leak"
 
 
 @kopf.on.startup()
@@ -35,7 +37,8 @@ def keep(spec, name, namespace, meta, status, patch, **_):
 
 def write(namespace, ledger, data, is_new):
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ledger}, "data": data}
-    kopf.adopt(body)
+    if not IS_LEAKY:
+        kopf.adopt(body)
     try:
         if is_new or not IS_BUGGY:
             ledgers.create_namespaced_config_map(namespace, body)

@@ -12,7 +12,7 @@ use drey_language::scenario::Case;
 use drey_language::vocabulary::Vocabulary;
 use fake_kube_apiserver::Verdict;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::context::{Context, RESTART};
@@ -21,6 +21,7 @@ use super::failure::Failure;
 use super::hooks::{self, Hooks};
 use super::interrupt::Interrupt;
 use super::invariants::Invariants;
+use super::manners::Manners;
 use super::monitors::Monitors;
 use super::passes::{PassRecord, Passes};
 use super::records::Records;
@@ -29,7 +30,7 @@ use super::sight::Changes;
 use super::steps;
 use crate::determinism;
 use crate::modes::{Mode, Place, block_on_at_pace};
-use crate::world::{Listener, World, WorldSettings};
+use crate::world::{Listener, World, WorldSettings, kinds};
 
 /// Which run of the case this is.
 #[derive(Clone)]
@@ -210,6 +211,8 @@ pub(super) async fn prepare(
     passes.write_to(world.journal.clone());
     let invariants = Invariants::default();
     invariants.watch(&world);
+    let manners = Manners::new(world.clock, own_kinds(case));
+    manners.watch(&world);
     let monitors = Monitors::new(world.clock, vocabulary, case.params_json());
     monitors.watch(&world);
     let records = Records::default();
@@ -229,6 +232,7 @@ pub(super) async fn prepare(
         world,
         passes,
         invariants,
+        manners,
         monitors,
         evaluator: Evaluator::new(vocabulary.environment()),
         params: case.params_json(),
@@ -258,8 +262,23 @@ async fn perform(context: &Context, case: &Case) -> Result<(), Failure> {
     }
     // What is found at the very end is told at the last step: a place to look at beats none.
     let last = case.steps.last();
-    steps::settle(context).await.map_err(|failure| match last {
+    let ended = steps::settle(context).await.and_then(|()| {
+        let found = context.manners.at_the_end().into_iter().next();
+        found.map_or(Ok(()), |text| Err(Failure::invariant(text)))
+    });
+    ended.map_err(|failure| match last {
         Some(step) => failure.at(&step.span),
         None => failure,
     })
+}
+
+/// The kinds of the operator under test: those that the scenario brings along, or else Flink's.
+fn own_kinds(case: &Case) -> Vec<(String, String)> {
+    let text = |crd: &Value, pointer: &str| crd.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let of = |crd: &Value| Some((text(crd, "/spec/group")?, text(crd, "/spec/names/plural")?));
+    if case.crds.is_empty() {
+        let flink = kinds::flink_kinds().filter_map(kinds::find);
+        return flink.map(|info| (info.group.to_owned(), info.plural.to_owned())).collect();
+    }
+    case.crds.iter().filter_map(of).collect()
 }

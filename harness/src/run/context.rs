@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::failure::Failure;
 use super::hooks::Hooks;
 use super::invariants::{Invariants, Start};
+use super::manners::Manners;
 use super::monitors::Monitors;
 use super::passes::Passes;
 use super::records::{Mark, Records};
@@ -30,6 +31,7 @@ pub struct Context {
     pub passes: Passes,
     pub records: Records,
     pub invariants: Invariants,
+    pub manners: Manners,
     pub monitors: Monitors,
     pub evaluator: Evaluator,
     pub params: Value,
@@ -224,6 +226,7 @@ impl Context {
         self.invariants.inspect(&self.world.flink);
         let mut found = self.invariants.take_violations();
         found.extend(self.passes.take_violations());
+        found.extend(self.manners.take_violations());
         let mut failures = found.into_iter().map(Failure::invariant);
         failures.next().or_else(|| self.monitors.take_failure()).or_else(|| self.over_limit())
     }

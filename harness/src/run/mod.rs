@@ -9,6 +9,7 @@ mod failure;
 pub(crate) mod hooks;
 pub mod interrupt;
 pub mod invariants;
+mod manners;
 mod monitors;
 mod open;
 pub mod passes;
