@@ -1,8 +1,8 @@
 //! What Flink's jobs really did on a cluster that others run, where Flink in the pods is the simulated one: asked from the
 //! control endpoint of each JobManager's pod through the pod proxy of the API server. Faults of Flink go the same way.
 //!
-//! What a JobManager that lived for less than [`LOOK_EVERY`] did may be missed. Leaves out the invariants over snapshots,
-//! which need the storage itself.
+//! What a JobManager did that lived for less than [`LOOK_EVERY`] is told by the next one of its cluster, where they keep
+//! their state in a folder (`FAKE_FLINK_STORAGE`). Leaves out the invariants over snapshots, which need the storage itself.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -97,6 +97,8 @@ impl GroundTruth {
             seen.is_alive = answer.is_some();
             if let Some(answer) = answer {
                 seen.take(&answer);
+                let cluster = seen.cluster.clone();
+                take_earlier(&mut all, &cluster, &answer);
             }
         }
     }
@@ -203,17 +205,35 @@ impl Completed {
     }
 }
 
+/// What JobManagers that are gone left for the next one. Nobody may have seen their pods, whose owners tell Deployments
+/// apart: each is then one of its own.
+fn take_earlier(all: &mut BTreeMap<String, JobManager>, cluster: &str, answer: &Value) {
+    for fact in answer["earlier"].as_array().into_iter().flatten() {
+        let Some(pod) = fact["pod"].as_str() else { continue };
+        let known = all.iter().find(|(_, seen)| seen.cluster == cluster && seen.pod == pod);
+        let key = known.map_or_else(|| pod.to_owned(), |(key, _)| key.clone());
+        let seen = all.entry(key).or_insert_with(|| JobManager {
+            cluster: cluster.to_owned(),
+            pod: pod.to_owned(),
+            owner: pod.to_owned(),
+            ..JobManager::default()
+        });
+        seen.note(fact);
+    }
+}
+
 impl JobManager {
     fn take(&mut self, answer: &Value) {
         let jobs = answer["cluster"]["jobs"].as_array().into_iter().flatten();
         self.states = jobs.filter_map(|job| job["state"].as_str().map(str::to_owned)).collect();
-        for fact in answer["history"].as_array().into_iter().flatten() {
-            // A container that started again counts anew, at a later time.
-            let at = fact["at"].as_str().unwrap_or_default().to_owned();
-            self.facts
-                .entry((at, fact["number"].as_u64().unwrap_or_default()))
-                .or_insert_with(|| fact.clone());
-        }
+        answer["history"].as_array().into_iter().flatten().for_each(|fact| self.note(fact));
+    }
+
+    fn note(&mut self, fact: &Value) {
+        // A container that started again counts anew, at a later time.
+        let at = fact["at"].as_str().unwrap_or_default().to_owned();
+        let number = fact["number"].as_u64().unwrap_or_default();
+        self.facts.entry((at, number)).or_insert_with(|| fact.clone());
     }
 }
 
@@ -252,6 +272,25 @@ mod tests {
         assert_eq!(starts[1].newest, Some(("s3://c/chk-1".to_owned(), 7)));
         assert_eq!(truth.states("app"), ["RUNNING"], "of those that are alive");
         assert!(truth.starts("other").is_empty());
+        // Two that nobody asked while they lived: the pod of one was seen, the other's was not.
+        truth.seen().insert(
+            "e".to_owned(),
+            JobManager {
+                cluster: "app".into(),
+                pod: "pod-e".into(),
+                owner: "d1".into(),
+                ..JobManager::default()
+            },
+        );
+        let left = |pod: &str, at: &str| {
+            let mut fact = started(0, at, Value::Null, 0);
+            fact["pod"] = json!(pod);
+            fact
+        };
+        let answer = json!({"earlier": [left("pod-e", "t6"), left("pod-f", "t7"), left("pod-f", "t8")]});
+        take_earlier(&mut truth.seen(), "app", &answer);
+        take_earlier(&mut truth.seen(), "app", &answer);
+        assert_eq!(truth.starts("app").len(), 3, "{:?}", truth.starts("app"));
         assert_eq!(truth.completed("app", |_| true).len(), 1);
     }
 }

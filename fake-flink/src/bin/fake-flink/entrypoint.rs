@@ -12,12 +12,13 @@ use fake_flink::image::entry::{self, Entry, Role};
 use fake_flink::image::surroundings::{self, variable};
 use fake_flink::image::{self, task_manager_pod};
 use fake_flink::kubernetes::{Api, Hands, Native, Place, leader_address};
-use fake_flink::serve::control::{Clusters, ControlSocket, Controlled, Named};
+use fake_flink::serve::control::{Clusters, ControlSocket, Controlled, Earlier, Named};
 use fake_flink::serve::registration::{self, TaskManager};
 use fake_flink::serve::{Clock, Hosted, Limits, Outside, ServeOptions, serve_hosted};
 use fake_flink::{Delay, ModelKnobs, ResourceManager, StartOptions};
 use tokio::net::TcpListener;
 
+use crate::chronicle::Chronicle;
 use crate::signals::Signals;
 use crate::storage;
 
@@ -150,14 +151,19 @@ impl Container {
             log: |line| println!("{line}"),
         };
         let hosted = Hosted::start_at(clock()?, options, outside);
-        let _control = self.control(&hosted).await?;
+        let chronicle =
+            variable("FAKE_FLINK_STORAGE").and_then(|place| Chronicle::beside(&place, &self.cluster()));
+        let _control = self.control(&hosted, chronicle.clone()).await?;
         let working =
             worker.map(|worker| worker.start(hosted.clone())).transpose().context("start a thread")?;
         let task_managers = tokio::spawn(registration::accept(rpc, hosted.clone()));
         let stopped = async {
             signals.next().await;
         };
-        let code = serve_hosted(rest, hosted, Limits::default(), stopped).await;
+        let code = serve_hosted(rest, hosted.clone(), Limits::default(), stopped).await;
+        if let Some(chronicle) = chronicle {
+            chronicle.leave(&hosted);
+        }
         task_managers.abort();
         if let Some(working) = working {
             // What the model wanted last (ConfigMaps, its own Deployment) still happens.
@@ -167,13 +173,18 @@ impl Container {
     }
 
     /// For faults and ground truth, where somebody wants it: at the pod's own address.
-    async fn control(&self, hosted: &Hosted) -> anyhow::Result<Option<AbortOnDrop>> {
+    async fn control(
+        &self,
+        hosted: &Hosted,
+        chronicle: Option<Chronicle>,
+    ) -> anyhow::Result<Option<AbortOnDrop>> {
         let Some(port) = variable("FAKE_FLINK_CONTROL") else { return Ok(None) };
         let port: u16 = port.parse().context("read FAKE_FLINK_CONTROL: a port")?;
         let address = SocketAddr::new(self.ip().parse().context("read the pod's address")?, port);
         let socket = ControlSocket::bind_open(address).await?;
         let (name, url) = (self.cluster(), format!("http://{}", self.ip()));
-        let named: Arc<dyn Controlled> = Arc::new(Named { name, url, hosted: hosted.clone() });
+        let earlier = chronicle.map(|chronicle| Box::new(move || chronicle.told()) as Earlier);
+        let named: Arc<dyn Controlled> = Arc::new(Named { name, url, hosted: hosted.clone(), earlier });
         let clusters: Clusters = Arc::new(move || vec![named.clone()]);
         Ok(Some(AbortOnDrop(tokio::spawn(socket.serve(clusters)))))
     }

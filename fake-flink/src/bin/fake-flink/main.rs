@@ -1,6 +1,8 @@
 //! The `fake-flink` command: reads the command line, hands over to one file per form, turns the result into an exit code.
 //! Under the names of the image's own scripts it is what they start (`entrypoint.rs`).
 
+#[cfg(feature = "kubernetes")]
+mod chronicle;
 mod clusters;
 #[cfg(feature = "kubernetes")]
 mod entrypoint;

@@ -197,7 +197,7 @@ impl Running {
 fn named(running: &[Running], is_lone: bool) -> Vec<Arc<dyn Controlled>> {
     let named = |cluster: &Running| -> Arc<dyn Controlled> {
         let (name, url) = (cluster.name.clone(), cluster.url(is_lone));
-        Arc::new(Named { name, url, hosted: cluster.hosted.clone() })
+        Arc::new(Named { name, url, hosted: cluster.hosted.clone(), earlier: None })
     };
     running.iter().map(named).collect()
 }

@@ -35,6 +35,10 @@ pub trait Controlled: Send + Sync {
     fn history(&self) -> Option<History> {
         None
     }
+    /// What the jobs of earlier processes of this cluster went through, as far as they left it.
+    fn earlier(&self) -> Vec<Value> {
+        Vec::new()
+    }
     /// False: there is no process to take it.
     fn command(&self, command: Command) -> bool;
     /// False: it has not the means.
@@ -90,7 +94,12 @@ fn of_cluster(cluster: &dyn Controlled, method: &Method, rest: &[&str], body: &[
         ("GET", []) => (StatusCode::OK, show(cluster)),
         ("GET", ["history"]) => match cluster.history() {
             Some(history) => {
-                (StatusCode::OK, json!({"cluster": show(cluster), "history": history.to_json()}))
+                let mut told = json!({"cluster": show(cluster), "history": history.to_json()});
+                let earlier = cluster.earlier();
+                if !earlier.is_empty() {
+                    told["earlier"] = earlier.into();
+                }
+                (StatusCode::OK, told)
             }
             None => refuse(StatusCode::NOT_FOUND, "nobody writes down what this cluster's jobs go through"),
         },
@@ -167,7 +176,11 @@ pub struct Named {
     pub name: String,
     pub url: String,
     pub hosted: Hosted,
+    pub earlier: Option<Earlier>,
 }
+
+/// Reads what earlier processes left.
+pub type Earlier = Box<dyn Fn() -> Vec<Value> + Send + Sync>;
 
 impl Controlled for Named {
     fn name(&self) -> String {
@@ -188,6 +201,10 @@ impl Controlled for Named {
 
     fn history(&self) -> Option<History> {
         Some(self.hosted.history())
+    }
+
+    fn earlier(&self) -> Vec<Value> {
+        self.earlier.as_ref().map(|read| read()).unwrap_or_default()
     }
 
     fn command(&self, command: Command) -> bool {
