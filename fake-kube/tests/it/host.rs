@@ -192,12 +192,14 @@ fn commands_beside_a_process_find_what_it_has() {
         return;
     }
     let cluster = Cluster::start(&["--run", SHELL]);
-    let script = "echo first run; [ -e /tmp/$POD_NAME-$POD_IP ] && exec sleep 1000; touch /tmp/$POD_NAME-$POD_IP; exit 1";
+    let script = "echo first run; [ -e /tmp/$POD_NAME-$POD_IP ] && echo again && exec sleep 1000; touch /tmp/$POD_NAME-$POD_IP; exit 1";
     let env = json!([{"name": "WHO", "value": "me"}]);
     cluster.run("one", json!({"containers": [{"image": "tool:1", "args": [script], "env": env}]}));
     cluster.wait("one", "it is started again", |pod| {
         pod["status"]["containerStatuses"][0]["restartCount"] == 1 && !state(pod)["running"].is_null()
     });
+    // It has looked for the sign before that goes.
+    cluster.wait("one", "it goes on", |_| cluster.log("one").contains("again"));
     let ip = cluster.pod("one")["status"]["podIP"].as_str().expect("an address").to_owned();
     std::fs::remove_file(format!("/tmp/one-{ip}")).expect("the sign of its first run");
     let exec = |flags: &[&str], typed: &str, command: &[&str]| {

@@ -1,6 +1,7 @@
 //! The words of the command and what they promise: exit codes, last lines, formats, folders.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::Value;
 
@@ -201,6 +202,28 @@ fn closed_pipes_are_no_failure() {
     let status = child.wait().expect("drey ends");
     assert!(status.code().is_some_and(|code| code == 0), "{status:?}");
     assert!(Path::new(env!("CARGO_BIN_EXE_drey")).exists());
+}
+
+/// `drey run | grep -q` under `pipefail`: what is not read is judged all the same.
+#[test]
+fn closed_pipes_change_no_verdict() {
+    let folder = library("v");
+    std::fs::write(folder.path().join("typo.yaml"), SCENARIO.replace("steps:", "stpes:"))
+        .expect("write a scenario");
+    let text = SCENARIO.replace("steps:", "clock: {limit: 1ms}\nsteps:");
+    std::fs::write(folder.path().join("config-map.yaml"), text).expect("write a scenario");
+    for (words, expected) in [
+        (&["run", "config-map.yaml", "--no-golden"][..], 1),
+        (&["run", "typo.yaml"], 2),
+        (&["lint", "typo.yaml"], 2),
+        (&["replay", "config-map.yaml"], 1),
+        (&["gate", "--report", "."], 2),
+    ] {
+        let mut drey = crate::drey::drey(folder.path(), words);
+        let mut child = drey.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("drey starts");
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().expect("drey ends").code(), Some(expected), "{words:?}");
+    }
 }
 
 /// What holds everywhere has no line of its own: it is told at the step before which it was found broken.

@@ -68,12 +68,33 @@ pub fn show_problems(found: &Found) -> anyhow::Result<bool> {
 }
 
 pub fn show_diagnostics<'d>(problems: impl IntoIterator<Item = &'d Diagnostics>) -> io::Result<()> {
-    let mut out = io::stderr();
-    let paint = Paint::auto(out.is_terminal());
+    let paint = Paint::auto(io::stderr().is_terminal());
+    let mut out = Regardless(io::stderr());
     problems
         .into_iter()
         .filter(|problems| !problems.is_empty())
         .try_for_each(|problems| out.write_all(problems.render(paint).as_bytes()))
+}
+
+/// Output of a word whose exit code is a verdict: whoever stops reading (`drey run | grep -q`) does not change that.
+pub struct Regardless<W>(pub W);
+
+impl<W: Write> Write for Regardless<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        regardless(self.0.flush())
+    }
+}
+
+/// A closed pipe is no failure.
+pub fn regardless(told: io::Result<()>) -> io::Result<()> {
+    told.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
 }
 
 /// How a path is shown in tables: without `./`.

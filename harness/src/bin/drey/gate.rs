@@ -7,7 +7,7 @@ use drey_gate::command::Problem;
 use drey_gate::{Limits, Request};
 use drey_language::Paint;
 
-use crate::arguments::show_diagnostics;
+use crate::arguments::{Regardless, show_diagnostics};
 
 /// Is this change worse than what is stored? One answer for CI, from reports, exact counts and ratios.
 ///
@@ -90,8 +90,8 @@ Exit codes: 0 as stored, better, or let through by a label; 1 worse; 2 bad input
 much to tell.";
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let mut out = io::stdout();
-    let paint = Paint::auto(out.is_terminal());
+    let paint = Paint::auto(io::stdout().is_terminal());
+    let mut out = Regardless(io::stdout());
     let environment = |name: &str| std::env::var(name).ok();
     match drey_gate::run(&arguments.request(), &environment, paint, &mut out) {
         Ok(code) => Ok(code),
@@ -99,7 +99,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
             show_diagnostics([&problems])?;
             Ok(2)
         }
-        // A closed pipe is told from others by its source.
         Err(Problem::Write(path, error)) => {
             Err(anyhow::Error::new(error).context(format!("write {}", path.display())))
         }

@@ -8,7 +8,7 @@ use drey_harness::library;
 use drey_harness::run::vocabulary;
 use drey_language::{Diagnostics, Paint, lint};
 
-use crate::arguments::show_diagnostics;
+use crate::arguments::{Regardless, show_diagnostics};
 
 /// Check scenarios without running them: errors, and warnings about what is valid and useless.
 ///
@@ -41,8 +41,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let cells = found.scenarios.iter().flat_map(library::cells_of);
     let wanted: Vec<_> = cells.map(|run| (run.scenario.path.as_path(), run.case.name.as_str())).collect();
     let stale = library::stale_goldens(&paths, wanted.into_iter())?;
-    let mut err = io::stderr();
-    let label = Paint::auto(err.is_terminal()).yellow("warning");
+    let label = Paint::auto(io::stderr().is_terminal()).yellow("warning");
+    let mut err = Regardless(io::stderr());
     for path in &stale {
         writeln!(
             err,
@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     }
     let errors: usize = found.problems.iter().map(Diagnostics::len).sum();
     let warnings: usize = warnings.iter().map(Diagnostics::len).sum::<usize>() + stale.len();
-    let mut out = io::stdout();
+    let mut out = Regardless(io::stdout());
     match (found.scenarios.len(), manifests.len()) {
         (0, count) if count > 0 => write!(out, "{count} manifests")?,
         (count, _) => write!(out, "{count} scenarios")?,

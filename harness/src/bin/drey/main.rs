@@ -97,7 +97,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// `drey list | head`: whoever read the output has had enough, which is no failure.
+/// `drey list | head`: whoever read the output has had enough, which is no failure. Words that give a verdict say it all the
+/// same (`arguments::Regardless`).
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
     causes.into_iter().any(|error| error.kind() == io::ErrorKind::BrokenPipe)

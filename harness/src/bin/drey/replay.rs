@@ -8,7 +8,7 @@ use drey_language::Paint;
 use drey_language::failure;
 use drey_language::report::{CaseReport, Outcome};
 
-use crate::arguments::One;
+use crate::arguments::{One, Regardless};
 
 /// Run one case again and print its whole transcript, as replay lines of reports ask for.
 #[derive(clap::Args)]
@@ -39,8 +39,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
 }
 
 fn tell(report: &CaseReport) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    let paint = Paint::auto(out.is_terminal());
+    let paint = Paint::auto(io::stdout().is_terminal());
+    let mut out = Regardless(io::stdout().lock());
     writeln!(out, "{}", transcript_of(report))?;
     match &report.outcome {
         Outcome::Failed { failures } => {

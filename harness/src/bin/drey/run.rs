@@ -13,7 +13,7 @@ use drey_language::Scenario;
 use drey_language::diagnostics::nearest;
 use drey_language::report::RunReport;
 
-use crate::arguments::{seed, show_problems};
+use crate::arguments::{Regardless, regardless, seed, show_problems};
 use crate::place::Place;
 use crate::show::{Format, Show};
 use tokio::signal::unix::SignalKind;
@@ -81,7 +81,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let vocabulary = vocabulary();
     let found = library::find(&arguments.paths, &vocabulary)?;
     if show_problems(&found)? {
-        writeln!(io::stderr(), "nothing was run: {} cannot be read", files(found.problems.len()))?;
+        writeln!(
+            Regardless(io::stderr()),
+            "nothing was run: {} cannot be read",
+            files(found.problems.len())
+        )?;
         return Ok(2);
     }
     let runs = arguments.chosen(&found.scenarios)?;
@@ -95,14 +99,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let report = RunReport { title: arguments.title(), cases, wall: started.elapsed() };
     let (shown, growing) = show.end(&report);
     if interrupt.is_set() {
-        writeln!(io::stderr(), "interrupted: what ran is ended, and no report is written")?;
+        writeln!(Regardless(io::stderr()), "interrupted: what ran is ended, and no report is written")?;
         return Ok(INTERRUPTED);
     }
     let tally = Tally::of(&report, options.seed);
     // A report of nothing would only replace one of something.
     let folder = folder.filter(|_| tally.has_run());
     let written = growing.filter(|_| tally.has_run()).map_or(Ok(()), |growing| growing.finish(&report));
-    shown?;
+    regardless(shown)?;
     written?;
     arguments.close(&tally, folder.as_ref())?;
     Ok(tally.exit_code())
@@ -175,12 +179,12 @@ impl Arguments {
     /// The last lines. Those of a JSON stream go beside it.
     fn close(&self, tally: &Tally, folder: Option<&ReportFolder>) -> io::Result<()> {
         let mut out: Box<dyn Write> = match self.format {
-            Format::Human => Box::new(io::stdout()),
-            Format::Json => Box::new(io::stderr()),
+            Format::Human => Box::new(Regardless(io::stdout())),
+            Format::Json => Box::new(Regardless(io::stderr())),
         };
         if !tally.has_run() {
             writeln!(
-                io::stderr(),
+                Regardless(io::stderr()),
                 "nothing ran: no scenario can be run in mode {}, see `modes:` in the files",
                 self.place.mode
             )?;
