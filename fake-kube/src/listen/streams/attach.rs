@@ -23,10 +23,9 @@ pub(super) async fn run(session: &Session, process: Attached, line: &mut Line) -
     loop {
         tokio::select! {
             piece = output.recv() => if !tell(session, line, piece).await? { return Ok(End::Code(0)) },
-            room = input.reserve(), if next.is_some() => match (room, next.take()) {
-                (Ok(room), Some(typed)) => room.send(typed),
-                // It reads no more.
-                _ => {}
+            // Without room it reads no more.
+            room = input.reserve(), if next.is_some() => if let (Ok(room), Some(typed)) = (room, next.take()) {
+                room.send(typed);
             },
             said = line.receive(), if next.is_none() => next = typed(session, said?),
         }
