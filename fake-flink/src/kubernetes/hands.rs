@@ -167,11 +167,13 @@ impl Worker {
 
     fn carry_out(&mut self, effect: Effect, hosted: &Hosted) {
         match effect {
-            Effect::WriteHa { name, map } => match self.maps.as_mut().map(|maps| maps.write(&name, &map)) {
-                Some(Written::Failed) => hosted.tell(Event::HaWriteFailed { name }),
-                Some(Written::Foreign) => self.tell_maps(hosted),
-                Some(Written::Done) | None => {}
-            },
+            Effect::WriteHa { name, map, is_new } => {
+                match self.maps.as_mut().map(|maps| maps.write(&name, &map, is_new)) {
+                    Some(Written::Failed) => hosted.tell(Event::HaWriteFailed { name }),
+                    Some(Written::Foreign | Written::Gone) => self.tell_maps(hosted),
+                    Some(Written::Done) | None => {}
+                }
+            }
             Effect::DeleteHa { name } => {
                 if self.maps.as_mut().is_some_and(|maps| !maps.delete(&name)) {
                     hosted.tell(Event::HaWriteFailed { name });

@@ -197,10 +197,12 @@ pub enum RestFault {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Create or replace an HA ConfigMap; the whole content.
+    /// Create or replace an HA ConfigMap; the whole content. One that is not new and not there any more has been deleted
+    /// by somebody else: Flink fails the write and never makes it anew.
     WriteHa {
         name: String,
         map: ConfigMap,
+        is_new: bool,
     },
     DeleteHa {
         name: String,

@@ -354,8 +354,11 @@ impl Cluster {
             bytes,
             triggered_ms: pending.triggered,
         });
-        if let Some(path) = &pending.path
-            && self.storage.write(path, snapshot.clone()).is_err()
+        // A checkpoint that cannot be pointed to has failed, and its files go; savepoints are not pointed to (public
+        // knowledge of `CheckpointCoordinator.addCompletedCheckpointToStoreAndSubsumeOldest`).
+        let is_lost = pending.kind == Kind::Checkpoint && !self.ha_can_point(job);
+        if is_lost
+            || pending.path.as_ref().is_some_and(|path| self.storage.write(path, snapshot.clone()).is_err())
         {
             return self.snapshot_failed(job, pending, "Failure to finalize checkpoint.");
         }

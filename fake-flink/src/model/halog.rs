@@ -96,7 +96,7 @@ impl Cluster {
         change(map);
         if before.as_ref() != Some(&*map) {
             let map = map.clone();
-            self.emit(Effect::WriteHa { name, map });
+            self.emit(Effect::WriteHa { name, map, is_new: before.is_none() });
         }
     }
 
@@ -254,6 +254,11 @@ impl Cluster {
         true
     }
 
+    /// Whether a completed checkpoint could be pointed to.
+    pub(crate) fn ha_can_point(&self, job: &str) -> bool {
+        !self.ha.enabled || self.ha.state.maps.contains_key(&self.ha.job_map(job))
+    }
+
     /// Adds a checkpoint and drops subsumed ones in one write; gives the file name.
     pub(crate) fn ha_checkpoint_added(
         &mut self,
@@ -396,7 +401,7 @@ impl Cluster {
                 let Some(map) = left.maps.get_mut(&name) else { continue };
                 map.data.retain(|key, _| ha::checkpoint_of(key).is_none());
                 let map = map.clone();
-                self.emit(Effect::WriteHa { name, map });
+                self.emit(Effect::WriteHa { name, map, is_new: false });
             } else {
                 left.maps.remove(&name);
                 self.emit(Effect::DeleteHa { name });

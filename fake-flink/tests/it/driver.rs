@@ -58,7 +58,8 @@ impl Driver {
         let mut queue = std::collections::VecDeque::from(effects);
         while let Some(effect) = queue.pop_front() {
             match &effect {
-                Effect::WriteHa { name, map } => {
+                Effect::WriteHa { name, map, is_new } => {
+                    assert_eq!(*is_new, !self.ha.contains_key(name), "{name}");
                     self.ha.insert(name.clone(), map.clone());
                 }
                 Effect::DeleteHa { name } => {

@@ -259,3 +259,65 @@ fn metadata_that_somebody_deletes_is_gone_outside_and_known_inside() {
         assert!(d.exit.is_some_and(|code| code != 0), "{loss:?}: a leader without its map ends");
     }
 }
+
+#[test]
+fn a_checkpoint_that_cannot_be_pointed_to_has_failed() {
+    use fake_flink::model::api::HaLoss;
+    let store = SnapshotStore::new();
+    let mut d = Driver::start(application(Version::V1_20, &store), start_time());
+    checkpoints(&mut d, 2);
+    let job_map = format!("my-app-{JOB}-config-map");
+    let counter = |d: &Driver| d.ha[&job_map].data["counter"].clone();
+    let before = counter(&d);
+    for _ in 0..5_000 {
+        d.pass(Duration::from_millis(1));
+        if counter(&d) != before {
+            break;
+        }
+    }
+    assert_ne!(counter(&d), before, "a checkpoint is under way");
+    d.event(Event::Command(Command::LoseHa(HaLoss::JobMaps)));
+    d.pass(Duration::from_secs(1));
+    d.get(&format!("/jobs/{JOB}/checkpoints"));
+    d.pass(Duration::from_secs(4));
+    let shown = d.get(&format!("/jobs/{JOB}/checkpoints"));
+    assert_eq!(shown["counts"]["in_progress"], 0);
+    assert_ne!(shown["latest"]["failed"], Value::Null);
+    assert_eq!(shown["latest"]["failed"]["failure_message"], "Failure to finalize checkpoint.");
+    let newest = d.facts().jobs[0].latest_checkpoint.clone().unwrap();
+    assert_eq!(newest.id, 2);
+    let kept: Vec<u64> = store.snapshots().values().map(|snapshot| snapshot.id).collect();
+    assert_eq!(kept, [newest.id], "its files are gone, those of the newest completed one are not");
+}
+
+#[test]
+fn without_metadata_a_job_starts_from_what_is_configured_or_from_nothing() {
+    use fake_flink::model::api::HaLoss;
+    let store = SnapshotStore::new();
+    let restart = |options: &StartOptions, loss| {
+        let mut d = Driver::start(options.clone(), start_time());
+        checkpoints(&mut d, 3);
+        d.event(Event::Command(Command::LoseHa(loss)));
+        d.event(Event::Signal(Signal::Kill));
+        let (o, now) = next(&d, options.clone());
+        let mut d = Driver::start(o, now);
+        d.pass(Duration::from_secs(40));
+        d
+    };
+    let options = application(Version::V2_2, &store);
+    for loss in [HaLoss::All, HaLoss::JobMaps] {
+        let d = restart(&options, loss);
+        let job = d.facts().jobs[0].clone();
+        assert_eq!(job.restored_from, None, "{loss:?}: the newer chk-3 in the storage is not looked for");
+        assert_eq!(job.state, JobState::Running);
+    }
+    // An older savepoint that the configuration names is where each start without metadata begins.
+    let mut d = Driver::start(options.clone(), start_time());
+    checkpoints(&mut d, 1);
+    let path = format!("/jobs/{JOB}/savepoints");
+    let taken = d.operation(&path, json!({"target-directory": "file:///flink/run/sp"}));
+    let savepoint = taken["location"].as_str().unwrap().to_owned();
+    d.event(Event::Command(Command::LoseHa(HaLoss::All)));
+    let d = restart(&options.config("execution.state-recovery.path", &savepoint), HaLoss::All);
+    assert_eq!(d.facts().jobs[0].restored_from.clone().unwrap().path, Some(savepoint));
+}

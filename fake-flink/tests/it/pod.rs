@@ -120,14 +120,8 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-#[test]
-fn a_native_application_with_ha() {
-    let Some(binary) = fake_kube() else {
-        eprintln!("skipped: no fake-kube beside the binary; cargo build -p fake-kube");
-        return;
-    };
-    let cluster = Cluster::start(&binary);
-    cluster.deploy();
+/// Configures a native application with HA; gives the port of its REST API.
+fn configure(cluster: &Cluster) -> u16 {
     let (rest, rpc) = (free_port(), free_port());
     let state = cluster.folder.path().display();
     let conf = format!(
@@ -141,6 +135,18 @@ fn a_native_application_with_ha() {
          high-availability.jobmanager.port: {rpc}\n"
     );
     std::fs::write(cluster.folder.path().join("flink-conf.yaml"), conf).unwrap();
+    rest
+}
+
+#[test]
+fn a_native_application_with_ha() {
+    let Some(binary) = fake_kube() else {
+        eprintln!("skipped: no fake-kube beside the binary; cargo build -p fake-kube");
+        return;
+    };
+    let cluster = Cluster::start(&binary);
+    cluster.deploy();
+    let rest = configure(&cluster);
     let mut job_manager = cluster.container(&JOB_MANAGER);
     let task_manager = cluster.run_pod("app-taskmanager-1-1");
     let pod = cluster.pod("app-taskmanager-1-1").unwrap();
@@ -185,6 +191,41 @@ fn a_native_application_with_ha() {
     eventually("the lock is gone", || cluster.map("app-cluster-config-map").is_none());
     eventually("the Deployment is gone", || cluster.get(&format!("{DEPLOYMENTS}/app")).is_none());
     assert!(has_checkpoint());
+}
+
+#[test]
+fn metadata_that_others_delete_is_not_made_anew_and_the_next_life_begins_from_nothing() {
+    let Some(binary) = fake_kube() else {
+        eprintln!("skipped: no fake-kube beside the binary; cargo build -p fake-kube");
+        return;
+    };
+    let cluster = Cluster::start(&binary);
+    cluster.deploy();
+    let address = format!("127.0.0.1:{}", configure(&cluster));
+    let checkpoints =
+        || call(&address, "GET", "/jobs/0000000000000000000000000000000a/checkpoints", "", "").1;
+    let completed = || checkpoints()["latest"]["completed"]["id"].as_u64();
+    let mut job_manager = cluster.container(&JOB_MANAGER);
+    let task_manager = cluster.run_pod("app-taskmanager-1-1");
+    eventually("a JobManager answers", || std::net::TcpStream::connect(&address).is_ok());
+    eventually("a fourth checkpoint", || completed() >= Some(4));
+    let names = ["app-0000000000000000000000000000000a-config-map", "app-cluster-config-map"];
+    for name in names {
+        let path = format!("/api/v1/namespaces/default/configmaps/{name}");
+        cluster.api.call(&Method::DELETE, &path, None).unwrap();
+    }
+    // Flink's own: the lock "is deleted externally", a fatal error.
+    assert_eq!(job_manager.0.wait().unwrap().code(), Some(2));
+    for name in names {
+        assert_eq!(cluster.map(name), None);
+    }
+    drop(task_manager);
+
+    let _job_manager = cluster.container(&JOB_MANAGER);
+    let _task_manager = cluster.run_pod("app-taskmanager-2-1");
+    eventually("a JobManager answers", || std::net::TcpStream::connect(&address).is_ok());
+    eventually("checkpoints are counted anew", || completed().is_some_and(|id| id < 4));
+    assert_eq!(checkpoints()["latest"]["restored"], Value::Null);
 }
 
 #[test]

@@ -131,13 +131,33 @@ impl GroundTruth {
     }
 
     fn start(&self, cluster: &str, at: &str, fact: &Value) -> Start {
-        let before = self.completed(cluster, |fact| fact["at"].as_str().is_some_and(|then| then < at));
-        let newest = before.into_iter().max_by_key(|completed| completed.progress);
+        let newest = self.newest(cluster, at);
         Start {
             restored_from: fact["from"].as_str().map(str::to_owned),
             progress: fact["progress"].as_u64().unwrap_or_default(),
             newest: newest.map(|completed| (completed.path, completed.progress)),
         }
+    }
+
+    /// The newest state before a time. A start from older state, which Flink makes by itself when a container that lost its
+    /// HA metadata starts again, gives up what lies beyond: the job goes on from there.
+    fn newest(&self, cluster: &str, at: &str) -> Option<Completed> {
+        let text = |fact: &Value, key: &str| fact[key].as_str().unwrap_or_default().to_owned();
+        let mut before: Vec<Value> = self.facts(cluster).into_iter().map(|(_, fact)| fact).collect();
+        before.retain(|fact| text(fact, "at").as_str() < at);
+        before.sort_by_key(|fact| (text(fact, "at"), fact["number"].as_u64()));
+        let mut completed: Vec<Completed> = Vec::new();
+        for fact in &before {
+            match fact["what"].as_str() {
+                Some("started") => {
+                    let progress = fact["progress"].as_u64().unwrap_or_default();
+                    completed.retain(|one| one.progress <= progress);
+                }
+                Some("checkpoint" | "savepoint") => completed.extend(Completed::read(fact)),
+                _ => {}
+            }
+        }
+        completed.into_iter().max_by_key(|one| one.progress)
     }
 
     /// Snapshots in the storage that can be read now. None: no JobManager is alive to look.
@@ -155,13 +175,6 @@ impl GroundTruth {
         let seen = self.seen();
         let fits = |seen: &&JobManager| seen.is_alive && cluster.is_none_or(|name| seen.cluster == name);
         seen.values().find(fits).cloned()
-    }
-
-    fn completed(&self, cluster: &str, wanted: impl Fn(&Value) -> bool) -> Vec<Completed> {
-        let is_one = |fact: &Value| matches!(fact["what"].as_str(), Some("checkpoint" | "savepoint"));
-        let facts = self.facts(cluster).into_iter().map(|(_, fact)| fact);
-        let facts = facts.filter(|fact| is_one(fact) && wanted(fact));
-        facts.filter_map(|fact| Completed::read(&fact)).collect()
     }
 
     fn facts(&self, cluster: &str) -> Vec<(String, Value)> {
@@ -249,23 +262,39 @@ mod tests {
         GroundTruth { hands: Hands::new(client, "ns"), port: 1, seen: Arc::default() }
     }
 
+    /// Of a pod of the cluster `app`; only `c` is alive.
+    fn told(truth: &GroundTruth, uid: &str, owner: &str, facts: Value) {
+        let mut seen = truth.seen();
+        let seen = seen.entry(uid.to_owned()).or_default();
+        (seen.cluster, seen.owner, seen.is_alive) = ("app".to_owned(), owner.to_owned(), uid == "c");
+        seen.take(&json!({"cluster": {"jobs": [{"state": "RUNNING"}]}, "history": facts}));
+    }
+
+    fn started(at: &str, from: Value, progress: u64) -> Value {
+        json!({"number": 0, "at": at, "what": "started", "from": from, "progress": progress})
+    }
+
+    fn checkpoint(at: &str, progress: u64) -> Value {
+        json!({"number": 1, "at": at, "what": "checkpoint", "path": "s3://c/chk-1", "progress": progress})
+    }
+
+    #[tokio::test]
+    async fn a_container_that_lost_its_metadata_gives_up_what_it_had() {
+        let truth = truth();
+        told(&truth, "a", "d1", json!([started("t1", Value::Null, 0), checkpoint("t2", 7)]));
+        told(&truth, "a", "d1", json!([started("t3", Value::Null, 0), checkpoint("t4", 3)]));
+        told(&truth, "c", "d2", json!([started("t5", json!("s3://c/chk-1"), 3)]));
+        assert_eq!(truth.starts("app")[1].newest, Some(("s3://c/chk-1".to_owned(), 3)));
+    }
+
     #[tokio::test]
     async fn a_deployment_starts_a_job_once_however_often_its_pods_do() {
         let truth = truth();
-        let told = |truth: &GroundTruth, uid: &str, owner: &str, facts: Value| {
-            let mut seen = truth.seen();
-            let seen = seen.entry(uid.to_owned()).or_default();
-            (seen.cluster, seen.owner, seen.is_alive) = ("app".to_owned(), owner.to_owned(), uid == "c");
-            seen.take(&json!({"cluster": {"jobs": [{"state": "RUNNING"}]}, "history": facts}));
-        };
-        let started = |number: u64, at: &str, from: Value, progress: u64| json!({"number": number, "at": at, "what": "started", "from": from, "progress": progress});
-        let checkpoint =
-            json!({"number": 1, "at": "t2", "what": "checkpoint", "path": "s3://c/chk-1", "progress": 7});
-        told(&truth, "a", "d1", json!([started(0, "t1", Value::Null, 0), checkpoint]));
+        told(&truth, "a", "d1", json!([started("t1", Value::Null, 0), checkpoint("t2", 7)]));
         // The same container again, and a pod that replaced it.
-        told(&truth, "a", "d1", json!([started(0, "t3", json!("s3://c/chk-1"), 7)]));
-        told(&truth, "b", "d1", json!([started(0, "t4", json!("s3://c/chk-1"), 7)]));
-        told(&truth, "c", "d2", json!([started(0, "t5", json!("s3://c/chk-1"), 7)]));
+        told(&truth, "a", "d1", json!([started("t3", json!("s3://c/chk-1"), 7)]));
+        told(&truth, "b", "d1", json!([started("t4", json!("s3://c/chk-1"), 7)]));
+        told(&truth, "c", "d2", json!([started("t5", json!("s3://c/chk-1"), 7)]));
         let starts = truth.starts("app");
         assert_eq!(starts.len(), 2, "{starts:?}");
         assert_eq!((&starts[0].restored_from, &starts[0].newest), (&None, &None));
@@ -283,7 +312,7 @@ mod tests {
             },
         );
         let left = |pod: &str, at: &str| {
-            let mut fact = started(0, at, Value::Null, 0);
+            let mut fact = started(at, Value::Null, 0);
             fact["pod"] = json!(pod);
             fact
         };

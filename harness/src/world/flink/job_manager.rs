@@ -192,7 +192,7 @@ impl JobManager {
     fn carry_out_one(&mut self, effect: Effect) {
         let namespace = self.key.namespace.clone();
         match effect {
-            Effect::WriteHa { name, map } => match ha::write(&self.api, &namespace, &name, &map) {
+            Effect::WriteHa { name, map, .. } => match ha::write(&self.api, &namespace, &name, &map) {
                 Ok(()) => drop(self.ha.maps.insert(name, map)),
                 Err(_) => self.inbox.push_back(Event::HaWriteFailed { name }),
             },
