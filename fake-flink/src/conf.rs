@@ -2,11 +2,30 @@
 //!
 //! Values are kept as text. Whether a text parses is decided where Flink decides it: at the reading of the option.
 
+use crate::version::Version;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Conf(BTreeMap<String, String>);
+#[serde(transparent)]
+pub struct Conf {
+    entries: BTreeMap<String, String>,
+    /// Names that came with 1.20 set nothing.
+    #[serde(skip)]
+    is_older: bool,
+}
+
+/// Options that a release before 1.20 knows by their older names alone (seen on 1.18.1).
+const NEW_IN_1_20: [&str; 8] = [
+    "execution.checkpointing.dir",
+    "execution.checkpointing.savepoint-dir",
+    "execution.checkpointing.storage",
+    "execution.checkpointing.num-retained",
+    "execution.checkpointing.incremental",
+    "execution.state-recovery.path",
+    "execution.state-recovery.claim-mode",
+    "execution.state-recovery.ignore-unclaimed-state",
+];
 
 /// Keys that Flink 1.19 and 1.20 renamed; either spelling sets the option (old -> new).
 const RENAMED: &[(&str, &str)] = &[
@@ -38,18 +57,27 @@ const RENAMED: &[(&str, &str)] = &[
 
 impl Conf {
     pub fn new(entries: BTreeMap<String, String>) -> Conf {
-        Conf(entries)
+        Conf { entries, is_older: false }
+    }
+
+    /// As a release reads it.
+    #[must_use]
+    pub fn read_by(self, version: Version) -> Conf {
+        Conf { is_older: !version.knows_options_of_1_20(), ..self }
     }
 
     pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) {
-        self.0.insert(key.into(), value.into());
+        self.entries.insert(key.into(), value.into());
     }
 
     /// This configuration with `other` on top, as a job sees cluster and own values.
     pub fn overlaid(&self, other: &BTreeMap<String, String>) -> Conf {
-        let mut merged = self.0.clone();
+        let mut merged = self.entries.clone();
         for (key, value) in other {
             for (old, new) in RENAMED {
+                if self.is_older && NEW_IN_1_20.contains(new) {
+                    continue;
+                }
                 if key == old {
                     merged.remove(*new);
                 } else if key == new {
@@ -58,17 +86,18 @@ impl Conf {
             }
             merged.insert(key.clone(), value.clone());
         }
-        Conf(merged)
+        Conf { entries: merged, is_older: self.is_older }
     }
 
     pub fn get(&self, key: &str) -> Option<&str> {
-        let direct = self.0.get(key);
-        let aliased = || RENAMED.iter().filter(|(_, new)| *new == key).find_map(|(old, _)| self.0.get(*old));
+        let direct = self.entries.get(key).filter(|_| !(self.is_older && NEW_IN_1_20.contains(&key)));
+        let old = || RENAMED.iter().filter(|(_, new)| *new == key);
+        let aliased = || old().find_map(|(old, _)| self.entries.get(*old));
         direct.or_else(aliased).map(|v| v.trim()).filter(|v| !v.is_empty())
     }
 
     pub fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+        self.entries.iter().map(|(k, v)| (k.as_str(), v.as_str()))
     }
 
     pub fn bool(&self, key: &str, default: bool) -> bool {

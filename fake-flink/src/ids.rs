@@ -19,7 +19,9 @@ impl Ids {
     pub fn hex(&mut self, digits: usize) -> String {
         let mut out = String::with_capacity(digits + 16);
         while out.len() < digits {
-            out.push_str(&format!("{:016x}", self.rng.next_u64()));
+            let word = self.rng.next_u64();
+            let digits = (0..16).rev().map(|place| b"0123456789abcdef"[(word >> (4 * place)) as usize & 15]);
+            out.extend(digits.map(char::from));
         }
         out.truncate(digits);
         out

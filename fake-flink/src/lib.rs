@@ -21,6 +21,7 @@
 
 pub mod conf;
 pub mod dashboard;
+mod hash;
 pub(crate) mod ids;
 pub mod image;
 pub mod jar;

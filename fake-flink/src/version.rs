@@ -42,6 +42,11 @@ impl Version {
         !self.since_1_20()
     }
 
+    /// `execution.checkpointing.dir`, `execution.state-recovery.path` and others of FLIP-406.
+    pub fn knows_options_of_1_20(self) -> bool {
+        self.is_2() || self.minor >= 20
+    }
+
     pub fn rejects_unknown_fields(self) -> bool {
         !self.since_1_20()
     }

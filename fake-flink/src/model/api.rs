@@ -85,7 +85,7 @@ impl StartOptions {
     }
 
     pub(crate) fn conf(&self) -> Conf {
-        Conf::new(self.config.clone())
+        Conf::new(self.config.clone()).read_by(self.version)
     }
 }
 

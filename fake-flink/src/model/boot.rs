@@ -100,6 +100,7 @@ impl Cluster {
                 ("DefaultJobGraphStore", "JobGraph")
             };
             self.log(store, format!("Recovered {what}(jobId: {id})."));
+            let conf = conf.read_by(self.version);
             let restore = restore_of(&conf);
             self.accept(Submission { id: id.clone(), program, parallelism, conf, restore });
             let wait = self.draw(self.knobs.job_init);

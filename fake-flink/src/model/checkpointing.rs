@@ -8,9 +8,10 @@ use super::checkpoints::{Entry, Kind, Outcome, Pending, Retained, Waiting};
 use super::cluster::{Cluster, JobTimer, SnapshotVerdict};
 use super::ops::{OpKey, OpResult};
 use super::state::JobState;
-use crate::logs::Level;
+use crate::logs::{self, Level, Part};
 use crate::storage::{HaFile, Snapshot, WriteError, normal};
 use crate::throwable::{Throwable, checkpoint_exception, class, local_host, unknown_scheme};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// `CheckpointRequestDecider.DEFAULT_MAX_QUEUED_REQUESTS`.
@@ -196,13 +197,19 @@ impl Cluster {
             progress,
             triggered: now,
         });
-        self.log(
-            "CheckpointCoordinator",
-            format!(
-                "Triggering checkpoint {id} (type={}) @ {now} for job {job}.",
-                type_text(kind, format.as_deref())
-            ),
-        );
+        let kind_text = type_text(kind, format.as_deref());
+        let parts = [
+            Part::Text("Triggering checkpoint "),
+            Part::Number(id as i64),
+            Part::Text(" (type="),
+            Part::Text(&kind_text),
+            Part::Text(") @ "),
+            Part::Number(now),
+            Part::Text(" for job "),
+            Part::Text(job),
+            Part::Text("."),
+        ];
+        self.log("CheckpointCoordinator", logs::message(&parts));
         let ends = self.schedule_outcome(job, id, kind);
         // What surely ends in time needs nobody to look whether it does.
         if ends.is_none_or(|wait| wait >= timeout) {
@@ -222,7 +229,17 @@ impl Cluster {
         let id = c.next_id;
         let Some(target) = target else {
             let path = c.config.dir.as_ref().filter(|_| c.config.filesystem_storage);
-            return Ok((id, path.map(|dir| format!("{}/{job}/chk-{id}", normal(dir)))));
+            let below = |dir: &String| {
+                let number = Part::Number(id as i64);
+                logs::message(&[
+                    Part::Text(&normal(dir)),
+                    Part::Text("/"),
+                    Part::Text(job),
+                    Part::Text("/chk-"),
+                    number,
+                ])
+            };
+            return Ok((id, path.map(below)));
         };
         let directory = normal(&target);
         let failed = |text: &str, cause: Throwable| {
@@ -368,7 +385,18 @@ impl Cluster {
         c.consecutive_failures = 0;
         c.last_completed_at = Some(now);
         let took = now - pending.triggered;
-        self.log("CheckpointCoordinator", format!("Completed checkpoint {id} for job {job} ({bytes} bytes, checkpointDuration={took} ms, finalizationTime=1 ms)."));
+        let parts = [
+            Part::Text("Completed checkpoint "),
+            Part::Number(id as i64),
+            Part::Text(" for job "),
+            Part::Text(job),
+            Part::Text(" ("),
+            Part::Number(bytes as i64),
+            Part::Text(" bytes, checkpointDuration="),
+            Part::Number(took),
+            Part::Text(" ms, finalizationTime=1 ms)."),
+        ];
+        self.log("CheckpointCoordinator", logs::message(&parts));
         let (job_id, progress) = (job.to_owned(), pending.progress);
         match (pending.kind, path) {
             (Kind::Checkpoint, path) => {
@@ -542,15 +570,15 @@ impl Cluster {
     }
 }
 
-fn type_text(kind: Kind, format: Option<&str>) -> String {
+fn type_text(kind: Kind, format: Option<&str>) -> Cow<'static, str> {
     let (name, action) = match kind {
         Kind::Checkpoint => {
-            return "CheckpointType{name='Checkpoint', sharingFilesStrategy=FORWARD_BACKWARD}".to_owned();
+            return "CheckpointType{name='Checkpoint', sharingFilesStrategy=FORWARD_BACKWARD}".into();
         }
         Kind::Savepoint => ("Savepoint", "NONE"),
         Kind::Stop { drain: false } => ("Suspend Savepoint", "SUSPEND"),
         Kind::Stop { drain: true } => ("Terminate Savepoint", "TERMINATE"),
     };
     let format = format.unwrap_or("CANONICAL");
-    format!("SavepointType{{name='{name}', postCheckpointAction={action}, formatType={format}}}")
+    format!("SavepointType{{name='{name}', postCheckpointAction={action}, formatType={format}}}").into()
 }

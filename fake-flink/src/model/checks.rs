@@ -19,7 +19,7 @@ const NO_SCHEME: &str = "The scheme (hdfs://, file://, etc) is null. Please spec
 /// What the environment refuses when it reads the configuration.
 pub(crate) fn in_main(conf: &Conf, version: Version) -> Result<(), Throwable> {
     number_of(conf, "pipeline.max-parallelism", 1, "The maximum parallelism must be greater than 0.")?;
-    mode(conf)?;
+    mode(conf, version)?;
     for key in DURATIONS {
         let Some(text) = conf.get(key) else { continue };
         if duration(key, text, version)? < INTERVAL_MIN_MS && *key == INTERVAL {
@@ -33,8 +33,13 @@ pub(crate) fn in_main(conf: &Conf, version: Version) -> Result<(), Throwable> {
     if !version.is_2() && !has_scheme(conf) {
         return Err(Throwable::new(class::ILLEGAL_ARGUMENT, NO_SCHEME));
     }
-    // Up to 1.18 the environment loads the state backend itself (public knowledge, not recorded).
-    if version.since_1_20() { Ok(()) } else { backend(conf) }
+    if version.since_1_20() {
+        return Ok(());
+    }
+    // Up to 1.18 the environment loads the state backend and the restart strategy itself (recorded).
+    backend(conf)
+        .map_err(|cause| Throwable::wrap("org.apache.flink.util.WrappingRuntimeException", cause))?;
+    restart_strategy(conf, version)
 }
 
 /// What the JobMaster refuses when it makes the scheduler of the job.
@@ -48,7 +53,7 @@ pub(super) fn by_job_master(conf: &Conf, version: Version) -> Result<(), Throwab
             .caused_by(Throwable::new(class::ILLEGAL_ARGUMENT, NO_SCHEME));
         return Err(not_instantiated("checkpoint storage", cause));
     }
-    restart_strategy(conf, version)
+    if version.since_1_20() { restart_strategy(conf, version) } else { Ok(()) }
 }
 
 fn not_instantiated(what: &str, cause: Throwable) -> Throwable {
@@ -78,7 +83,10 @@ fn restart_strategy(conf: &Conf, version: Version) -> Result<(), Throwable> {
             ],
         ),
         _ => {
-            let text = format!("{kind} is an unknown value of RestartStrategyType.");
+            let text = match version.since_1_20() {
+                true => format!("{kind} is an unknown value of RestartStrategyType."),
+                false => format!("Unknown restart strategy {kind}."),
+            };
             return Err(Throwable::new(class::ILLEGAL_ARGUMENT, text));
         }
     };
@@ -103,13 +111,19 @@ fn backend(conf: &Conf) -> Result<(), Throwable> {
         .caused_by(Throwable::new("java.lang.ClassNotFoundException", name)))
 }
 
-fn mode(conf: &Conf) -> Result<(), Throwable> {
+fn mode(conf: &Conf, version: Version) -> Result<(), Throwable> {
     let key = "execution.checkpointing.mode";
     let known = |text: &str| MODES.iter().any(|m| m.eq_ignore_ascii_case(&text.replace('-', "_")));
     match conf.get(key).filter(|text| !known(text)) {
         None => Ok(()),
         Some(text) => {
-            let expected = "Could not parse value for enum class org.apache.flink.core.execution.CheckpointingMode. Expected one of: [[EXACTLY_ONCE, AT_LEAST_ONCE]]";
+            let class = match version.since_1_20() {
+                true => "core.execution.CheckpointingMode",
+                false => "streaming.api.CheckpointingMode",
+            };
+            let expected = format!(
+                "Could not parse value for enum class org.apache.flink.{class}. Expected one of: [[EXACTLY_ONCE, AT_LEAST_ONCE]]"
+            );
             Err(unparsed(key, text, Throwable::new(class::ILLEGAL_ARGUMENT, expected)))
         }
     }

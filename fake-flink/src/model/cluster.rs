@@ -15,6 +15,7 @@ use super::state::JobState;
 use super::taskmanagers::TaskManager;
 use crate::conf::Conf;
 use crate::dashboard::Dashboard;
+use crate::hash::QuickHash;
 use crate::ids::Ids;
 use crate::jar::Jar;
 use crate::knobs::{Delay, ModelKnobs};
@@ -103,7 +104,7 @@ pub struct Cluster {
     /// Until when a result nobody fetched holds up the shutdown.
     pub(super) results_until: Option<i64>,
     pub(crate) ha: HaLog,
-    pub(crate) jobs: IndexMap<String, Job>,
+    pub(crate) jobs: IndexMap<String, Job, QuickHash>,
     pub(super) application: Application,
     pub(crate) tms: IndexMap<String, TaskManager>,
     /// Asked for and not up yet.
@@ -149,7 +150,7 @@ impl Cluster {
             delays: Ids::new(seed, "delays"),
             phase: Phase::Starting,
             results_until: None,
-            jobs: IndexMap::new(),
+            jobs: IndexMap::default(),
             application: Application::default(),
             tms: IndexMap::new(),
             requested_tms: Vec::new(),

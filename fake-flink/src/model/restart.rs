@@ -165,26 +165,27 @@ impl RestartStrategy {
     }
 
     /// The `restart-strategy` text of `GET /jobs/:id/config` where the job carries its own strategy.
-    pub fn describe(&self) -> String {
+    pub fn describe(&self, version: Version) -> String {
+        let span = |ms: i64| if version.is_2() { iso(ms) } else { format!("{ms} ms") };
         match &self.strategy {
             _ if !self.explicit => "Cluster level default restart strategy".to_owned(),
             Strategy::None => "Restart deactivated.".to_owned(),
             Strategy::FixedDelay { attempts, delay } => {
-                format!("Restart with fixed delay ({}). #{attempts} restart attempts.", iso(*delay))
+                format!("Restart with fixed delay ({}). #{attempts} restart attempts.", span(*delay))
             }
             Strategy::FailureRate { max, interval, delay } => format!(
                 "Failure rate restart with maximum of {max} failures within interval {} and fixed delay {}.",
-                iso(*interval),
-                iso(*delay)
+                span(*interval),
+                span(*delay)
             ),
             Strategy::ExponentialDelay(Exponential {
                 initial, max, multiplier, reset_after, jitter, ..
             }) => format!(
                 "Restart with exponential delay: starting at {}, increasing by {multiplier:.6}, with maximum {}. \
                  Delay resets after {} with jitter {jitter:.6}",
-                iso(*initial),
-                iso(*max),
-                iso(*reset_after)
+                span(*initial),
+                span(*max),
+                span(*reset_after)
             ),
         }
     }

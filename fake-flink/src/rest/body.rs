@@ -158,16 +158,16 @@ fn check(
         let kind = match spec.members.iter().find(|(member, _)| *member == name) {
             // 2.0 dropped the text form.
             Some(_) if name == "programArgs" && version.is_2() => continue,
-            Some((_, kind)) => *kind,
+            Some((_, kind)) if name != "claimMode" || !version.rejects_unknown_fields() => *kind,
             None if spec.open && parse_hex32(&name).is_some() => Kind::Requirement,
             None if spec.open => {
                 return Err(mismatch(spec, "exc.InvalidFormatException", "Cannot deserialize Map key"));
             }
-            None if version.rejects_unknown_fields() => {
+            _ if version.rejects_unknown_fields() => {
                 let text = format!("Unrecognized field \"{name}\"");
                 return Err(mismatch(spec, "exc.UnrecognizedPropertyException", &text));
             }
-            None => continue,
+            _ => continue,
         };
         if is_absent(&value, kind) {
             continue;

@@ -86,6 +86,8 @@ fn request(c: &Cluster, call: &Call) -> Result<Request, RestError> {
         Some(given) => Some(given),
         None => call.query_one("parallelism")?.and_then(|p| p.parse().ok()),
     };
+    // 1.18 takes it for none (recorded).
+    let parallelism = parallelism.filter(|p| c.version.since_1_20() || *p != UNKNOWN);
     let own = own_configuration(call)?;
     Ok(Request { entry_class, args, parallelism, conf: c.conf.overlaid(&own), own })
 }
@@ -204,6 +206,8 @@ const NO_JOBS: &str = "No jobs included in application.";
 const SYSTEM_DEFAULT: i64 = -1;
 const NO_PARALLELISM: &str =
     "Parallelism must be at least one, or ExecutionConfig.PARALLELISM_DEFAULT (use system default).";
+/// `ExecutionConfig.PARALLELISM_UNKNOWN`.
+const UNKNOWN: i64 = -2;
 /// What operators say to -2, which the environment lets through as "unknown".
 const UNKNOWN_PARALLELISM: &str = "The parallelism of an operator must be at least 1, or ExecutionConfig.PARALLELISM_DEFAULT (use system default).";
 
@@ -219,14 +223,20 @@ pub(super) fn plan(c: &mut Cluster, call: &Call) -> Answer {
         Behaviour::Throws(cause) => return Err(RestError::Server(main_error(cause))),
         Behaviour::NoJob | Behaviour::NotMain => {
             let file = format!("{}/{}", directory(c), call.param("jarid"));
+            let reason = match c.version.since_1_20() {
+                true => {
+                    " The root cause may be that the main method doesn't call `env.execute()` or `env.executeAsync()`."
+                }
+                false => "",
+            };
             let text = format!(
-                "The program plan could not be fetched - the program aborted pre-maturely. The root cause may be that the main method doesn't call `env.execute()` or `env.executeAsync()`.\n\nClasspath: [{file}]\n\nSystem.out: (none)\n\nSystem.err: (none)"
+                "The program plan could not be fetched - the program aborted pre-maturely.{reason}\n\nClasspath: [{file}]\n\nSystem.out: (none)\n\nSystem.err: (none)"
             );
             return Err(RestError::Server(Throwable::new(class::PROGRAM_INVOCATION, text)));
         }
     };
     let parallelism = r.parallelism.unwrap_or(1);
-    if parallelism == -2 {
+    if parallelism == UNKNOWN {
         let cause = Throwable::new(class::ILLEGAL_ARGUMENT, UNKNOWN_PARALLELISM);
         return Err(RestError::Server(main_error(cause)));
     }
@@ -257,7 +267,7 @@ pub(super) fn run(c: &mut Cluster, call: &Call) -> Answer {
     let own_default = r.own.get("parallelism.default").and_then(|p| p.trim().parse().ok());
     let parallelism = r.parallelism.or(own_default).unwrap_or(1);
     if parallelism < 1 && parallelism != SYSTEM_DEFAULT {
-        let text = if parallelism == -2 { UNKNOWN_PARALLELISM } else { NO_PARALLELISM };
+        let text = if parallelism == UNKNOWN { UNKNOWN_PARALLELISM } else { NO_PARALLELISM };
         return refused(Throwable::new(class::ILLEGAL_ARGUMENT, text));
     }
     if let Err(cause) = checks::in_main(&r.conf, c.version) {

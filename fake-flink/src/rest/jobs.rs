@@ -237,11 +237,10 @@ pub(super) fn config(c: &mut Cluster, call: &Call) -> Answer {
     let job = graph(c, call)?;
     let user: Map<String, Value> =
         job.program.user_config.iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect();
-    // 1.x knows only strategies set by the program itself (recorded: through the configuration of a run, 1.20 always
-    // names the cluster default); in application mode the configuration is the program's.
-    let application = matches!(c.mode, crate::model::api::Mode::Application { .. });
-    let strategy = if c.version.is_2() || application {
-        job.restart.describe()
+    // 1.20 knows only strategies that the program itself has set, and names the cluster default for all that come through
+    // a configuration, in application mode too (recorded).
+    let strategy = if c.version.is_2() || !c.version.since_1_20() {
+        job.restart.describe(c.version)
     } else {
         "Cluster level default restart strategy".to_owned()
     };

@@ -81,7 +81,9 @@ fn jvm_values(c: &Cluster) -> Values {
     ];
     let files = [("Status.JVM.FileDescriptor.Max", "1048576"), ("Status.JVM.FileDescriptor.Open", "180")];
     let files = files.iter().filter(|_| c.version.is_2());
-    numbers.iter().chain(files).map(|(k, v)| (k.to_string(), v.to_string())).collect()
+    let is_new = |name: &str| name.contains(".GarbageCollector.All.") || name.ends_with(".TimeMsPerSecond");
+    let numbers = numbers.iter().filter(|(name, _)| c.version.since_1_20() || !is_new(name));
+    numbers.chain(files).map(|(k, v)| (k.to_string(), v.to_string())).collect()
 }
 
 fn taskmanager_values(c: &Cluster) -> Values {

@@ -246,7 +246,10 @@ pub(crate) fn find(cluster: &Cluster, req: &Request<Bytes>) -> Result<Routed, Re
     };
     let uploads = if form { uploads(req) } else { Uploads::default() };
     if !uploads.files().is_empty() && !matches!(route.op, Op::UploadJar | Op::SubmitJob) {
-        return Err(upload_error("File upload not allowed"));
+        return Err(match cluster.version.since_1_20() {
+            true => upload_error("File upload not allowed"),
+            false => error::rest(StatusCode::BAD_REQUEST, "File uploads not allowed."),
+        });
     }
     let raw = if form { uploads.request()? } else { req.body() };
     let body = match body::read(raw, body_spec(route.op), cluster.version) {
@@ -257,7 +260,7 @@ pub(crate) fn find(cluster: &Cluster, req: &Request<Bytes>) -> Result<Routed, Re
     let params =
         captures(parts, &segments).map(|(name, value)| path_parameter(name, value.clone(), cluster.version));
     let params = params.collect::<Result<_, _>>()?;
-    check_query(route.op, &query)?;
+    check_query(route.op, &query, cluster.version)?;
     let body = body?;
     let host = Some(header_text(req, header::HOST).to_owned()).filter(|h| !h.is_empty());
     let is_change = route.method != Method::GET || matches!(route.op, Op::YarnCancel | Op::YarnStop);
@@ -358,20 +361,20 @@ fn body_spec(op: Op) -> &'static Spec {
 }
 
 /// Query parameters an operation declares are parsed, others ignored. A name that comes again adds to its values.
-fn check_query(op: Op, query: &[(String, String)]) -> Result<(), RestError> {
+fn check_query(op: Op, query: &[(String, String)], version: Version) -> Result<(), RestError> {
     let mut names: Vec<&String> = query.iter().map(|(name, _)| name).collect();
     names.dedup();
     for name in names {
         let given: Vec<&str> = query.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect();
         let given = given.join(",");
-        if !text::split(&given).into_iter().all(|value| is_value(op, name, value)) {
+        if !text::split(&given).into_iter().all(|value| is_value(op, name, value, version)) {
             return Err(bad_parameter("query", name, &given));
         }
     }
     Ok(())
 }
 
-fn is_value(op: Op, name: &str, value: &str) -> bool {
+fn is_value(op: Op, name: &str, value: &str, version: Version) -> bool {
     let one_of = |names: &[&str]| names.iter().any(|n| n.eq_ignore_ascii_case(value));
     match (op, name) {
         (Op::CancelJob, "mode") => one_of(&["cancel", "stop"]),
@@ -384,7 +387,7 @@ fn is_value(op: Op, name: &str, value: &str) -> bool {
             value.trim_end_matches(':').matches(':').count() == 1
         }
         (Op::JobsMetrics | Op::TaskManagersMetrics | Op::VertexSubtasksMetrics, "agg") => {
-            one_of(&["min", "max", "sum", "avg", "skew"])
+            one_of(&["min", "max", "sum", "avg"]) || (one_of(&["skew"]) && version.since_1_20())
         }
         (Op::JobsMetrics, "jobs") => parse_hex32(value).is_some(),
         (Op::VertexFlameGraph, "type") => one_of(&["full", "on_cpu", "off_cpu"]),

@@ -16,8 +16,10 @@ pub use medium::{ByScheme, Medium};
 #[cfg(feature = "s3")]
 pub use s3::{S3, S3Options};
 
+use crate::hash::QuickHash;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -92,9 +94,9 @@ pub enum WriteError {
 #[derive(Debug, Default)]
 struct Inner {
     /// By path, hashed: in a tree each step of a search reads another path, and they are long and alike.
-    snapshots: IndexMap<String, Entry>,
+    snapshots: IndexMap<String, Entry, QuickHash>,
     /// Paths of the snapshots of a job.
-    by_job: IndexMap<String, BTreeSet<String>>,
+    by_job: IndexMap<String, BTreeSet<String>, QuickHash>,
     files: BTreeMap<String, HaFile>,
     unreachable: BTreeSet<String>,
 }
@@ -148,16 +150,17 @@ impl SnapshotStore {
 
     pub fn write(&self, path: &str, snapshot: impl Into<Arc<Snapshot>>) -> Result<(), WriteError> {
         let snapshot = snapshot.into();
-        self.check_writable(path)?;
-        let path = normal(path);
+        let normal = one_spelling(path);
+        self.check_writable(path, &normal)?;
         if let Some(medium) = &self.medium {
+            let path = &normal;
             let bytes = medium::encode(&*snapshot).ok_or(WriteError::Unreachable)?;
             medium.put(&format!("{path}{METADATA}"), &bytes).map_err(|why| match why.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => WriteError::ReadOnly,
                 _ => WriteError::Unreachable,
             })?;
         }
-        self.lock().put(path, snapshot);
+        self.lock().put(normal.into_owned(), snapshot);
         Ok(())
     }
 
@@ -166,16 +169,15 @@ impl SnapshotStore {
         if let Some(host) = local_host(path) {
             return Err(WriteError::LocalHost { host: host.to_owned(), path: path.to_owned() });
         }
-        self.check_writable(path)
+        self.check_writable(path, &one_spelling(path))
     }
 
-    fn check_writable(&self, path: &str) -> Result<(), WriteError> {
-        let normal = normal(path);
+    fn check_writable(&self, path: &str, normal: &str) -> Result<(), WriteError> {
         let scheme = scheme(path);
         if !SCHEMES.contains(&scheme) {
             return Err(WriteError::UnknownScheme(scheme.to_owned()));
         }
-        if self.lock().is_unreachable(&normal) {
+        if self.lock().is_unreachable(normal) {
             return Err(WriteError::Unreachable);
         }
         if normal == READ_ONLY || normal.starts_with("file:/proc/") {
@@ -230,7 +232,7 @@ impl SnapshotStore {
 
     /// Removes a snapshot; false when there was none.
     pub fn delete(&self, path: &str) -> bool {
-        let path = normal(path);
+        let path = one_spelling(path);
         // A medium that is away keeps it: the next read will tell.
         if let Some(medium) = &self.medium {
             let _ = medium.remove(&format!("{path}{METADATA}"));
@@ -372,22 +374,26 @@ fn scheme(path: &str) -> &str {
     }
 }
 
-/// The one spelling of a path: `file:/x` for every way to write a local one, no `_metadata`, no trailing slash.
 /// The host in `file://host/path`, which no local file system has.
 fn local_host(path: &str) -> Option<&str> {
     let host = path.strip_prefix("file://")?.split('/').next()?;
     (!host.is_empty()).then_some(host)
 }
 
+/// The one spelling of a path: `file:/x` for every way to write a local one, no `_metadata`, no trailing slash.
 pub fn normal(path: &str) -> String {
+    one_spelling(path).into_owned()
+}
+
+fn one_spelling(path: &str) -> Cow<'_, str> {
     let path = path.strip_suffix("/_metadata").unwrap_or(path).trim_end_matches('/');
     if let Some(rest) = path.strip_prefix("file:") {
-        return format!("file:/{}", rest.trim_start_matches('/'));
+        return format!("file:/{}", rest.trim_start_matches('/')).into();
     }
     if path.starts_with('/') {
-        return format!("file:{path}");
+        return format!("file:{path}").into();
     }
-    path.to_owned()
+    path.into()
 }
 
 #[cfg(test)]

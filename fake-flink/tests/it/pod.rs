@@ -208,7 +208,7 @@ fn metadata_that_others_delete_is_not_made_anew_and_the_next_life_begins_from_no
     let mut job_manager = cluster.container(&JOB_MANAGER);
     let task_manager = cluster.run_pod("app-taskmanager-1-1");
     eventually("a JobManager answers", || std::net::TcpStream::connect(&address).is_ok());
-    eventually("a fourth checkpoint", || completed() >= Some(4));
+    eventually("an eighth checkpoint", || completed() >= Some(8));
     let names = ["app-0000000000000000000000000000000a-config-map", "app-cluster-config-map"];
     for name in names {
         let path = format!("/api/v1/namespaces/default/configmaps/{name}");
@@ -224,7 +224,7 @@ fn metadata_that_others_delete_is_not_made_anew_and_the_next_life_begins_from_no
     let _job_manager = cluster.container(&JOB_MANAGER);
     let _task_manager = cluster.run_pod("app-taskmanager-2-1");
     eventually("a JobManager answers", || std::net::TcpStream::connect(&address).is_ok());
-    eventually("checkpoints are counted anew", || completed().is_some_and(|id| id < 4));
+    eventually("checkpoints are counted anew", || completed().is_some_and(|id| id < 8));
     assert_eq!(checkpoints()["latest"]["restored"], Value::Null);
 }
 

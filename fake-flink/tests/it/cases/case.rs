@@ -190,7 +190,7 @@ impl<'a> Run<'a> {
         }
         let body = if let Some(parts) = request.get("upload").and_then(Value::as_array) {
             builder = builder.header("content-type", "multipart/form-data; boundary=conformance");
-            form(parts)
+            form(parts, self.server.job())
         } else {
             let given = request["headers"].as_object().is_some_and(|h| h.contains_key("Content-Type"));
             if !given && (request.get("body").is_some() || request.get("raw").is_some()) {
@@ -282,12 +282,12 @@ impl<'a> Run<'a> {
     }
 }
 
-fn form(parts: &[Value]) -> Vec<u8> {
+fn form(parts: &[Value], job: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for part in parts {
         let content: &[u8] = match (part.get("content").and_then(Value::as_str), part["jar"].as_str()) {
             (Some(text), _) => text.as_bytes(),
-            (None, Some("Job.jar")) => include_bytes!("../../data/Job.jar"),
+            (None, Some("Job.jar")) => job,
             (None, Some("nomanifest.jar")) => include_bytes!("../../data/nomanifest.jar"),
             (None, other) => panic!("no jar {other:?} among the test data"),
         };

@@ -14,6 +14,10 @@ pub trait Server {
     fn pass(&mut self, by: Duration);
     /// Makes ids fresh where several runs meet one server.
     fn salt(&self) -> String;
+    /// The jar of the conformance jobs as this server can run it.
+    fn job(&self) -> &'static [u8] {
+        include_bytes!("../../data/Job.jar")
+    }
 }
 
 impl Server for Driver {
@@ -39,12 +43,18 @@ pub struct Http {
     address: String,
     /// Seconds there per second here.
     speed: f64,
+    job: Option<&'static [u8]>,
 }
 
 impl Http {
     pub fn new(url: &str, speed: f64) -> Http {
         let address = url.trim().trim_start_matches("http://").trim_end_matches('/');
-        Http { address: address.to_owned(), speed }
+        Http { address: address.to_owned(), speed, job: None }
+    }
+
+    /// The same jobs compiled against a release whose interfaces have other names.
+    pub fn with_job(self, jar: &'static [u8]) -> Http {
+        Http { job: Some(jar), ..self }
     }
 
     fn call(&self, request: &Request<Bytes>) -> std::io::Result<(u16, HeaderMap, Vec<u8>)> {
@@ -81,6 +91,10 @@ impl Server for Http {
 
     fn salt(&self) -> String {
         format!("{}-{}", std::process::id(), self.address)
+    }
+
+    fn job(&self) -> &'static [u8] {
+        self.job.unwrap_or(include_bytes!("../../data/Job.jar"))
     }
 }
 
