@@ -64,7 +64,7 @@ impl Job {
         let slots = u32::try_from(slots).unwrap_or(u32::MAX);
         self.requirements
             .iter()
-            .map(|(lower, upper)| (*lower <= slots).then_some(slots.min(*upper)))
+            .map(|(lower, upper)| (*lower <= i64::from(slots)).then_some(slots.min(*upper)))
             .collect()
     }
 
@@ -75,7 +75,7 @@ impl Job {
 
 impl Cluster {
     /// New bounds for the vertices of a job.
-    pub(crate) fn require(&mut self, job: &str, bounds: Vec<(u32, u32)>) {
+    pub(crate) fn require(&mut self, job: &str, bounds: Vec<(i64, u32)>) {
         if let Some(entry) = self.jobs.get_mut(job) {
             entry.requirements = bounds;
         }

@@ -21,6 +21,7 @@ const EXPIRED: &str = "Checkpoint expired before completing.";
 const DECLINED: &str = "Checkpoint was declined.";
 const ASYNC_FAILED: &str = "Asynchronous task checkpoint failed.";
 const IO_PROBLEM: &str = "An Exception occurred while triggering the checkpoint. IO-problem detected.";
+const NOT_EXECUTING: &str = "The Flink job is currently not executing.";
 const TRIGGER_FAILED: &str = "Trigger checkpoint failure.";
 
 impl Cluster {
@@ -132,6 +133,10 @@ impl Cluster {
     ) -> Result<(), Throwable> {
         let now = self.now;
         let entry = self.jobs.get(job).ok_or_else(|| crate::throwable::job_not_found(job))?;
+        if entry.adaptive && entry.state != JobState::Running {
+            // Only the state that executes has somebody to ask (recorded).
+            return Err(checkpoint_exception(format!("{NOT_EXECUTING} Failure reason: {TRIGGER_FAILED}")));
+        }
         if !entry.all_running() {
             let task = entry.vertices.first().map_or_else(String::new, |v| v.task_name(0));
             let text = format!(

@@ -174,7 +174,7 @@ pub struct Job {
     pub spent: [i64; 11],
     pub last_change: i64,
     /// Lower and upper bound of each vertex, for the adaptive scheduler.
-    pub requirements: Vec<(u32, u32)>,
+    pub requirements: Vec<(i64, u32)>,
     /// Parallelism of each vertex as submitted.
     pub declared: Vec<u32>,
     /// When the slots there are will have been enough for long enough.
@@ -339,7 +339,16 @@ impl Job {
 
     /// As the job's configuration tells it.
     pub fn parallelism_shown(&self) -> i64 {
-        if self.is_parallelism_unset { -1 } else { i64::from(self.parallelism) }
+        if self.is_parallelism_unset {
+            return -1;
+        }
+        // Under the adaptive scheduler what was asked for, whatever it got; without a graph nothing is known (recorded).
+        let has_graph = self.state != JobState::Created && self.stamps[JobState::Running.index()] != 0;
+        i64::from(match self.adaptive {
+            true if !has_graph => 1,
+            true => self.declared.iter().copied().max().unwrap_or(self.parallelism),
+            false => self.parallelism,
+        })
     }
 
     pub fn rate_per_second(&self) -> u64 {

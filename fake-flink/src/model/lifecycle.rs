@@ -179,6 +179,7 @@ impl Cluster {
             return;
         }
         let adaptive = entry.adaptive;
+        let place = task;
         let affected = entry.affected_by(task);
         let located = task.and_then(|(v, s)| {
             let vertex = entry.vertices.get_mut(v)?;
@@ -224,8 +225,13 @@ impl Cluster {
                 let suppressed = Throwable::new(class::JOB, text).caused_by(cause.clone());
                 let concurrent = if failure.task.is_some() { vec![failure] } else { Vec::new() };
                 // The adaptive scheduler remembers the failure itself (seen on 1.20.3 and 2.2.1).
-                let shown = if adaptive { cause } else { suppressed.clone() };
+                let shown = if adaptive { cause.clone() } else { suppressed.clone() };
                 remember(entry, Failure { cause: shown, at: now, task: None, concurrent });
+                // Of its last graph the adaptive scheduler shows who failed.
+                let failing = place.and_then(|(v, s)| entry.vertices.get_mut(v)?.subtasks.get_mut(s));
+                if let Some(subtask) = failing.filter(|_| adaptive) {
+                    subtask.failure = Some((cause.clone(), now));
+                }
                 entry.each_subtask(|s| {
                     if !s.state.is_terminal() {
                         s.go(TaskState::Canceled, now);

@@ -30,9 +30,12 @@ impl Cluster {
         let word = if self.version.is_2() { "job" } else { "JobGraph" };
         self.log("Dispatcher", format!("Received {word} submission '{}' ({id}).", program.name));
         self.log("Dispatcher", format!("Submitting job '{}' ({id}).", program.name));
-        let config = CheckpointConfig::from_conf(&conf);
+        let mut config = CheckpointConfig::from_conf(&conf);
+        // How many are kept, and shown, is the JobManager's to say, not the job's (recorded; public knowledge of
+        // `DefaultExecutionGraphBuilder`).
+        config.num_retained = CheckpointConfig::from_conf(&self.conf).num_retained;
         let restart = RestartStrategy::from_conf(&conf, self.version, config.interval.is_some());
-        let history_max = conf.int("web.checkpoints.history", 10).clamp(1, 1000) as usize;
+        let history_max = self.conf.int("web.checkpoints.history", 10).clamp(1, 1000) as usize;
         let coordinator = (!program.batch).then(|| Coordinator::new(config, history_max));
         let mut stamps = [0; 11];
         stamps[JobState::Initializing.index()] = self.now;

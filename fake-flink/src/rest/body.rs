@@ -263,7 +263,8 @@ impl IntoValue for i64 {
     }
 }
 
-fn whole(value: &Value) -> Option<i64> {
+/// A number as Jackson reads it into a whole one: digits in a text, and what is before the point.
+pub(super) fn whole(value: &Value) -> Option<i64> {
     match value {
         Value::Number(n) => n.as_i64().or_else(|| {
             let inside = |f: &f64| f.abs() < i64::MAX as f64;

@@ -178,17 +178,20 @@ pub(super) fn config(c: &mut Cluster, call: &Call) -> Answer {
         || error::rest(StatusCode::NOT_FOUND, format!("Checkpointing is not enabled for this job ({id})."));
     let k = &job.coordinator.as_ref().ok_or_else(off)?.config;
     let retain = k.retain_on_cancel || k.retain_on_failure;
+    let storage =
+        if k.filesystem_storage { "FileSystemCheckpointStorage" } else { "JobManagerCheckpointStorage" };
+    // Loaded with the graph.
+    let loaded = |name: &'static str| if super::jobs::waits_adaptively(&job) { "Unknown" } else { name };
     ok(json!({
         "mode": if k.at_least_once || k.interval.is_none() { "at_least_once" } else { "exactly_once" },
         "interval": k.interval.unwrap_or(i64::MAX), "timeout": k.timeout, "min_pause": k.min_pause,
         "max_concurrent": k.max_concurrent,
         "externalization": {"enabled": retain, "delete_on_cancellation": !k.retain_on_cancel},
-        "state_backend": k.backend,
-        "checkpoint_storage": if k.filesystem_storage { "FileSystemCheckpointStorage" } else { "JobManagerCheckpointStorage" },
+        "state_backend": loaded(k.backend), "checkpoint_storage": loaded(storage),
         "unaligned_checkpoints": k.unaligned, "tolerable_failed_checkpoints": k.tolerable_failures,
         "aligned_checkpoint_timeout": k.aligned_timeout, "checkpoints_after_tasks_finish": k.after_tasks_finish,
         "state_changelog_enabled": k.changelog, "changelog_periodic_materialization_interval": 600_000,
-        "changelog_storage": "memory"
+        "changelog_storage": loaded("memory")
     }))
 }
 

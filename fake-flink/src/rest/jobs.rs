@@ -7,7 +7,7 @@ use super::route::{Call, Op};
 use super::{Answer, accepted, ok};
 use crate::java::int_accumulator;
 use crate::model::cluster::Cluster;
-use crate::model::job::{Failure, Job};
+use crate::model::job::{Failure, Job, Vertex};
 use crate::model::state::{JobState, TaskState};
 use crate::throwable::{Throwable, class, job_not_found};
 use crate::version::Version;
@@ -53,7 +53,7 @@ fn duration(job: &Job) -> Millis {
 
 fn job_overview(job: &Job, version: Version) -> Value {
     // The adaptive scheduler counts no tasks before it runs.
-    let shown: &[_] = if job.adaptive && job.state == JobState::Created { &[] } else { &job.vertices };
+    let shown: &[_] = if waits_adaptively(job) { &[] } else { &job.vertices };
     let mut tasks = Map::new();
     tasks.insert("total".into(), shown.iter().map(|v| v.subtasks.len()).sum::<usize>().into());
     for state in TaskState::ALL {
@@ -108,20 +108,23 @@ struct Details {
 fn details_of(job: &Job, version: Version, metrics: &MetricStore) -> Details {
     let mut stamps = Map::new();
     for state in JobState::ALL {
-        // While the adaptive scheduler waits for slots the state is CREATED and its time still 0 (recorded).
-        let waiting = state == JobState::Created && waits_adaptively(job);
-        stamps.insert(state.name().into(), if waiting { 0 } else { job.stamps[state as usize] }.into());
+        stamps.insert(state.name().into(), stamp(job, state).into());
     }
     let mut counts: Map<String, Value> =
         TaskState::ALL.iter().map(|s| (s.name().to_owned(), 0.into())).collect();
     for vertex in &job.vertices {
-        let name = vertex.status().name();
+        let name = vertex_status(job, vertex).name();
         counts[name] = (counts[name].as_u64().unwrap_or(0) + 1).into();
     }
-    let vertices = job.vertices.iter().map(|v| vertex_shown(job, v, version, metrics)).collect();
+    let mut vertices: Vec<Timed> =
+        job.vertices.iter().map(|v| vertex_shown(job, v, version, metrics)).collect();
+    if waits_adaptively(job) {
+        // There is no graph to give them an order: they come as the job was submitted, sink first (recorded).
+        vertices.reverse();
+    }
     let mut what = json!({
         "jid": job.id, "name": job.name, "isStoppable": false, "state": job.state.name(),
-        "start-time": job.start_time(), "end-time": job.end_time(),
+        "start-time": job.start_time(), "end-time": end_shown(job),
         "maxParallelism": job.conf.int("pipeline.max-parallelism", -1), "timestamps": stamps,
         "status-counts": counts
     });
@@ -156,7 +159,7 @@ fn vertex_shown(job: &Job, v: &crate::model::job::Vertex, version: Version, metr
         TaskState::ALL.iter().map(|s| (s.name().to_owned(), count(s).into())).collect();
     let mut what = json!({
         "id": v.id, "name": v.spec.name, "maxParallelism": v.max_parallelism, "parallelism": v.parallelism,
-        "status": v.status().name(), "start-time": start, "end-time": end, "tasks": tasks,
+        "status": vertex_status(job, v).name(), "start-time": start, "end-time": end, "tasks": tasks,
         "metrics": super::vertices::io_metrics(job, v, None, metrics)
     });
     if version.since_1_20() {
@@ -165,8 +168,32 @@ fn vertex_shown(job: &Job, v: &crate::model::job::Vertex, version: Version, metr
     Timed { what, duration }
 }
 
-fn waits_adaptively(job: &Job) -> bool {
-    job.adaptive && job.state == JobState::Created
+/// The adaptive scheduler has made no graph: the job waits for slots, or was over before it had any.
+pub(super) fn waits_adaptively(job: &Job) -> bool {
+    job.adaptive && (job.state == JobState::Created || job.stamps[JobState::Running as usize] == 0)
+}
+
+/// When a job entered a state, as its graph tells. The adaptive scheduler makes a graph per execution: it is canceled while
+/// the job is restarted, and the next one knows nothing of that. Without a graph only the beginning is known, and a
+/// failure (recorded).
+fn stamp(job: &Job, state: JobState) -> i64 {
+    let at = |state: JobState| job.stamps[state as usize];
+    match state {
+        _ if !job.adaptive => at(state),
+        JobState::Restarting => 0,
+        JobState::Cancelling if job.state == JobState::Restarting => at(JobState::Restarting),
+        JobState::Initializing | JobState::Failed => at(state),
+        _ if waits_adaptively(job) => 0,
+        _ => at(state),
+    }
+}
+
+fn end_shown(job: &Job) -> i64 {
+    if job.state == JobState::Canceled && waits_adaptively(job) { 0 } else { job.end_time() }
+}
+
+fn vertex_status(job: &Job, vertex: &Vertex) -> TaskState {
+    if waits_adaptively(job) { TaskState::Created } else { vertex.status() }
 }
 
 /// Without a graph the plan is empty, in the way of the version.
@@ -180,9 +207,9 @@ pub(super) fn plan_json(job: &Job, version: Version) -> Value {
     }
     let vertices: Vec<_> = job.vertices.iter().map(|v| (&v.spec, i64::from(v.parallelism))).collect();
     let mut plan = plan_of(&job.id, &job.name, job_type(job), &vertices);
-    // The adaptive scheduler's plans come source first (recorded).
+    // The adaptive scheduler's plans come in topological order (recorded).
     if let Some(nodes) = plan["nodes"].as_array_mut().filter(|_| job.adaptive) {
-        nodes.reverse();
+        nodes.sort_by_key(|node| job.vertices.iter().position(|v| node["id"] == *v.id));
     }
     plan
 }
@@ -296,8 +323,15 @@ pub(super) fn exceptions(c: &mut Cluster, call: &Call) -> Answer {
     // The adaptive scheduler sets the root exception only when the job is over (recorded as null before).
     let newest = job.unarchived.as_ref().or(job.history.front());
     let newest = newest.filter(|_| !job.adaptive || job.state.is_terminal());
+    let root = newest.map(|f| (f.cause.trace(), f.at));
+    // Over, it shows why it was not restarted, which its history does not (recorded).
+    let last = job.failure.as_ref().filter(|_| job.adaptive && job.state == JobState::Failed);
+    let root = match last {
+        Some(cause) => Some((cause.trace(), root.map_or(job.end_time(), |(_, at)| at))),
+        None => root,
+    };
     ok(json!({
-        "root-exception": newest.map(|f| f.cause.trace()), "timestamp": newest.map(|f| f.at),
+        "root-exception": root.as_ref().map(|(trace, _)| trace), "timestamp": root.as_ref().map(|(_, at)| at),
         "all-exceptions": all, "truncated": truncated, "exceptionHistory": history
     }))
 }

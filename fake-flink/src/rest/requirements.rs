@@ -1,5 +1,6 @@
 //! `/jobs/:id/resource-requirements`: in-place scaling, which only the adaptive scheduler can do.
 
+use super::body;
 use super::error::{self, RestError};
 use super::route::Call;
 use super::{Answer, ok};
@@ -41,8 +42,13 @@ pub(super) fn put(c: &mut Cluster, call: &Call) -> Answer {
         ));
     }
     let job = running(c, call)?;
+    let is_known = |id: &String| job.vertices.iter().any(|vertex| vertex.id == *id);
+    if let Some((id, _)) = call.body.iter().find(|(id, bounds)| bounds.is_null() && is_known(id)) {
+        let text = format!("No requirement set for vertex {id}");
+        return Err(RestError::Server(Throwable::new(class::ILLEGAL_STATE, text)));
+    }
     let bounds = |vertex: &Value| {
-        let at = |key: &str| vertex.pointer(&format!("/parallelism/{key}")).and_then(Value::as_i64);
+        let at = |key: &str| vertex.pointer(&format!("/parallelism/{key}")).and_then(body::whole);
         (at("lowerBound").unwrap_or(1), at("upperBound").unwrap_or(-1))
     };
     let complaints = complaints(job, &call.body, &bounds);
@@ -52,9 +58,9 @@ pub(super) fn put(c: &mut Cluster, call: &Call) -> Answer {
     check_scheduler(job)?;
     let wanted = job.vertices.iter().map(|v| {
         let (lower, upper) = bounds(&call.body[&v.id]);
-        (lower as u32, upper as u32)
+        (lower, upper.clamp(1, i64::from(u32::MAX)) as u32)
     });
-    let wanted: Vec<(u32, u32)> = wanted.collect();
+    let wanted: Vec<(i64, u32)> = wanted.collect();
     let id = job.id.clone();
     c.require(&id, wanted);
     ok(json!({}))
@@ -68,7 +74,8 @@ fn complaints(job: &Job, body: &Map<String, Value>, bounds: &dyn Fn(&Value) -> (
             out.push(format!("Job vertex [{id}] was not found in the JobGraph."));
             continue;
         };
-        if lower < 1 || upper < 1 {
+        // Zero is what it says; below zero means "as it was" to Flink, which lets a lower bound of -1 pass (recorded).
+        if lower == 0 || upper == 0 {
             out.push(format!("Both, the requested lower bound [{lower}] and upper bound [{upper}] for job vertex [{id}] must be greater than zero."));
         } else if lower > upper {
             out.push(format!("The requested lower bound [{lower}] for job vertex [{id}] is higher than the upper bound [{upper}]."));
