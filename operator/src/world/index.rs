@@ -2,19 +2,20 @@
 //!
 //! A watch lags behind; a pass that decided on what it saw before its own last write would write it again. So the
 //! answers to our writes are put in here at once (`assume`), an older picture of the same object never replaces a
-//! newer one, and an object we saw deleted does not come back from a late event. Nothing in here is needed after
-//! a crash: the first list is a quorum read.
+//! newer one, and an object that was deleted comes back neither from a late event nor from the late answer to a write
+//! (a Deployment that we delete can be gone before we are told that its deletion began). Nothing in here is needed
+//! after a crash: the first list is a quorum read.
 //!
 //! Comparing resourceVersions as numbers is what the API server itself promises since Kubernetes 1.35 and has
 //! done since etcd 3; a server with other versions gets plain last-event-wins.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kube::runtime::watcher::Event;
 
 use crate::queue::Key;
 
-/// Deletions remembered per kind; each is dropped when the watch confirms it.
+/// Deletions remembered per kind, the newest ones.
 const TOMBSTONES_MAX: usize = 4096;
 
 /// One object, reduced.
@@ -41,11 +42,12 @@ struct Held<T> {
 pub(crate) struct Index<T> {
     objects: BTreeMap<Key, Held<T>>,
     by_owner: BTreeMap<Key, BTreeSet<String>>,
-    tombstones: BTreeMap<String, u64>,
+    /// Uids of objects that were deleted, and the order in which they were.
+    tombstones: BTreeSet<String>,
+    buried: VecDeque<String>,
     /// Lists under way, by watch scope (a namespace, or "" for all).
     listing: BTreeMap<String, BTreeMap<Key, Entry<T>>>,
     synced: BTreeSet<String>,
-    buried: u64,
 }
 
 impl<T> Default for Index<T> {
@@ -53,10 +55,10 @@ impl<T> Default for Index<T> {
         Index {
             objects: BTreeMap::new(),
             by_owner: BTreeMap::new(),
-            tombstones: BTreeMap::new(),
+            tombstones: BTreeSet::new(),
+            buried: VecDeque::new(),
             listing: BTreeMap::new(),
             synced: BTreeSet::new(),
-            buried: 0,
         }
     }
 }
@@ -106,7 +108,7 @@ impl<T> Index<T> {
             }
             Event::Apply((key, entry)) => self.upsert(key, entry, false, &matters, &mut touched),
             Event::Delete((key, entry)) => {
-                self.tombstones.remove(&entry.uid);
+                self.mark(&entry.uid);
                 let same = self.objects.get(&key).is_some_and(|held| held.entry.uid == entry.uid);
                 if same {
                     self.remove(&key, &mut touched);
@@ -129,10 +131,16 @@ impl<T> Index<T> {
         if self.objects.get(key).is_some_and(|held| held.entry.uid == uid) {
             self.remove(key, &mut BTreeSet::new());
         }
-        self.buried += 1;
-        self.tombstones.insert(uid.to_owned(), self.buried);
-        if self.tombstones.len() > TOMBSTONES_MAX
-            && let Some(oldest) = self.tombstones.iter().min_by_key(|(_, n)| **n).map(|(uid, _)| uid.clone())
+        self.mark(uid);
+    }
+
+    fn mark(&mut self, uid: &str) {
+        if !self.tombstones.insert(uid.to_owned()) {
+            return;
+        }
+        self.buried.push_back(uid.to_owned());
+        if self.buried.len() > TOMBSTONES_MAX
+            && let Some(oldest) = self.buried.pop_front()
         {
             self.tombstones.remove(&oldest);
         }
@@ -146,7 +154,7 @@ impl<T> Index<T> {
         matters: &impl Fn(&Entry<T>, &Entry<T>) -> bool,
         touched: &mut BTreeSet<Key>,
     ) {
-        if self.tombstones.contains_key(&entry.uid) {
+        if self.tombstones.contains(&entry.uid) {
             return;
         }
         let owner = Key::new(key.namespace.as_str(), entry.owner.as_str());
@@ -314,6 +322,33 @@ mod tests {
             1,
             "a successor of the same name is another object"
         );
+    }
+
+    #[test]
+    fn an_object_that_is_gone_does_not_come_back_from_the_late_answer_to_our_write() {
+        let mut index = Index::default();
+        listed(&mut index, vec![object("a", "1", 5, 1)]);
+        index.observe("ns", Event::Delete(object("a", "1", 8, 1)), differs);
+        // The answer to a DELETE in the foreground: the object as it was when that began.
+        let (key, entry) = object("a", "1", 6, 1);
+        index.assume(key, entry);
+        assert!(values(&index).is_empty());
+        let (key, entry) = object("a", "2", 9, 4);
+        index.assume(key, entry);
+        assert_eq!(values(&index), [("a".to_owned(), 4)]);
+    }
+
+    #[test]
+    fn so_many_deletions_are_remembered_and_no_more() {
+        let mut index = Index::default();
+        listed(&mut index, vec![]);
+        for n in 0..=TOMBSTONES_MAX {
+            index.bury(&Key::new("ns", "a"), &format!("uid-{n}"));
+            index.bury(&Key::new("ns", "a"), &format!("uid-{n}"));
+        }
+        assert_eq!((index.tombstones.len(), index.buried.len()), (TOMBSTONES_MAX, TOMBSTONES_MAX));
+        assert_eq!(applied(&mut index, object("a", "uid-0", 6, 1)), 1);
+        assert_eq!(applied(&mut index, object("b", "uid-1", 6, 1)), 0);
     }
 
     #[test]
