@@ -37,6 +37,17 @@ fn fake_kube() -> Option<PathBuf> {
 }
 
 impl Cluster {
+    /// With the application's Deployment. None, aloud, where there is no fake-kube.
+    fn deployed() -> Option<Cluster> {
+        let Some(binary) = fake_kube() else {
+            eprintln!("skipped: no fake-kube beside the binary; cargo build -p fake-kube");
+            return None;
+        };
+        let cluster = Cluster::start(&binary);
+        cluster.deploy();
+        Some(cluster)
+    }
+
     fn start(binary: &Path) -> Cluster {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name);
@@ -140,12 +151,7 @@ fn configure(cluster: &Cluster) -> u16 {
 
 #[test]
 fn a_native_application_with_ha() {
-    let Some(binary) = fake_kube() else {
-        eprintln!("skipped: no fake-kube beside the binary; cargo build -p fake-kube");
-        return;
-    };
-    let cluster = Cluster::start(&binary);
-    cluster.deploy();
+    let Some(cluster) = Cluster::deployed() else { return };
     let rest = configure(&cluster);
     let mut job_manager = cluster.container(&JOB_MANAGER);
     let task_manager = cluster.run_pod("app-taskmanager-1-1");
@@ -195,12 +201,7 @@ fn a_native_application_with_ha() {
 
 #[test]
 fn metadata_that_others_delete_is_not_made_anew_and_the_next_life_begins_from_nothing() {
-    let Some(binary) = fake_kube() else {
-        eprintln!("skipped: no fake-kube beside the binary; cargo build -p fake-kube");
-        return;
-    };
-    let cluster = Cluster::start(&binary);
-    cluster.deploy();
+    let Some(cluster) = Cluster::deployed() else { return };
     let address = format!("127.0.0.1:{}", configure(&cluster));
     let checkpoints =
         || call(&address, "GET", "/jobs/0000000000000000000000000000000a/checkpoints", "", "").1;

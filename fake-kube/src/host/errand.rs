@@ -7,14 +7,13 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::unix::pipe;
 use tokio::process::Child;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::process::code;
+use super::group::{Group, code};
 use crate::programs::Ran;
 
 /// What is kept of its output (kubelet, exec prober: `maxReadLength`).
@@ -68,33 +67,26 @@ async fn attend(
     patience: Option<Duration>,
     recalled: oneshot::Receiver<()>,
 ) -> Option<Ran> {
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    let end = || {
-        // One that is gone needs no signal.
-        group.map(|group| kill_process_group(group, Signal::KILL))
-    };
-    let over = async {
+    let mut group = Group::of(child.id());
+    // The group ends with this future at the latest.
+    let over = async move {
         let status = async {
             let status = child.wait().await;
             // What it has left behind would hold its output open.
-            end();
+            group.end();
             status
         };
         tokio::join!(status, read(output))
     };
-    let ran = tokio::select! {
+    tokio::select! {
         (status, output) = over => Some(done(status, output)),
         () = wait(patience) => Some(Ran::TimedOut),
         _ = recalled => None,
-    };
-    if !matches!(ran, Some(Ran::Done { .. })) {
-        end();
     }
-    ran
 }
 
 fn done(status: io::Result<ExitStatus>, output: String) -> Ran {
-    Ran::Done { code: code(status), output }
+    Ran::Done { code: status.map_or(255, code), output }
 }
 
 async fn wait(patience: Option<Duration>) {

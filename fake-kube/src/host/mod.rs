@@ -8,6 +8,7 @@
 //! well (`errand`).
 
 mod errand;
+pub mod group;
 mod process;
 mod root;
 mod rules;

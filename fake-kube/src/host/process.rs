@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -20,6 +20,7 @@ use tempfile::TempDir;
 
 use super::Shared;
 use super::errand::Errand;
+use super::group::{code, pid};
 use super::root;
 use super::rules::Rule;
 use super::sockets;
@@ -150,8 +151,7 @@ impl HostProcess {
         let mut child = command.spawn()?;
         // The command holds the output's other end: while it does, that has no end.
         drop(command);
-        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let running = Arc::new(Running { group: Mutex::new(group) });
+        let running = Arc::new(Running { group: Mutex::new(pid(child.id())) });
         self.programs.remember(&running);
         self.inside = Some(inside);
         self.running = Some(running.clone());
@@ -171,7 +171,7 @@ impl HostProcess {
                     let _ = reading.join();
                 }
                 drop(place);
-                if told.send(ProcessEvent::exit(code(status))).is_ok() {
+                if told.send(ProcessEvent::exit(status.map_or(255, code))).is_ok() {
                     link.tell();
                 }
             }
@@ -296,7 +296,7 @@ fn runnable(command: &str) -> String {
 /// Waits for the end, then ends what the process has left in its group: the first process of a container takes all others
 /// with it.
 fn wait(mut child: Child, running: &Running) -> io::Result<ExitStatus> {
-    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+    if let Some(pid) = pid(child.id()) {
         // It stays in the table until it is waited for below: its number is nobody else's.
         let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
     }
@@ -305,12 +305,6 @@ fn wait(mut child: Child, running: &Running) -> io::Result<ExitStatus> {
         let _ = kill_process_group(group, rustix::process::Signal::KILL);
     }
     child.wait()
-}
-
-/// As container runtimes tell it: 128 and the signal.
-pub fn code(status: io::Result<ExitStatus>) -> i32 {
-    let Ok(status) = status else { return 255 };
-    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(255)
 }
 
 impl Process for HostProcess {

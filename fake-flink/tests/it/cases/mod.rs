@@ -101,11 +101,13 @@ fn clusters() -> Vec<(String, Vec<(String, String)>)> {
     CLUSTERS.lines().filter(|line| !line.starts_with('#')).map(read).collect()
 }
 
+fn is_of(case: &Value, cluster: &str) -> bool {
+    case["cluster"].as_str().unwrap_or(USUAL) == cluster
+}
+
 /// Of the cases of one cluster those that a release is asked.
 fn of_cluster(cluster: &str, version: &str) -> Vec<Value> {
-    let is_asked = |case: &Value| {
-        case["cluster"].as_str().unwrap_or(USUAL) == cluster && !case["skip"][version].is_string()
-    };
+    let is_asked = |case: &Value| is_of(case, cluster) && !case["skip"][version].is_string();
     all().into_iter().filter(is_asked).collect()
 }
 

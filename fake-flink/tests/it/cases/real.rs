@@ -3,7 +3,7 @@
 //! what 1.18.1 answers otherwise goes into a file of its own, of all cases with `DREY_RECORD=all`.
 
 use super::server::Http;
-use super::{OLD, OLD_ANSWERS, PROBES, USUAL, all, case, of_cluster, read};
+use super::{OLD, OLD_ANSWERS, PROBES, USUAL, all, case, is_of, of_cluster, read};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,10 +19,6 @@ const BASE: &str = "1.20.3";
 /// Which configuration the real clusters have: a name of `clusters.txt`.
 fn asked_cluster() -> String {
     std::env::var("DREY_REAL_FLINK_CLUSTER").unwrap_or_else(|_| USUAL.to_owned())
-}
-
-fn is_of(case: &Value, cluster: &str) -> bool {
-    case["cluster"].as_str().unwrap_or(USUAL) == cluster
 }
 
 #[test]

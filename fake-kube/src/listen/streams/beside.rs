@@ -2,37 +2,19 @@
 //! container's variables and folder. Its output goes out as it comes, what the client types goes in, and it ends when the
 //! client does. Those in terminals are `terminal`'s.
 
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use super::channels::{STDERR, STDIN, STDOUT, Said};
 use super::exec::{End, Gone, Line, Session};
+use crate::host::group::Group;
 
 const PIECE: usize = 16 << 10;
 /// Pieces of output that wait for the client; a command that says more waits.
 const PIECES_MAX: usize = 16;
-
-/// The group of a command, ended with it or with its client.
-pub(super) struct Group(Option<Pid>);
-
-impl Group {
-    pub(super) fn of(child: &Child) -> Group {
-        Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // A group that is gone needs no signal.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-    }
-}
 
 pub(super) async fn run(
     session: &Session,
@@ -46,7 +28,7 @@ pub(super) async fn run(
         Ok(child) => child,
         Err(why) => return Ok(End::Failed(format!("start the command: {why}"))),
     };
-    let _group = Group::of(&child);
+    let _group = Group::of(child.id());
     let mut typing = child.stdin.take();
     let (say, mut said) = mpsc::channel(PIECES_MAX);
     for (channel, pipe) in pipes(&mut child) {
@@ -76,7 +58,7 @@ pub(super) async fn run(
     }
     drop(typing);
     tokio::select! {
-        status = child.wait() => Ok(status.map_or_else(|why| End::Failed(why.to_string()), |status| End::Code(code(status)))),
+        status = child.wait() => Ok(End::of(status)),
         () = line.gone() => Err(Gone),
     }
 }
@@ -96,9 +78,4 @@ async fn retell(channel: u8, mut pipe: Pipe, say: mpsc::Sender<(u8, Vec<u8>)>) {
             return;
         }
     }
-}
-
-pub(super) fn code(status: ExitStatus) -> i32 {
-    use std::os::unix::process::ExitStatusExt;
-    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(255)
 }

@@ -8,6 +8,7 @@ use super::Place;
 use super::carrier::Carrier;
 use super::channels::{ERROR, Protocol, STDERR, STDIN, STDOUT, Said};
 use super::{attach, beside, terminal};
+use crate::host::group::code;
 use crate::kubelet::commands::{Output, is_shell};
 use crate::listen::upgrade::Hold;
 
@@ -30,6 +31,12 @@ pub(super) struct Session {
 pub(super) enum End {
     Code(i32),
     Failed(String),
+}
+
+impl End {
+    pub(super) fn of(status: std::io::Result<std::process::ExitStatus>) -> End {
+        status.map_or_else(|why| End::Failed(why.to_string()), |status| End::Code(code(status)))
+    }
 }
 
 /// The client is gone, or the server stops.

@@ -10,9 +10,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::process::Command;
 
-use super::beside::{Group, code};
 use super::channels::{RESIZE, STDIN, STDOUT, Said};
 use super::exec::{End, Gone, Line, Session};
+use crate::host::group::Group;
 use crate::host::terminal::{Size, Terminal};
 
 const PIECE: usize = 16 << 10;
@@ -76,7 +76,7 @@ pub(super) async fn run(
     };
     // It holds the other end as well: while it does, the output has no end.
     drop(command);
-    let _group = Group::of(&child);
+    let _group = Group::of(child.id());
     let mut typed: VecDeque<u8> = VecDeque::new();
     let mut piece = vec![0; PIECE];
     let status = loop {
@@ -104,5 +104,5 @@ pub(super) async fn run(
             }
         }
     };
-    Ok(status.map_or_else(|why| End::Failed(why.to_string()), |status| End::Code(code(status))))
+    Ok(End::of(status))
 }
