@@ -1,5 +1,6 @@
-//! Holds the dependency table of ARCHITECTURE.md against `cargo metadata`.
+//! Holds the dependency table of ARCHITECTURE.md against `cargo metadata`, and what stands beside it.
 
+mod go_modules;
 mod surface;
 
 use drey_ci::graph::Graph;
