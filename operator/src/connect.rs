@@ -4,9 +4,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+
+use crate::certificate;
 
 /// A first answer must come within this time.
 const FIRST_ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -28,27 +33,64 @@ pub async fn connect(file: Option<&Path>, context: Option<&str>) -> anyhow::Resu
     let address = config.cluster_url.to_string();
     let default_namespace = config.default_namespace.clone();
     let description = format!("{source}, server {address}");
-    let client = Client::try_from(config.clone()).with_context(|| format!("use {description}"))?;
+    let client = Client::try_from(config.clone()).map_err(|e| {
+        let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.as_deref());
+        let plugin = plugin.map(|command| format!("; its user logs in by `{command}`")).unwrap_or_default();
+        unusable(&format!("{description}{plugin}"), &e)
+    })?;
     let version = tokio::time::timeout(FIRST_ANSWER_MAX, client.apiserver_version());
     match version.await {
         Ok(Ok(version)) => tracing::info!(server = address, version = version.git_version, "connected"),
         Ok(Err(kube::Error::Api(status))) if status.code == 401 => bail!(
-            "the API server does not accept the credentials of {description}: {}\n\
+            "the API server does not accept the credentials of {description}: {}{}\n\
              next: check `kubectl --context ... get ns` with the same file; log in again if the token has expired",
-            status.message
+            status.message,
+            dates(&config)
         ),
         // A server that answers at all is there; what is allowed, the watches will say.
         Ok(Err(kube::Error::Api(status))) => {
             tracing::warn!(server = address, code = status.code, "the server does not tell its version");
         }
-        Ok(Err(error)) => bail!("{}", unreachable(&description, &chain(&error))),
-        Err(_) => bail!("{}", unreachable(&description, &format!("no answer within {FIRST_ANSWER_MAX:?}"))),
+        Ok(Err(error)) => bail!("{}", unreachable(&config, &description, &chain(&error))),
+        Err(_) => {
+            bail!("{}", unreachable(&config, &description, &format!("no answer within {FIRST_ANSWER_MAX:?}")))
+        }
     }
     Ok(Connection { client, config, default_namespace, description })
 }
 
-fn unreachable(description: &str, why: &str) -> String {
-    format!("could not reach the Kubernetes API of {description}: {why}\nnext: {}", next_step(why))
+fn unusable(description: &str, error: &dyn std::error::Error) -> anyhow::Error {
+    anyhow!(
+        "could not use {description}: {}\nnext: check the cluster and user entries of that context",
+        chain(error)
+    )
+}
+
+fn unreachable(config: &Config, description: &str, why: &str) -> String {
+    let is_of_certificates = why.contains("ertificate") || is_of_another_authority(why);
+    let dates = if is_of_certificates { dates(config) } else { String::new() };
+    format!("could not reach the Kubernetes API of {description}: {why}{dates}\nnext: {}", next_step(why))
+}
+
+/// Until when the kubeconfig's certificates are valid: neither side says which of them it refuses.
+fn dates(config: &Config) -> String {
+    let user = &config.auth_info;
+    let pem = match (&user.client_certificate_data, &user.client_certificate) {
+        (Some(data), _) => STANDARD.decode(data).ok().and_then(|pem| String::from_utf8(pem).ok()),
+        (None, Some(file)) => std::fs::read_to_string(file).ok(),
+        (None, None) => None,
+    };
+    let client = pem.as_deref().and_then(certificate::valid_until_of_pem);
+    let authority = config.root_cert.iter().flatten().find_map(|der| certificate::valid_until(der));
+    let told = |what: &str, until: Option<Timestamp>| {
+        until.map(|until| format!("\nits {what} is valid until {until}")).unwrap_or_default()
+    };
+    told("client certificate", client) + &told("certificate authority", authority)
+}
+
+/// The server's alert to a client certificate that its authority, or one of that name, did not sign.
+fn is_of_another_authority(why: &str) -> bool {
+    why.contains("alert: UnknownCA") || why.contains("alert: DecryptError")
 }
 
 /// A server that is there and cannot be trusted is another matter than one that is away.
@@ -57,6 +99,10 @@ fn next_step(why: &str) -> &'static str {
     if said("certificate") && said("expired") {
         return "a certificate has run out: renew it (kubeadm certs renew, or make the cluster anew), and write the \
                 kubeconfig again; a clock that is wrong looks the same";
+    }
+    if is_of_another_authority(why) {
+        return "the server does not know who signed the kubeconfig's client certificate: the cluster was made anew since, \
+                or it is another one; write the kubeconfig again";
     }
     if said("certificate") || said("unknownissuer") {
         return "the certificate is not of the kubeconfig's authority: the cluster was made anew since, or another one \
@@ -116,12 +162,7 @@ async fn configuration(file: Option<&Path>, context: Option<&str>) -> anyhow::Re
     }
     let source = format!("{place}, context {chosen}");
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    let config = config.map_err(|e| {
-        anyhow!(
-            "could not use {source}: {}\nnext: check the cluster and user entries of that context",
-            chain(&e)
-        )
-    })?;
+    let config = config.map_err(|e| unusable(&source, &e))?;
     Ok((config, source))
 }
 
@@ -151,5 +192,7 @@ mod tests {
         check("invalid peer certificate: certificate expired: verification time 1", "run out");
         check("received fatal alert: CertificateExpired", "run out");
         check("invalid peer certificate: UnknownIssuer", "another one listens there");
+        check("received fatal alert: DecryptError", "who signed the kubeconfig's client certificate");
+        check("received fatal alert: UnknownCA", "who signed the kubeconfig's client certificate");
     }
 }

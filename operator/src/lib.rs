@@ -10,6 +10,7 @@
 mod act;
 mod answer;
 mod api;
+mod certificate;
 mod clock;
 mod connect;
 mod deps;
