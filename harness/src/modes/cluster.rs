@@ -179,11 +179,15 @@ impl RemoteCluster {
         )
     }
 
+    fn letting_go(&self) -> Duration {
+        LETTING_GO_MAX.div_f64(self.time.scale().max(1.0)).max(LETTING_GO_MIN)
+    }
+
     /// Removes what the case has left, while the operator still runs; the namespace with it if it was made here.
     pub async fn clear(&self, hands: &Hands, brought: &[Value]) -> anyhow::Result<()> {
         let namespace = hands.namespace.clone();
         for info in resources(brought) {
-            see_off(hands, info).await?;
+            see_off(hands, info, self.letting_go()).await?;
         }
         if self.namespace.is_none() {
             let info = kinds::find("Namespace").context("know the kind Namespace")?;
@@ -208,13 +212,20 @@ fn resources(brought: &[Value]) -> Vec<&'static KindInfo> {
     names.into_iter().filter_map(kinds::find).filter(|info| info.is_namespaced).collect()
 }
 
+/// What Flink in pods asks of the API server.
+pub(super) fn rules_of_flink() -> Vec<Value> {
+    vec![
+        json!({"apiGroups": [""], "resources": ["pods", "configmaps"], "verbs": ["*"]}),
+        json!({"apiGroups": ["apps"], "resources": ["deployments", "deployments/finalizers"], "verbs": ["*"]}),
+    ]
+}
+
 /// The account that Flink's manifests name, with the rights it needs.
 fn accounts(namespace: &str) -> Vec<Value> {
     vec![
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "flink"}}),
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "flink"},
-            "rules": [{"apiGroups": [""], "resources": ["pods", "configmaps"], "verbs": ["*"]},
-                {"apiGroups": ["apps"], "resources": ["deployments", "deployments/finalizers"], "verbs": ["*"]}]}),
+            "rules": rules_of_flink()}),
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "flink"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "flink"},
             "subjects": [{"kind": "ServiceAccount", "name": "flink", "namespace": namespace}]}),
@@ -223,7 +234,7 @@ fn accounts(namespace: &str) -> Vec<Value> {
 
 /// Deletes the objects of a kind, and waits until the operator has let them go. One that it does not let go loses its
 /// finalizers: the namespace it is in was made for this case, and what holds it back is part of the report.
-async fn see_off(hands: &Hands, info: &KindInfo) -> anyhow::Result<()> {
+async fn see_off(hands: &Hands, info: &KindInfo, letting_go: Duration) -> anyhow::Result<()> {
     let namespace = &hands.namespace;
     let began = Instant::now();
     loop {
@@ -240,7 +251,7 @@ async fn see_off(hands: &Hands, info: &KindInfo) -> anyhow::Result<()> {
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             if object["metadata"]["deletionTimestamp"].is_null() {
                 hands.delete(info, namespace, name, &json!({})).await?;
-            } else if began.elapsed() > LETTING_GO_MAX {
+            } else if began.elapsed() > letting_go {
                 let free = json!({"metadata": {"finalizers": null}});
                 hands.patch(info, namespace, name, None, PatchStyle::Merge, &free).await?;
             }
@@ -249,8 +260,10 @@ async fn see_off(hands: &Hands, info: &KindInfo) -> anyhow::Result<()> {
     }
 }
 
-/// How long the operator may take to let an object go.
+/// How long the operator may take to let an object go, by the cluster's clock.
 const LETTING_GO_MAX: Duration = Duration::from_secs(60);
+/// However fast that runs: the operator is a process of this machine.
+const LETTING_GO_MIN: Duration = Duration::from_secs(5);
 /// How long the objects of a case may take to go.
 const CLEARING_MAX: Duration = Duration::from_secs(120);
 /// How long a server may take from a CRD to its resource.
@@ -266,7 +279,7 @@ async fn served(hands: &Hands, info: &KindInfo) -> anyhow::Result<()> {
 }
 
 /// Kinds whose changes the journal, monitors and sequences see, besides those of the operator under test.
-const WATCHED: [&str; 5] = ["Deployment", "Pod", "ConfigMap", "Service", "Event"];
+pub(super) const WATCHED: [&str; 5] = ["Deployment", "Pod", "ConfigMap", "Service", "Event"];
 
 /// Tells the judges what changes in the namespace, as the simulated server tells its own.
 pub fn follow(

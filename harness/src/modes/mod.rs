@@ -9,6 +9,7 @@ mod flink_doors;
 mod flink_sockets;
 mod ground_truth;
 mod loopback;
+mod needed_rights;
 mod operator_rights;
 mod outside;
 mod pace;

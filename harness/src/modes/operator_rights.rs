@@ -8,13 +8,17 @@ use drey_language::{Source, yaml};
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::run::rights::Right;
 use crate::world::Hands;
 
 /// The rules of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorRights {
-    rules: Vec<Value>,
+    pub(super) rules: Vec<Value>,
 }
+
+/// The chart, rendered with its defaults.
+const CHART: &str = include_str!("../../../deploy/golden/default.yaml");
 
 /// The account that the chart names, and its namesakes for the role and the binding.
 const NAME: &str = "flink-operator";
@@ -27,21 +31,34 @@ impl OperatorRights {
     pub fn read(path: &Path) -> anyhow::Result<OperatorRights> {
         let what = || format!("read the operator's rights from {}", path.display());
         let text = std::fs::read_to_string(path).with_context(what)?;
-        let documents = yaml::parse_documents(&Source::new(path.display().to_string(), &text));
-        let documents = documents.map_err(|problems| anyhow::anyhow!("{problems:?}")).with_context(what)?;
-        let mut rules: Vec<Value> = Vec::new();
-        for role in documents.iter().map(yaml::Node::to_json) {
-            let name = role["metadata"]["name"].as_str().unwrap_or_default();
-            if matches!(role["kind"].as_str(), Some("Role" | "ClusterRole")) && name.starts_with(NAME) {
-                for rule in role["rules"].as_array().into_iter().flatten() {
-                    if !rules.contains(rule) {
-                        rules.push(rule.clone());
+        let rules = rules_of(&path.display().to_string(), &text).with_context(what)?;
+        ensure!(!rules.is_empty(), "{}: no Role or ClusterRole {NAME} has rules there", what());
+        Ok(OperatorRights { rules })
+    }
+
+    /// What our operator asks for, leases left out.
+    pub(super) fn of_the_chart() -> OperatorRights {
+        let rules = rules_of("deploy/golden/default.yaml", CHART).expect("a test reads it");
+        OperatorRights { rules }
+    }
+
+    /// One by one; rules for single names are left out.
+    pub(super) fn rights(&self) -> Vec<Right> {
+        let words = |rule: &Value, key: &str| -> Vec<String> {
+            let list = rule[key].as_array().map(Vec::as_slice).unwrap_or_default();
+            list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        let mut rights = Vec::new();
+        for rule in self.rules.iter().filter(|rule| words(rule, "resourceNames").is_empty()) {
+            for group in words(rule, "apiGroups") {
+                for resource in words(rule, "resources") {
+                    for verb in words(rule, "verbs") {
+                        rights.push(Right { group: group.clone(), resource: resource.clone(), verb });
                     }
                 }
             }
         }
-        ensure!(!rules.is_empty(), "{}: no Role or ClusterRole {NAME} has rules there", what());
-        Ok(OperatorRights { rules })
+        rights
     }
 
     /// Makes account, role and binding in the case's namespace; answers how to come as that account.
@@ -71,6 +88,24 @@ impl OperatorRights {
         config.auth_info = serde_json::from_value(credentials).context("use the token of the operator")?;
         Ok(config)
     }
+}
+
+/// Of every Role and ClusterRole of a manifest whose name begins with the operator's.
+fn rules_of(name: &str, text: &str) -> anyhow::Result<Vec<Value>> {
+    let documents = yaml::parse_documents(&Source::new(name, text));
+    let documents = documents.map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
+    let mut rules: Vec<Value> = Vec::new();
+    for role in documents.iter().map(yaml::Node::to_json) {
+        let name = role["metadata"]["name"].as_str().unwrap_or_default();
+        if matches!(role["kind"].as_str(), Some("Role" | "ClusterRole")) && name.starts_with(NAME) {
+            for rule in role["rules"].as_array().into_iter().flatten() {
+                if !rules.contains(rule) {
+                    rules.push(rule.clone());
+                }
+            }
+        }
+    }
+    Ok(rules)
 }
 
 /// Longer than any case, also where time runs faster.

@@ -3,7 +3,7 @@
 
 use anyhow::{bail, ensure};
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::cluster::{OperatorUnderTest, RemoteCluster, serves_namespaces};
 use crate::world::Hands;
@@ -23,74 +23,49 @@ impl RemoteCluster {
              next: add --namespace default, and choose scenarios that need no pods",
             self.description
         );
-        match &self.namespace {
-            None => self.may(&hands, "create", "", "namespaces", None).await?,
-            Some(namespace) => {
-                let group = "flink.apache.org";
-                self.may(&hands, "create", group, "flinkdeployments", Some(namespace)).await?;
+        self.check_rights(&hands).await?;
+        // All of them are looked at before one is installed: who is refused leaves nothing behind.
+        let mut missing = Vec::new();
+        for crd in drey_api::crd::crds() {
+            if self.is_missing(&hands, &crd).await? {
+                missing.push(crd);
             }
         }
-        for crd in drey_api::crd::crds() {
-            self.prepare_crd(&hands, &crd).await?;
+        for crd in missing {
+            self.install_crd(&hands, &crd).await?;
         }
         Ok(())
     }
 
-    async fn prepare_crd(&self, hands: &Hands, own: &Value) -> anyhow::Result<()> {
+    async fn is_missing(&self, hands: &Hands, own: &Value) -> anyhow::Result<bool> {
         let name = own["metadata"]["name"].as_str().unwrap_or_default();
         let found =
             hands.request(Method::GET, &format!("{CRDS}/{name}"), "application/json", Vec::new()).await?;
-        let cluster = &self.description;
-        if found.is_success() {
-            return match difference(own, &found.body) {
-                None => Ok(()),
-                Some(why) => bail!(
-                    "use CRD {name} of {cluster}: it is of another version: {why}\n\
-                     next: apply deploy/crds/ if nobody else needs the one that is there, or use another cluster"
-                ),
-            };
+        if !found.is_success() {
+            // Who may not look may still use what is there.
+            return Ok(found.code != 403 && self.operator != OperatorUnderTest::Deployed);
         }
-        // Who may not look may still use what is there.
-        if found.code == 403 || self.operator == OperatorUnderTest::Deployed {
-            return Ok(());
+        match difference(own, &found.body) {
+            None => Ok(false),
+            Some(why) => bail!(
+                "use CRD {name} of {}: it is of another version: {why}\n\
+                 next: apply deploy/crds/ if nobody else needs the one that is there, or use another cluster",
+                self.description
+            ),
         }
+    }
+
+    async fn install_crd(&self, hands: &Hands, own: &Value) -> anyhow::Result<()> {
         let reply = hands.create(own).await?;
         ensure!(
             reply.is_success() || reply.code == 409,
-            "install CRD {name} on {cluster}: {}\n\
+            "install CRD {} on {}: {}\n\
              next: let an administrator apply deploy/crds/, or use a kubeconfig that may",
+            own["metadata"]["name"].as_str().unwrap_or_default(),
+            self.description,
             reply.refusal()
         );
         Ok(())
-    }
-
-    /// A server that does not review access (a CRD server alone) will say so when it is asked for something.
-    async fn may(
-        &self,
-        hands: &Hands,
-        verb: &str,
-        group: &str,
-        resource: &str,
-        namespace: Option<&str>,
-    ) -> anyhow::Result<()> {
-        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {"verb": verb, "group": group, "resource": resource,
-                "namespace": namespace.unwrap_or_default()}}});
-        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-        let reply =
-            hands.request(Method::POST, path, "application/json", review.to_string().into_bytes()).await?;
-        if !reply.is_success() || reply.body["status"]["allowed"] != json!(false) {
-            return Ok(());
-        }
-        let (place, next) = match namespace {
-            Some(namespace) => (format!(" in namespace {namespace}"), "let an administrator grant it"),
-            None => (String::new(), "work in a namespace that is there, with --namespace NAME"),
-        };
-        bail!(
-            "use {}: its user may not {verb} {resource}{place}, which every case needs\n\
-             next: {next}, or use a kubeconfig whose user may",
-            self.description
-        )
     }
 }
 
@@ -135,6 +110,8 @@ fn missing(own: &Value, found: &Value, path: String) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

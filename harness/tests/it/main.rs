@@ -3,7 +3,9 @@
 mod clients;
 mod cluster;
 mod cluster_bad_input;
+mod cluster_certificates;
 mod cluster_real;
+mod cluster_rights;
 mod clusters;
 mod command;
 mod end_states;

@@ -35,7 +35,7 @@ fn used() -> BTreeSet<Right> {
 }
 
 /// The rules of a named template of the chart, which are plain YAML.
-fn granted(template: &str) -> BTreeSet<Right> {
+pub fn granted(template: &str) -> BTreeSet<Right> {
     let text = std::fs::read_to_string(repository("deploy/chart/templates/_helpers.tpl")).expect("the chart");
     let (_, rest) = text.split_once(&format!("{{{{- define \"{template}\" -}}}}")).expect("the template");
     let (rules, _) = rest.split_once("{{- end -}}").expect("its end");
