@@ -1,8 +1,9 @@
 //! Plays runs on several threads and collects their reports in the order of the files.
 
+use std::collections::VecDeque;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 
 use drey_language::events::Event;
 use drey_language::report::{CaseReport, Outcome};
@@ -75,7 +76,7 @@ impl Progress for () {
     fn finished(&mut self, _report: &CaseReport) {}
 }
 
-/// Plays every run, and after them the runs that crash the operator at each write counted in the first. Answers the
+/// Plays every run, and the runs that crash the operator at each write as soon as that cell has counted them. Answers the
 /// reports in the given order, crashes behind the cell they belong to; those of runs that went well without their events,
 /// since [`Progress::finished`] has had them and hundreds of stories would fill memory, unread.
 pub fn play(
@@ -86,25 +87,17 @@ pub fn play(
 ) -> Vec<CaseReport> {
     let player = Player { vocabulary, options, progress: Mutex::new(progress) };
     player.progress().expected(runs.len());
-    let cells = in_parallel(runs, options.jobs, |run| player.play(run));
-    let crashes: Vec<(usize, Run<'_>)> = cells
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| !options.is_quick && runs[*index].crashes_at_every_write())
-        .flat_map(|(index, (_, writes))| {
-            runs[index].crashed_at_each(*writes).into_iter().map(move |run| (index, run))
-        })
-        .collect();
-    if !crashes.is_empty() {
-        player.progress().expected(runs.len() + crashes.len());
-    }
-    let crashed = in_parallel(&crashes, options.jobs, |(_, run)| player.play(run).0);
-    let mut reports: Vec<(usize, CaseReport)> =
-        cells.into_iter().map(|(report, _)| report).enumerate().collect();
-    reports.extend(crashes.iter().map(|(index, _)| *index).zip(crashed));
-    // Stable: a cell stays before its crashes, and those in their order.
-    reports.sort_by_key(|(index, _)| *index);
-    reports.into_iter().map(|(_, report)| report).collect()
+    let expected = AtomicUsize::new(runs.len());
+    in_parallel(runs, options.jobs, |run| {
+        let (report, writes) = player.play(run);
+        if options.is_quick || !run.crashes_at_every_write() {
+            return (report, Vec::new());
+        }
+        let crashes = run.crashed_at_each(writes);
+        let so_far = expected.fetch_add(crashes.len(), Ordering::Relaxed);
+        player.progress().expected(so_far + crashes.len());
+        (report, crashes)
+    })
 }
 
 struct Player<'p> {
@@ -203,26 +196,71 @@ fn play_with(
     run_case(run.case, vocabulary, &CaseRun { seed, speed_max, crash: run.crash, place, listener, interrupt })
 }
 
-/// `work` over all items on `jobs` threads; the results in the order of the items.
-fn in_parallel<T: Sync, R: Send>(items: &[T], jobs: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::with_capacity(items.len()));
+/// Threads, however many somebody asks for: each has a world of its own.
+const JOBS_MAX: usize = 256;
+
+/// `work` over all items on `jobs` threads. What an item brings along is worked on behind all that waits; its results come
+/// behind the item's own, which come in the order of the items.
+fn in_parallel<T: Clone + Send + Sync, R: Send>(
+    items: &[T],
+    jobs: usize,
+    work: impl Fn(&T) -> (R, Vec<T>) + Sync,
+) -> Vec<R> {
+    let waiting = items.iter().cloned().enumerate().map(|(index, item)| ((index, 0), item)).collect();
+    let queue = Mutex::new(Queue { waiting, under_way: 0, results: Vec::with_capacity(items.len()) });
+    let changed = Condvar::new();
+    let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
+    let next = || {
+        let mut queue = lock();
+        loop {
+            if let Some(next) = queue.waiting.pop_front() {
+                queue.under_way += 1;
+                return Some(next);
+            }
+            // What is under way may bring something along.
+            if queue.under_way == 0 {
+                return None;
+            }
+            queue = changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    };
     std::thread::scope(|scope| {
-        for _ in 0..jobs.clamp(1, items.len().max(1)) {
+        for _ in 0..jobs.clamp(1, JOBS_MAX) {
             scope.spawn(|| {
-                while let Some((index, item)) = {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    items.get(index).map(|item| (index, item))
-                } {
-                    let result = work(item);
-                    results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+                while let Some(((index, place), item)) = next() {
+                    let _under_way = UnderWay { queue: &queue, changed: &changed };
+                    let (result, brought) = work(&item);
+                    let mut queue = lock();
+                    queue.results.push(((index, place), result));
+                    let behind = brought.into_iter().enumerate();
+                    queue.waiting.extend(behind.map(|(more, item)| ((index, place + 1 + more), item)));
                 }
             });
         }
     });
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_by_key(|(index, _)| *index);
+    let mut results = queue.into_inner().unwrap_or_else(PoisonError::into_inner).results;
+    results.sort_by_key(|(place, _)| *place);
     results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Items and results carry their place: the item they come from, and where behind it.
+struct Queue<T, R> {
+    waiting: VecDeque<((usize, usize), T)>,
+    under_way: usize,
+    results: Vec<((usize, usize), R)>,
+}
+
+/// Dropped when an item is done, also by a panic: nobody waits for what will not come.
+struct UnderWay<'q, T, R> {
+    queue: &'q Mutex<Queue<T, R>>,
+    changed: &'q Condvar,
+}
+
+impl<T, R> Drop for UnderWay<'_, T, R> {
+    fn drop(&mut self) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).under_way -= 1;
+        self.changed.notify_all();
+    }
 }
 
 #[cfg(test)]
@@ -232,7 +270,21 @@ mod tests {
     #[test]
     fn results_come_in_the_order_of_the_items() {
         let items: Vec<u32> = (0..100).collect();
-        assert_eq!(in_parallel(&items, 4, |n| n * 2), items.iter().map(|n| n * 2).collect::<Vec<_>>());
-        assert!(in_parallel(&[] as &[u32], 4, |n| *n).is_empty());
+        for jobs in [1, 4, 1000] {
+            let doubled = in_parallel(&items, jobs, |n| (n * 2, Vec::new()));
+            assert_eq!(doubled, items.iter().map(|n| n * 2).collect::<Vec<_>>());
+        }
+        assert!(in_parallel(&[] as &[u32], 4, |n| (*n, Vec::new())).is_empty());
+    }
+
+    #[test]
+    fn what_an_item_brings_comes_behind_it() {
+        for jobs in [1, 4] {
+            let told = in_parallel(&[1, 2, 3], jobs, |n| {
+                let brought = if *n == 2 { vec![20, 21, 22] } else { Vec::new() };
+                (*n, brought)
+            });
+            assert_eq!(told, [1, 2, 20, 21, 22, 3]);
+        }
     }
 }
