@@ -3,7 +3,8 @@
 //
 // With BUG=1 it makes a mistake that every unit test passes: it writes the status first and the ledger after it, and takes
 // a status that is up to date as a sign that nothing is left to do. Whoever dies in between never writes the ledger. With
-// BUG=loop it notes in the status when it looked, which is a change to look at.
+// BUG=loop it notes in the status when it looked, which is a change to look at. With BUG=hold it puts a finalizer on the
+// shelf, and forgets it: when a shelf goes, what it owns goes by itself, and nothing seems left to do.
 package main
 
 import (
@@ -24,6 +25,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
+
+const finalizer = "toys.example.com/ledger"
 
 var shelfKind = schema.GroupVersionKind{Group: "toys.example.com", Version: "v1", Kind: "Shelf"}
 
@@ -48,7 +51,8 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	keeper := &keeper{Client: mgr.GetClient(), isBuggy: os.Getenv("BUG") == "1", isRestless: os.Getenv("BUG") == "loop"}
+	bug := os.Getenv("BUG")
+	keeper := &keeper{Client: mgr.GetClient(), isBuggy: bug == "1", isRestless: bug == "loop", isHolding: bug == "hold"}
 	shelf := &unstructured.Unstructured{}
 	shelf.SetGroupVersionKind(shelfKind)
 	if err := ctrl.NewControllerManagedBy(mgr).For(shelf).Owns(&core.ConfigMap{}).Complete(keeper); err != nil {
@@ -61,6 +65,7 @@ type keeper struct {
 	client.Client
 	isBuggy    bool
 	isRestless bool
+	isHolding  bool
 }
 
 func (k *keeper) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
@@ -68,6 +73,14 @@ func (k *keeper) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Resu
 	shelf.SetGroupVersionKind(shelfKind)
 	if err := k.Get(ctx, request.NamespacedName, shelf); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if shelf.GetDeletionTimestamp() != nil {
+		return ctrl.Result{}, nil
+	}
+	if k.isHolding && controllerutil.AddFinalizer(shelf, finalizer) {
+		if err := k.Update(ctx, shelf); err != nil {
+			return ctrl.Result{}, err
+		}
 	}
 	if !k.isBuggy {
 		if err := k.writeLedger(ctx, shelf); err != nil {

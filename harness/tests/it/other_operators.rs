@@ -2,7 +2,9 @@
 //! both the mistake they can be told to make is found. Built by `make test-clients`; without it skipped, aloud.
 
 use std::path::PathBuf;
+use std::process::Command;
 
+use crate::cluster_bad_input::Served;
 use crate::support::{drey, repository, text};
 
 /// Where `make test-clients` has put it.
@@ -15,26 +17,31 @@ fn built(name: &str) -> Option<PathBuf> {
     path
 }
 
-fn run(operator: &str, scenarios: &str, bug: &str) -> (Option<i32>, String) {
-    let out = drey()
-        .current_dir(repository("examples/other-operators"))
-        .args(["run", scenarios, "--mode", "loopback", "--jobs", "4", "--verbose"])
-        .args(["--operator", "command", operator])
-        .env("BUG", bug)
-        .output()
-        .expect("drey runs");
+fn run(operator: &str, scenarios: &[&str], jobs: &str, bug: &str) -> (Option<i32>, String) {
+    let mut command = drey();
+    command.arg("run").args(scenarios).args(["--mode", "loopback", "--jobs", jobs, "--verbose"]);
+    told(command, operator, bug)
+}
+
+fn told(mut command: Command, operator: &str, bug: &str) -> (Option<i32>, String) {
+    command.current_dir(repository("examples/other-operators"));
+    let out = command.args(["--operator", "command", operator]).env("BUG", bug).output().expect("drey runs");
     (out.status.code(), format!("{}{}", text(&out.stdout), text(&out.stderr)))
 }
 
-fn passes_and_its_bug_is_found(name: &str, operator: &str, symptom: &str) {
-    let (code, said) = run(operator, "scenarios", "0");
+fn passes(name: &str, operator: &str) {
+    let (code, said) = run(operator, &["scenarios"], "4", "0");
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("4 scenarios: 4 passed"), "{said}");
+    assert!(said.contains("5 scenarios: 4 passed, 0 failed, 1 skipped"), "{said}");
     let runs = said.matches("passed one-ledger-whatever-happens").count();
     assert!(runs > 4, "it is crashed at every write: {said}");
     println!("shelves with {name}: {runs} runs of one scenario");
+}
 
-    let (code, said) = run(operator, "scenarios", "1");
+/// Runs that fail do so at a deadline of half a minute: all of them at once.
+fn its_bug_is_found(operator: &str, symptom: &str) {
+    let scenarios = ["scenarios/books-are-counted.yaml", "scenarios/one-ledger-whatever-happens.yaml"];
+    let (code, said) = run(operator, &scenarios, "8", "1");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("passed books-are-counted"), "nobody sees it on a quiet day: {said}");
     assert!(said.contains("failed one-ledger-whatever-happens [default,crash="), "{said}");
@@ -42,28 +49,63 @@ fn passes_and_its_bug_is_found(name: &str, operator: &str, symptom: &str) {
 }
 
 /// A scenario that names nothing the operator makes: what is asked of any operator finds it.
-fn bad_manners_are_found(operator: &str, bug: &str, told: &str) {
-    let (code, said) = run(operator, "scenarios/shelves-come-and-go.yaml", bug);
+fn bad_manners_are_found(operator: &str, bug: &str, symptom: &str) {
+    let (code, said) = run(operator, &["scenarios/shelves-come-and-go.yaml"], "1", bug);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains(told), "{said}");
+    assert!(said.contains(symptom), "{said}");
+}
+
+/// Ten minutes pass in seconds on a cluster whose time runs faster.
+fn a_forgotten_finalizer_is_found(operator: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = Served::start(folder.path(), &["--time-scale", "100", "--control", "127.0.0.1:0"]);
+    let run = |bug: &str| {
+        let mut command = drey();
+        command.args(["run", "scenarios/shelves-are-let-go-of.yaml", "--mode", "cluster", "--kubeconfig"]);
+        command.arg(&cluster.kubeconfig);
+        told(command, operator, bug)
+    };
+    let (code, said) = run("0");
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = run("hold");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("minutes ago and is not let go of: its finalizers are toys.example.com/ledger"),
+        "{said}"
+    );
+    assert!(cluster.names("Namespace").iter().all(|name| !name.starts_with("drey-")), "left behind: {said}");
+}
+
+/// Each of them mostly waits: beside each other they take as long as one.
+fn beside_each_other(deeds: &[&(dyn Fn() + Sync)]) {
+    std::thread::scope(|scope| {
+        for deed in deeds {
+            scope.spawn(deed);
+        }
+    });
 }
 
 #[test]
 fn clients_shelves_with_controller_runtime() {
     let Some(operator) = built("shelf-operator") else { return };
     let operator = operator.to_str().expect("a plain path");
-    passes_and_its_bug_is_found("controller-runtime", operator, "expected 1 writes, found 0");
-    bad_manners_are_found(operator, "loop", "writes one object over and over: PUT /apis/toys.example.com");
+    let told = "writes one object over and over: PUT /apis/toys.example.com";
+    beside_each_other(&[
+        &|| passes("controller-runtime", operator),
+        &|| its_bug_is_found(operator, "expected 1 writes, found 0"),
+        &|| bad_manners_are_found(operator, "loop", told),
+        &|| a_forgotten_finalizer_is_found(operator),
+    ]);
 }
 
 #[test]
 fn clients_shelves_with_kopf() {
     let Some(python) = built("python/bin/python") else { return };
     let operator = format!("{} kopf/shelves.py", python.display());
-    passes_and_its_bug_is_found("kopf", &operator, "409 AlreadyExists");
-    bad_manners_are_found(
-        &operator,
-        "leak",
-        "ConfigMap default/novels-ledger, which the operator made, is left though Shelf",
-    );
+    let told = "ConfigMap default/novels-ledger, which the operator made, is left though Shelf";
+    beside_each_other(&[
+        &|| passes("kopf", &operator),
+        &|| its_bug_is_found(&operator, "409 AlreadyExists"),
+        &|| bad_manners_are_found(&operator, "leak", told),
+    ]);
 }
