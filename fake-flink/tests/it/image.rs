@@ -2,9 +2,9 @@
 //! where an engine runs and a static binary is at hand.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const SIZE_MAX: u64 = 25 << 20;
@@ -21,7 +21,7 @@ fn images(out: &Path, which: &str, variable: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn json(layout: &Path, file: &str) -> Value {
+fn read(layout: &Path, file: &str) -> Value {
     serde_json::from_slice(&std::fs::read(layout.join(file)).unwrap()).unwrap()
 }
 
@@ -39,7 +39,7 @@ fn the_layout_holds_what_a_container_needs_and_no_more() {
     let folder = tempfile::tempdir().unwrap();
     images(folder.path(), "fake-flink", "FAKE_FLINK_BINARY");
     let layout = folder.path().join("fake-flink");
-    let index = json(&layout, "index.json");
+    let index = read(&layout, "index.json");
     let manifests = index["manifests"].as_array().unwrap();
     let tag = |m: &Value| m["annotations"]["org.opencontainers.image.ref.name"].as_str().unwrap().to_owned();
     assert_eq!(manifests.iter().map(tag).collect::<Vec<_>>(), ["1.18", "1.20", "2.2"]);
@@ -64,7 +64,7 @@ fn the_layout_holds_what_a_container_needs_and_no_more() {
         assert!(listing.lines().any(|line| line.starts_with("drwxrwxrwt") && line.ends_with("./tmp/")));
     }
     assert!(std::fs::metadata(folder.path().join("fake-flink.tar")).unwrap().len() < SIZE_MAX);
-    for image in json(&layout, "manifest.json").as_array().unwrap() {
+    for image in read(&layout, "manifest.json").as_array().unwrap() {
         assert!(layout.join(image["Config"].as_str().unwrap()).is_file());
     }
 }
@@ -79,21 +79,70 @@ fn the_same_binary_makes_the_same_bytes() {
     assert!(bytes[0] == bytes[1]);
 }
 
-/// Needs an engine and `make images` before it; says so when it lacks one.
 #[test]
-fn a_container_answers() {
-    let archive = Path::new(ROOT).join("target/images/fake-flink.tar");
-    let docker = |arguments: &[&str]| Command::new("docker").args(arguments).output();
+fn the_operator_is_alone_in_its_image() {
+    let folder = tempfile::tempdir().unwrap();
+    images(folder.path(), "operator", "OPERATOR_BINARY");
+    let layout = folder.path().join("operator");
+    let index = read(&layout, "index.json");
+    let [manifest] = index["manifests"].as_array().unwrap().as_slice() else { panic!("{index}") };
+    let manifest: Value = serde_json::from_slice(&std::fs::read(blob(&layout, manifest)).unwrap()).unwrap();
+    let config = std::fs::read(blob(&layout, &manifest["config"])).unwrap();
+    let config = &serde_json::from_slice::<Value>(&config).unwrap()["config"];
+    assert_eq!((&config["User"], &config["Entrypoint"]), (&json!("9999:9999"), &json!(["/drey-operator"])));
+    let listing = Command::new("tar").arg("tzf").arg(blob(&layout, &manifest["layers"][0])).output().unwrap();
+    let listing = String::from_utf8(listing.stdout).unwrap();
+    let mut files: Vec<&str> = listing.lines().filter(|name| !name.ends_with('/')).collect();
+    files.sort_unstable();
+    // The stand-in has its own name.
+    assert_eq!(files, ["./etc/group", "./etc/passwd", "./fake-flink"]);
+}
+
+fn docker(arguments: &[&str]) -> std::io::Result<Output> {
+    Command::new("docker").args(arguments).output()
+}
+
+/// An image of `make images` in the engine, or why not.
+fn loaded(name: &str) -> bool {
+    let archive = Path::new(ROOT).join("target/images").join(name).with_extension("tar");
     if !docker(&["info"]).is_ok_and(|output| output.status.success()) {
         eprintln!("skipped: no docker daemon answers");
-        return;
+        return false;
     }
     if !archive.is_file() {
         eprintln!("skipped: no {}; make images", archive.display());
-        return;
+        return false;
     }
     assert!(std::fs::metadata(&archive).unwrap().len() < SIZE_MAX);
     assert!(docker(&["load", "--input", archive.to_str().unwrap()]).unwrap().status.success());
+    true
+}
+
+/// Needs an engine and `make images` before it; says so when it lacks one. The operator looks for a cluster, finds that it
+/// is in no pod, and says so.
+#[test]
+fn the_operators_container_says_what_it_lacks() {
+    if !loaded("operator") {
+        return;
+    }
+    let image = concat!("drey/operator:", env!("CARGO_PKG_VERSION"));
+    let run = |arguments: &[&str]| {
+        let out = docker(&[&["run", "--rm", "--read-only", "--cap-drop", "ALL", image], arguments].concat())
+            .unwrap();
+        (out.status.code(), String::from_utf8(out.stdout).unwrap() + &String::from_utf8(out.stderr).unwrap())
+    };
+    let (code, told) = run(&["--help"]);
+    assert!(code == Some(0) && told.contains("--leader-elect"), "{told}");
+    let (code, told) = run(&[]);
+    assert!(code != Some(0) && told.contains("found no cluster: not inside a pod"), "{told}");
+}
+
+/// Needs an engine and `make images` before it; says so when it lacks one.
+#[test]
+fn a_container_answers() {
+    if !loaded("fake-flink") {
+        return;
+    }
     let run = [
         "run",
         "--detach",
