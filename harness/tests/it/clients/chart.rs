@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Play, kubectl, repository, text};
+use crate::cluster_bad_input::{Served, write};
+use crate::support::{Play, binary, drey, kubectl, repository, text};
 
 /// Says so if there is no helm.
 fn helm() -> Option<PathBuf> {
@@ -104,4 +105,100 @@ fn a_release_from_install_to_uninstall() {
     }
     assert!(!jobs.contains("flink-operator"), "{jobs}");
     println!("chart: 1 release");
+}
+
+/// The operator's container as a process of this machine: the paths of its image lie below its folder, and `0.0.0.0` is its
+/// own address. Everything else is as the chart says.
+const CONTAINER: &str = r#"#!/bin/sh
+account=$CONTAINER_ROOT/var/run/secrets/kubernetes.io/serviceaccount
+cat >"$CONTAINER_ROOT/kubeconfig" <<END
+apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: k, user: u}}]
+clusters: [{name: k, cluster: {server: "https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT", certificate-authority: "$account/ca.crt"}}]
+users: [{name: u, user: {tokenFile: "$account/token"}}]
+END
+for word do
+  shift
+  case $word in
+  --config=*) word=--config=$CONTAINER_ROOT${word#--config=} ;;
+  --listen=0.0.0.0:*) word=--listen=$POD_IP:${word##*:} ;;
+  esac
+  set -- "$@" "$word"
+done
+exec "$OPERATOR" --kubeconfig "$CONTAINER_ROOT/kubeconfig" --flink-transport proxy "$@"
+"#;
+
+/// The chart's Deployment, account, rights, configuration and probes, with the operator's program in its pod and fake-flink's
+/// in those of Flink: a scenario over the cluster finds the operator deployed. Beyond the chart's rights it may use the
+/// Service proxy, since names of Services lead nowhere on this machine.
+#[test]
+fn the_operator_of_a_release_is_tested() {
+    let Some(helm) = helm() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |path: &Path| path.to_str().expect("a plain path").to_owned();
+    let script = write(folder.path(), "container", CONTAINER);
+    let state = path(&folder.path().join("state"));
+    let operator =
+        format!("*drey-operator*=OPERATOR={} sh {}", path(&binary("drey-operator")), path(&script));
+    let flink = format!(
+        "*flink*=FAKE_FLINK_STORAGE={state} FAKE_FLINK_CONTROL=9250 {} container",
+        path(&binary("fake-flink"))
+    );
+    let options = ["--time-scale", "10", "--control", "127.0.0.1:0", "--run", &operator, "--run", &flink];
+    let served = Served::start(folder.path(), &options);
+    let apply = |args: &[&str]| {
+        let out = kubectl(&served.kubeconfig, args);
+        assert!(out.status.success(), "{args:?}: {}", text(&out.stderr));
+    };
+    apply(&[
+        "create",
+        "clusterrole",
+        "flink-proxy",
+        "--verb=get,create,update,patch,delete",
+        "--resource=services/proxy",
+    ]);
+    let account = "--serviceaccount=flink-operator:flink-operator";
+    apply(&["create", "clusterrolebinding", "flink-proxy", "--clusterrole=flink-proxy", account]);
+    let install = [
+        "install",
+        "drey",
+        CHART,
+        "--create-namespace",
+        "--set",
+        "image.tag=dev",
+        "--wait",
+        "--timeout",
+        "120s",
+    ];
+    run(&helm, &served.kubeconfig, &install).unwrap_or_else(|error| panic!("helm install: {error}"));
+
+    let manifest = repository("scenarios/manifests/basic-example.yaml").canonicalize().expect("the manifest");
+    let of = "FlinkDeployment/basic-example";
+    let scenario = format!(
+        "apiVersion: drey/v1
+kind: Scenario
+metadata: {{name: of-a-release}}
+modes: [cluster]
+steps:
+  - apply: {{file: {}}}
+  - eventually: {{within: 2m, of: {of}, match: {{status: {{lifecycleState: STABLE, jobStatus: {{state: RUNNING}}}}}}}}
+  - patch: {{of: {of}, merge: {{spec: {{job: {{parallelism: 4}}}}}}}}
+  - eventually: {{within: 2m, of: {of}, match: {{status: {{lifecycleState: STABLE, observedGeneration: 2}}}}}}
+  - starts: {{name: basic-example, count: 2}}
+  - delete: {{of: {of}, wait: 1m}}
+",
+        manifest.display()
+    );
+    let scenario = write(folder.path(), "of-a-release.yaml", &scenario);
+    let mut command = drey();
+    command.arg("run").arg(&scenario).args(["--mode", "cluster", "--verbose", "--operator", "deployed"]);
+    let out = command.args(["--flink-control", "9250", "--kubeconfig"]).arg(&served.kubeconfig).output();
+    let out = out.expect("drey runs");
+    let logs = kubectl(&served.kubeconfig, &["-n", "flink-operator", "logs", "deployment/drey-operator"]);
+    let said = format!("{}{}\nthe operator: {}", text(&out.stdout), text(&out.stderr), text(&logs.stdout));
+    assert_eq!(out.status.code(), Some(0), "{said}");
+    assert!(said.contains("1 passed") && !said.contains("skipped step"), "{said}");
+    println!("chart: 1 scenario of the operator that it deploys");
 }
