@@ -48,7 +48,7 @@ pub fn resolve(view: &View, host: &str, port: u16, turn: usize) -> Result<(Key, 
     if ready.is_empty() {
         return Err(if headless { DialError::NoSuchHost } else { DialError::Refused });
     }
-    let pod = ready[turn % ready.len()];
+    let pod = &ready[turn % ready.len()];
     let key = Key::of(r::PODS, pod);
     if headless {
         // DNS answers the pods themselves: the port is not translated.
@@ -71,7 +71,7 @@ fn by_name<'a>(view: &'a View, host: &str) -> Option<&'a Arc<Value>> {
 }
 
 /// As the Endpoints object says it, so that a controller that is switched off or slow shows.
-fn ready_pods<'a>(view: &'a View, service: &Value) -> Vec<&'a Arc<Value>> {
+fn ready_pods(view: &View, service: &Value) -> Vec<Arc<Value>> {
     let Some(endpoints) = view.get(r::ENDPOINTS, namespace(service), name(service)) else {
         return Vec::new();
     };

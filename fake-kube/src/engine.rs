@@ -19,7 +19,7 @@ use crate::knobs::Knobs;
 use crate::kubelet::Kubelet;
 use crate::nodes::{self, Lost};
 use crate::programs::Programs;
-use crate::view::{Key, KindInfo, Refusal, View, outline, resource as r};
+use crate::view::{Key, KindInfo, Refusal, View, resource as r};
 use crate::write::{Op, Step, Write};
 
 /// Syncs of one key within a second before it has to wait: a controller that fights somebody must not spin.
@@ -162,7 +162,7 @@ impl Engine {
         }
         let now = self.api.now();
         for (resource, object) in crate::furniture::all() {
-            if self.view.get(resource, "", name(&object)).is_none() {
+            if self.view.seen(&Key::new(resource, "", name(&object))).is_none() {
                 self.carry_out(&mut Write::create("system:apiserver", resource, object), now);
             }
         }
@@ -254,17 +254,16 @@ impl Engine {
             self.view.learn_kind(&group, &kind, info);
         }
         // Events concern no controller but the namespace's, and they are the most frequent objects.
-        let old = old.or_else(|| self.view.find(&key).cloned());
+        let old = old.or_else(|| self.view.seen(&key));
         if deleted {
             self.view.remove(&key);
         } else {
             // A server that keeps texts does so because trees are large: they are not kept here either.
-            let kept = if self.api.keeps_all_trees() || r::is_read(&key.resource) {
-                object.clone()
+            if self.api.keeps_all_trees() || r::is_read(&key.resource) {
+                self.view.put(key.clone(), object.clone());
             } else {
-                outline(&object, self.view.find(&key))
-            };
-            self.view.put(key.clone(), kept);
+                self.view.put_outline(key.clone(), &object);
+            }
         }
         let h = Happened { key: &key, object: &object, old: old.as_ref(), deleted };
         for controller in self.knobs.controllers_on.clone() {

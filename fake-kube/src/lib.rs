@@ -15,6 +15,7 @@ pub mod host;
 mod json;
 mod kinds;
 mod knobs;
+mod known;
 mod kubelet;
 mod labels;
 pub mod listen;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use fake_kube_apiserver::equal;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::affinity::keeps_away;
 use crate::json::{at, controller_of, items, map_matches, name, namespace, uid};
+use crate::known::{Known, Words};
 use crate::labels::Labels;
 use crate::load::{Load, Taken};
 use crate::scheduler::{is_over, is_pending, nominated_node, priority};
@@ -58,32 +59,6 @@ pub mod resource {
     pub fn is_read(resource: &str) -> bool {
         READ.contains(&resource)
     }
-}
-
-/// What is looked at of every object, whatever its kind: who it is, whom it belongs to, whether it is going.
-const OUTLINE: [&str; 7] = [
-    "name",
-    "namespace",
-    "uid",
-    "ownerReferences",
-    "finalizers",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-];
-
-/// An object without what controllers do not look at; `known` again where that is as it was.
-pub fn outline(object: &Value, known: Option<&Arc<Value>>) -> Arc<Value> {
-    let metadata = |key: &&str| object.get("metadata").and_then(|m| m.get(*key));
-    let is_known = known.is_some_and(|known| {
-        OUTLINE.iter().all(|key| known.get("metadata").and_then(|m| m.get(*key)) == metadata(key))
-            && ["apiVersion", "kind"].iter().all(|key| known.get(*key) == object.get(*key))
-    });
-    if let Some(known) = known.filter(|_| is_known) {
-        return known.clone();
-    }
-    let kept = OUTLINE.iter().filter_map(|key| Some(((*key).to_owned(), metadata(key)?.clone())));
-    let kept: serde_json::Map<String, Value> = kept.collect();
-    Arc::new(json!({"apiVersion": object.get("apiVersion"), "kind": object.get("kind"), "metadata": kept}))
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,9 +114,10 @@ pub struct KindInfo {
 
 #[derive(Clone, Default)]
 pub struct View {
-    objects: BTreeMap<Key, Arc<Value>>,
-    uids: BTreeMap<String, Key>,
-    dependents: BTreeMap<String, BTreeSet<Key>>,
+    objects: BTreeMap<Arc<Key>, Known>,
+    words: Words,
+    uids: BTreeMap<Arc<str>, Arc<Key>>,
+    dependents: BTreeMap<String, BTreeSet<Arc<Key>>>,
     versions: BTreeMap<Arc<str>, String>,
     kinds: BTreeMap<(String, String), KindInfo>,
     labels: Labels,
@@ -159,19 +135,40 @@ pub struct View {
 
 impl View {
     pub fn put(&mut self, key: Key, object: Arc<Value>) {
-        let old = self.objects.insert(key.clone(), object.clone());
-        self.index(&key, old.as_deref(), Some(&object));
+        let key = Arc::new(key);
+        let old = self.objects.insert(key.clone(), Known::Whole(object.clone()));
+        let old = old.map(|old| old.object(&key));
+        self.index(&key, None, old.as_deref(), Some(&object));
+    }
+
+    /// Keeps what every object is looked at for, whatever its kind, and not the object.
+    pub fn put_outline(&mut self, key: Key, object: &Value) {
+        let known = self.objects.get(&key);
+        if known.is_some_and(|known| known.is_outline_of(object)) {
+            return;
+        }
+        let old = known.map(|old| old.object(&key));
+        let known = Known::outline(object, &mut self.words);
+        let shared = match &known {
+            Known::Plain(plain) => Some(plain.uid.clone()),
+            Known::Whole(_) | Known::Outline(_) => None,
+        };
+        let key = Arc::new(key);
+        self.objects.insert(key.clone(), known);
+        self.index(&key, shared, old.as_deref(), Some(object));
     }
 
     pub fn remove(&mut self, key: &Key) -> Option<Arc<Value>> {
-        let gone = self.objects.remove(key)?;
-        self.index(key, Some(&gone), None);
+        let (key, gone) = self.objects.remove_entry(key)?;
+        let gone = gone.object(&key);
+        self.index(&key, None, Some(&gone), None);
         self.refusals.remove(uid(&gone));
         Some(gone)
     }
 
-    /// Brings the indexes from one state of an object to the next; most changes touch none of them.
-    fn index(&mut self, key: &Key, old: Option<&Value>, new: Option<&Value>) {
+    /// Brings the indexes from one state of an object to the next; most changes touch none of them. `shared`: its uid,
+    /// where there is a text of it already.
+    fn index(&mut self, key: &Arc<Key>, shared: Option<Arc<str>>, old: Option<&Value>, new: Option<&Value>) {
         self.labels.change(key, old, new);
         if &*key.resource == resource::PODS {
             self.load.change(old, new);
@@ -180,9 +177,9 @@ impl View {
                 !crate::json::text(p, "/spec/nodeName").is_empty() && !is_over(p) && keeps_away(p)
             };
             if new.is_some_and(is_guard) {
-                self.guards.insert(key.clone());
+                self.guards.insert(Key::clone(key));
             } else if !self.guards.is_empty() {
-                self.guards.remove(key);
+                self.guards.remove(&**key);
             }
         }
         let is_same =
@@ -205,7 +202,7 @@ impl View {
         }
         let Some(new) = new else { return };
         if !uid(new).is_empty() {
-            self.uids.insert(uid(new).into(), key.clone());
+            self.uids.insert(shared.unwrap_or_else(|| uid(new).into()), key.clone());
         }
         for owner in owner_uids(new) {
             self.dependents.entry(owner.into()).or_default().insert(key.clone());
@@ -251,31 +248,47 @@ impl View {
         self.kinds.get(&(group.to_owned(), kind.to_owned()))
     }
 
+    /// An object of a kind that is looked into.
     pub fn find(&self, key: &Key) -> Option<&Arc<Value>> {
-        self.objects.get(key)
+        self.objects.get(key)?.whole()
+    }
+
+    /// What is known of an object of any kind.
+    pub fn seen(&self, key: &Key) -> Option<Arc<Value>> {
+        self.objects.get(key).map(|known| known.object(key))
     }
 
     pub fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<&Arc<Value>> {
-        self.objects.get(&Key::new(resource, namespace, name))
+        self.find(&Key::new(resource, namespace, name))
     }
 
-    pub fn by_uid(&self, uid: &str) -> Option<(&Key, &Arc<Value>)> {
+    /// What is known of the object of this uid, whatever its kind.
+    pub fn by_uid(&self, uid: &str) -> Option<(&Key, Arc<Value>)> {
         let key = self.uids.get(uid)?;
-        Some((key, self.objects.get(key)?))
+        Some((key, self.seen(key)?))
     }
 
     pub fn list(&self, resource: &str) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
         let from = Key::new(resource, "", "");
         let wanted = from.resource.clone();
-        self.objects.range(from..).take_while(move |(k, _)| k.resource == wanted)
+        self.objects.range(from..).take_while(move |(k, _)| k.resource == wanted).filter_map(whole)
     }
 
     pub fn list_in(&self, resource: &str, namespace: &str) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+        self.known_in(resource, namespace).filter_map(whole)
+    }
+
+    fn known_in(&self, resource: &str, namespace: &str) -> impl Iterator<Item = (&Arc<Key>, &Known)> {
         let from = Key::new(resource, namespace, "");
         let wanted = from.clone();
         self.objects
             .range(from..)
             .take_while(move |(k, _)| k.resource == wanted.resource && k.namespace == wanted.namespace)
+    }
+
+    /// What is known of the objects of any resource.
+    pub fn seen_in(&self, resource: &str, namespace: &str) -> impl Iterator<Item = Arc<Value>> {
+        self.known_in(resource, namespace).map(|(key, known)| known.object(key))
     }
 
     /// Objects of a resource (pods, EndpointSlices) that have all labels of a map.
@@ -288,13 +301,14 @@ impl View {
         let found = self.labels.candidates(resource, namespace, map).into_iter().flatten();
         found
             .filter_map(|key| self.objects.get_key_value(key))
+            .filter_map(whole)
             .filter(move |(_, object)| map_matches(map, at(object, "/metadata/labels")))
     }
 
     /// Services whose selector matches these labels.
     pub fn services_of(&self, namespace: &str, labels: &Value) -> impl Iterator<Item = &Key> {
         self.labels.selecting(namespace, labels).filter(move |key| {
-            self.objects.get(key).is_some_and(|service| map_matches(at(service, "/spec/selector"), labels))
+            self.find(key).is_some_and(|service| map_matches(at(service, "/spec/selector"), labels))
         })
     }
 
@@ -315,41 +329,44 @@ impl View {
 
     /// Waiting pods that a node is kept for.
     pub fn nominated(&self) -> impl Iterator<Item = &Arc<Value>> {
-        self.nominated.iter().filter_map(|key| self.objects.get(key))
+        self.nominated.iter().filter_map(|key| self.find(key))
     }
 
     /// Bound pods that will not have certain others beside them.
     pub fn keeping_away(&self) -> impl Iterator<Item = &Arc<Value>> {
-        self.guards.iter().filter_map(|key| self.objects.get(key))
+        self.guards.iter().filter_map(|key| self.find(key))
     }
 
-    /// Everything in one namespace, whatever its kind.
-    pub fn contents(&self, namespace: &str) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
-        self.objects.iter().filter(move |(k, _)| k.namespace == namespace)
+    /// What is known of everything in one namespace, whatever its kind.
+    pub fn contents(&self, namespace: &str) -> impl Iterator<Item = (&Key, Arc<Value>)> {
+        let here = self.objects.iter().filter(move |(k, _)| k.namespace == namespace);
+        here.map(|(key, known)| (&**key, known.object(key)))
     }
 
-    pub fn all(&self) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
-        self.objects.iter()
+    fn depending(&self, owner_uid: &str) -> impl Iterator<Item = (&Arc<Key>, &Known)> {
+        let keys = self.dependents.get(owner_uid).into_iter().flatten();
+        keys.filter_map(|key| Some((key, self.objects.get(key)?)))
     }
 
-    /// Every object that names this uid as an owner.
-    pub fn dependents(&self, owner_uid: &str) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
-        self.dependents
-            .get(owner_uid)
-            .into_iter()
-            .flatten()
-            .filter_map(|key| self.objects.get(key).map(|object| (key, object)))
+    /// What is known of every object that names this uid as an owner.
+    pub fn dependents(&self, owner_uid: &str) -> impl Iterator<Item = (&Key, Arc<Value>)> {
+        self.depending(owner_uid).map(|(key, known)| (&**key, known.object(key)))
     }
 
-    /// The dependents of one resource that this owner controls.
+    /// The dependents of one resource, which is looked into, that this owner controls.
     pub fn controlled(&self, resource: &str, owner_uid: &str) -> Vec<&Arc<Value>> {
-        self.dependents(owner_uid)
+        self.depending(owner_uid)
+            .filter_map(whole)
             .filter(|(k, o)| {
                 &*k.resource == resource && controller_of(o).is_some_and(|r| r["uid"] == owner_uid)
             })
             .map(|(_, o)| o)
             .collect()
     }
+}
+
+fn whole<'a>((key, known): (&'a Arc<Key>, &'a Known)) -> Option<(&'a Key, &'a Arc<Value>)> {
+    Some((&**key, known.whole()?))
 }
 
 const OWNERS: &str = "/metadata/ownerReferences";
@@ -360,6 +377,8 @@ fn owner_uids(object: &Value) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -382,15 +401,21 @@ mod tests {
     }
 
     #[test]
-    fn an_outline_changes_with_what_it_shows() {
-        let object = |uid: &str, state: &str| {
-            json!({"apiVersion": "v1", "kind": "K", "metadata": {"name": "a", "uid": uid, "labels": {"x": "y"}},
-                "status": {"state": state}})
-        };
-        let first = outline(&object("u", "new"), None);
-        assert_eq!(*first, json!({"apiVersion": "v1", "kind": "K", "metadata": {"name": "a", "uid": "u"}}));
-        assert!(Arc::ptr_eq(&first, &outline(&object("u", "old"), Some(&first))));
-        assert_eq!(outline(&object("v", "old"), Some(&first))["metadata"]["uid"], "v");
+    fn outlines_are_found_where_any_kind_is() {
+        let mut view = View::default();
+        let object = |uid: &str| json!({"apiVersion": "e.com/v1", "kind": "K", "metadata": {"name": "a", "namespace": "n", "uid": uid}});
+        let key = Key::new("ks.e.com", "n", "a");
+        view.put_outline(key.clone(), &object("u"));
+        view.put_outline(key.clone(), &object("v"));
+        assert!(view.by_uid("u").is_none());
+        assert_eq!(
+            view.by_uid("v").map(|(found, o)| (found == &key, uid(&o).to_owned())),
+            Some((true, "v".into()))
+        );
+        assert_eq!((view.contents("n").count(), view.seen_in("ks.e.com", "n").count()), (1, 1));
+        assert_eq!((view.find(&key), view.list_in("ks.e.com", "n").count()), (None, 0));
+        assert!(view.remove(&key).is_some());
+        assert!(view.by_uid("v").is_none() && view.seen(&key).is_none());
     }
 
     #[test]

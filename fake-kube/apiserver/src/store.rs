@@ -203,13 +203,12 @@ impl Store {
         &'a self,
         table: TableId,
         namespace: &str,
-        start: &str,
+        start: &'a str,
         labels: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Option<impl Iterator<Item = &'a Arc<Stored>>> {
         let table = &self.tables[table];
         let keys = table.labels.with(namespace, labels)?;
-        let from: Key = Arc::from(start);
-        let keys = keys.into_iter().flat_map(move |keys| keys.range(from.clone()..));
+        let keys = keys.into_iter().flat_map(move |keys| keys.from(start));
         Some(keys.filter_map(|key| table.objects.get(key)))
     }
 

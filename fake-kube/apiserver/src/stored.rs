@@ -99,7 +99,9 @@ impl Stored {
         self.text();
         let mut tree = tree.lock().unwrap_or_else(PoisonError::into_inner);
         if let Tree::Held(value) = &*tree {
-            *tree = Tree::Lent(Arc::downgrade(value));
+            // Who points at a tree that is gone keeps the room it began in.
+            let is_ours_alone = Arc::strong_count(value) == 1;
+            *tree = Tree::Lent(if is_ours_alone { Weak::new() } else { Arc::downgrade(value) });
         }
     }
 

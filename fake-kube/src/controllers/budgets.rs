@@ -63,7 +63,7 @@ fn expectations(view: &View, budget: &Value, pods: &[&Arc<Value>]) -> (i64, i64)
     let wanted: i64 = owners
         .iter()
         .filter_map(|u| view.by_uid(u))
-        .map(|(_, owner)| int_or(owner, "/spec/replicas", 0))
+        .map(|(_, owner)| int_or(&owner, "/spec/replicas", 0))
         .sum();
     let expected = if owners.is_empty() { seen } else { wanted };
     if !min.is_null() {

@@ -34,7 +34,7 @@ pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
     if &*h.key.resource == r::PODS
         && h.deleted
         && let Some(rs) = controller_of(h.object).and_then(|c| view.by_uid(c["uid"].as_str().unwrap_or("")))
-        && let Some(owner) = controller_of(rs.1)
+        && let Some(owner) = controller_of(&rs.1)
         && owner["kind"] == "Deployment"
     {
         keys.insert(Key::new(r::DEPLOYMENTS, &h.key.namespace, owner["name"].as_str().unwrap_or("")));

@@ -38,7 +38,7 @@ pub fn wakes(h: &Happened, view: &View) -> BTreeSet<Key> {
     keys
 }
 
-fn owners<'a>(view: &'a View, object: &'a Value) -> impl Iterator<Item = (&'a Key, &'a Arc<Value>)> {
+fn owners<'a>(view: &'a View, object: &'a Value) -> impl Iterator<Item = (&'a Key, Arc<Value>)> {
     items(object, "/metadata/ownerReferences")
         .iter()
         .filter_map(|r| r["uid"].as_str())
@@ -60,7 +60,7 @@ enum Owner {
 
 pub fn sync(view: &View, key: &Key) -> Step {
     let mut step = Step::nothing();
-    let Some(object) = view.find(key) else { return step };
+    let Some(object) = &view.seen(key) else { return step };
     if is_deleting(object) {
         if has_finalizer(object, ORPHAN) {
             orphan_dependents(view, key, object, &mut step);
@@ -119,7 +119,7 @@ fn classify(view: &View, key: &Key, object: &Value, reference: &Value, step: &mu
     let found = view.by_uid(owner_uid).filter(|(k, o)| {
         k.group() == group && text(o, "/kind") == kind && name(o) == reference["name"].as_str().unwrap_or("")
     });
-    let namespaced = found.map(|(k, _)| !k.namespace.is_empty());
+    let namespaced = found.as_ref().map(|(k, _)| !k.namespace.is_empty());
     let Some(namespaced) = namespaced.or_else(|| view.kind(group, kind).map(|i| i.namespaced)) else {
         return Owner::Unknown;
     };
@@ -132,7 +132,7 @@ fn classify(view: &View, key: &Key, object: &Value, reference: &Value, step: &mu
             step.push(Write::event(misplaced(object, reference)));
             Owner::Dangling
         }
-        Some((_, o)) if is_deleting(o) && has_finalizer(o, FOREGROUND) => Owner::Waiting,
+        Some((_, o)) if is_deleting(&o) && has_finalizer(&o, FOREGROUND) => Owner::Waiting,
         Some(_) => Owner::Solid,
         None => Owner::Dangling,
     }
@@ -158,19 +158,19 @@ fn misplaced(object: &Value, reference: &Value) -> EventSpec {
 
 fn orphan_dependents(view: &View, key: &Key, object: &Value, step: &mut Step) {
     for (dependent, o) in view.dependents(uid(object)) {
-        let kept: Vec<Value> = items(o, "/metadata/ownerReferences")
+        let kept: Vec<Value> = items(&o, "/metadata/ownerReferences")
             .iter()
             .filter(|r| r["uid"] != uid(object))
             .cloned()
             .collect();
-        step.push(Write::merge(ACTOR, dependent, owner_patch(o, kept)));
+        step.push(Write::merge(ACTOR, dependent, owner_patch(&o, kept)));
     }
     step.push(Write::merge(ACTOR, key, without_finalizer(object, ORPHAN)));
 }
 
 fn release_when_alone(view: &View, key: &Key, object: &Value, step: &mut Step) {
     let blocked = view.dependents(uid(object)).any(|(_, o)| {
-        items(o, "/metadata/ownerReferences")
+        items(&o, "/metadata/ownerReferences")
             .iter()
             .any(|r| r["uid"] == uid(object) && r["blockOwnerDeletion"] == true)
     });

@@ -29,12 +29,12 @@ pub fn sync(view: &View, key: &Key, now: Timestamp) -> Step {
     let mut rest: BTreeMap<String, usize> = BTreeMap::new();
     let mut finalizers: BTreeMap<String, usize> = BTreeMap::new();
     for (k, object) in view.contents(&key.name) {
-        if !is_deleting(object) {
-            step.push(Write::delete(ACTOR, k, Some("Background"), uid(object)));
+        if !is_deleting(&object) {
+            step.push(Write::delete(ACTOR, k, Some("Background"), uid(&object)));
         }
         // What can go at once is gone before the conditions are read again.
-        let held = items(object, "/metadata/finalizers");
-        if is_deleting(object) || !held.is_empty() {
+        let held = items(&object, "/metadata/finalizers");
+        if is_deleting(&object) || !held.is_empty() {
             *rest.entry(k.resource.to_string()).or_default() += 1;
         }
         for f in held.iter().filter_map(Value::as_str) {

@@ -40,9 +40,9 @@ pub fn sync(view: &View, key: &Key, now: Timestamp) -> Step {
     let resources: BTreeSet<&str> = names.iter().filter_map(|n| counted_as(n)).collect();
     let mut total = Usage::new();
     for resource in resources {
-        let here = view.list_in(resource, &key.namespace).map(|(_, object)| object);
+        let here = view.seen_in(resource, &key.namespace);
         for object in here.filter(|o| quota_usage::in_scope(quota, resource, o)) {
-            quota_usage::add(&mut total, quota_usage::usage(resource, object, now));
+            quota_usage::add(&mut total, quota_usage::usage(resource, &object, now));
         }
     }
     let mut used = Map::new();
