@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::Rule::{Code, Each, In, Positive, Required};
 use super::{
-    Rule, Walk, config, is_empty, jobs, join, networking, pod, pod_update, present, quota, service, text,
-    update, webhooks, workload,
+    Rule, Walk, config, is_empty, jobs, join, limits, networking, pod, pod_update, present, quota, service,
+    text, update, webhooks, workload,
 };
 use crate::resource::Definition;
 use crate::{events, validate};
@@ -38,6 +38,28 @@ const KINDS: &[Kind] = &[
         "ingresses",
         &[Code(|w, o, _| w.apply(networking::INGRESS, &o["spec"], "spec"))],
     ),
+    kind(
+        "networking.k8s.io",
+        "networkpolicies",
+        &[Code(|w, o, _| w.apply(networking::POLICY, &o["spec"], "spec"))],
+    ),
+    Kind {
+        update: Some(|new, old| update::immutable(new, old, "spec.controller").into_iter().collect()),
+        ..kind(
+            "networking.k8s.io",
+            "ingressclasses",
+            &[Code(|w, o, _| networking::class(w, &o["spec"], "spec"))],
+        )
+    },
+    Kind {
+        update: Some(update::priority),
+        ..kind("scheduling.k8s.io", "priorityclasses", &[Code(priority)])
+    },
+    Kind {
+        update: Some(update::storage_class),
+        ..kind("storage.k8s.io", "storageclasses", &[Code(storage_class)])
+    },
+    kind("", "limitranges", &[Code(|w, o, _| limits::range(w, &o["spec"], "spec"))]),
     kind("rbac.authorization.k8s.io", "roles", &[Each("rules", POLICY)]),
     kind("rbac.authorization.k8s.io", "clusterroles", &[Each("rules", POLICY)]),
     Kind { update: Some(update::role_ref), ..kind("rbac.authorization.k8s.io", "rolebindings", BINDING) },
@@ -73,16 +95,17 @@ pub(crate) fn of_kind(
         ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets") => {
             workload::workload(def, object, old)
         }
-        (group, plural) => KINDS
-            .iter()
-            .find(|k| (k.group, k.plural) == (group, plural))
-            .map_or_else(Vec::new, |kind| table(kind, object, old.filter(|_| subresource.is_empty()))),
+        (group, plural) => {
+            KINDS.iter().find(|k| (k.group, k.plural) == (group, plural)).map_or_else(Vec::new, |kind| {
+                table(kind, object, old.filter(|_| subresource.is_empty()), old.is_none())
+            })
+        }
     }
 }
 
-fn table(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+fn table(kind: &Kind, object: &Value, old: Option<&Value>, is_new: bool) -> Vec<Cause> {
     let mut walk = Walk::new(object);
-    walk.old = old;
+    (walk.old, walk.is_new) = (old, is_new);
     walk.apply(kind.rules, object, "");
     if let (Some(change), Some(old)) = (kind.update, old) {
         walk.out.extend(change(object, old));
@@ -91,7 +114,60 @@ fn table(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Cause> {
 }
 
 fn pod_spec(w: &mut Walk<'_>, pod: &Value, _: &str) {
-    w.apply(pod::POD, &pod["spec"], "spec");
+    let spec = &pod["spec"];
+    w.apply(pod::POD, spec, "spec");
+    if w.is_new && !is_empty(&spec["ephemeralContainers"]) {
+        w.out.push(Cause::forbidden("spec.ephemeralContainers", "cannot be set on create"));
+    }
+    if w.is_new && !is_empty(&spec["schedulingGates"]) && !text(spec, "nodeName").is_empty() {
+        let why = "cannot be set until all schedulingGates have been cleared";
+        w.out.push(Cause::forbidden("spec.nodeName", why));
+    }
+}
+
+/// ValidatePriorityClass: the highest a user may take, and names that are the system's.
+fn priority(w: &mut Walk<'_>, class: &Value, _: &str) {
+    const HIGHEST: i64 = 1_000_000_000;
+    const SYSTEM: [(&str, i64); 2] =
+        [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
+    let (name, value) = (crate::meta::name(class), class["value"].as_i64().unwrap_or(0));
+    if name.starts_with("system-") {
+        if !SYSTEM.contains(&(name, value)) {
+            let why = "priority class names with 'system-' prefix are reserved for system use only. error: ";
+            let why = match SYSTEM.iter().find(|(known, _)| *known == name) {
+                Some((_, wanted)) => format!("{why}value of {name} PriorityClass must be {wanted}"),
+                None => format!("{why}{name} is not a known system priority class"),
+            };
+            w.out.push(Cause::forbidden("metadata.name", &why));
+        }
+    } else if value > HIGHEST {
+        let why = format!("maximum allowed value of a user defined priority is {HIGHEST}");
+        w.out.push(Cause::forbidden("value", &why));
+    }
+    w.apply(const { &[Rule::OneOf("preemptionPolicy", &["PreemptLowerPriority", "Never"])] }, class, "");
+}
+
+/// ValidateStorageClass.
+fn storage_class(w: &mut Walk<'_>, class: &Value, _: &str) {
+    w.apply(const { &[Required("provisioner", "")] }, class, "");
+    let provisioner = text(class, "provisioner");
+    let wrong = crate::names::qualified(&provisioner.to_lowercase());
+    if let Some(why) = wrong.filter(|_| !provisioner.is_empty()) {
+        w.invalid("provisioner".to_owned(), &json!(provisioner), &why);
+    }
+    for (key, _) in class["parameters"].as_object().into_iter().flatten().filter(|(key, _)| key.is_empty()) {
+        w.invalid("parameters".to_owned(), &json!(key), "field can not be empty.");
+    }
+    w.apply(
+        const {
+            &[
+                Rule::OneOf("reclaimPolicy", &["Delete", "Retain"]),
+                Rule::OneOf("volumeBindingMode", &["Immediate", "WaitForFirstConsumer"]),
+            ]
+        },
+        class,
+        "",
+    );
 }
 
 fn claim(w: &mut Walk<'_>, claim: &Value, _: &str) {
@@ -174,24 +250,32 @@ fn budget(w: &mut Walk<'_>, spec: &Value, path: &str) {
     }
     for key in ["minAvailable", "maxUnavailable"] {
         int_or_percent(w, spec, key, path);
+        at_most_all(w, spec, key, path);
     }
 }
 
-fn int_or_percent(w: &mut Walk<'_>, spec: &Value, key: &'static str, path: &str) {
+fn percent(text: &str) -> Option<&str> {
+    text.strip_suffix('%').filter(|d| !d.is_empty() && d.bytes().all(|c| c.is_ascii_digit()))
+}
+
+/// ValidatePositiveIntOrPercent.
+pub(crate) fn int_or_percent(w: &mut Walk<'_>, spec: &Value, key: &str, path: &str) {
     let value = &spec[key];
     if let Some(n) = value.as_i64().filter(|n| *n < 0) {
         w.invalid(join(path, key), &json!(n), "must be greater than or equal to 0");
     }
-    let Some(text) = value.as_str() else { return };
-    let digits = text.strip_suffix('%').filter(|d| !d.is_empty() && d.bytes().all(|c| c.is_ascii_digit()));
-    match digits {
-        None => {
-            let why = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or \
-                       '93%', regex used for validation is '[0-9]+%')";
-            w.invalid(join(path, key), value, why);
-        }
-        Some(d) if d.parse::<u32>().is_ok_and(|n| n <= 100) => {}
-        Some(_) => w.invalid(join(path, key), value, "must not be greater than 100%"),
+    if value.as_str().is_some_and(|text| percent(text).is_none()) {
+        let why = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or \
+                   '93%', regex used for validation is '[0-9]+%')";
+        w.invalid(join(path, key), value, why);
+    }
+}
+
+/// IsNotMoreThan100Percent.
+pub(crate) fn at_most_all(w: &mut Walk<'_>, spec: &Value, key: &str, path: &str) {
+    let digits = spec[key].as_str().and_then(percent);
+    if digits.is_some_and(|d| d.parse::<u32>().is_ok_and(|n| n > 100)) {
+        w.invalid(join(path, key), &spec[key], "must not be greater than 100%");
     }
 }
 

@@ -7,10 +7,14 @@
 mod config;
 mod jobs;
 mod kinds;
+mod limits;
 mod networking;
+mod placement;
 mod pod;
 mod pod_update;
 mod quota;
+mod security;
+mod selector;
 mod service;
 mod update;
 mod warnings;
@@ -64,13 +68,15 @@ pub(crate) struct Walk<'a> {
     pub(crate) object: &'a Value,
     /// What it was, for an update.
     pub(crate) old: Option<&'a Value>,
+    /// It is being created.
+    pub(crate) is_new: bool,
     /// Volumes of the pod at hand that are valid.
     pub(crate) volumes: BTreeSet<String>,
 }
 
 impl<'a> Walk<'a> {
     pub(crate) fn new(object: &'a Value) -> Walk<'a> {
-        Walk { out: Vec::new(), object, old: None, volumes: BTreeSet::new() }
+        Walk { out: Vec::new(), object, old: None, is_new: false, volumes: BTreeSet::new() }
     }
 
     pub(crate) fn apply(&mut self, rules: &'static [Rule], value: &Value, path: &str) {

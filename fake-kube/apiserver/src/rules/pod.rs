@@ -1,6 +1,6 @@
 //! PodSpec (ValidatePodSpec in pkg/apis/core/validation/validation.go; cases val-pod-*, smp-volumes).
 //!
-//! Leaves out: affinity, DNS configuration, topology spread, security contexts, resource claims, Windows.
+//! Leaves out: resource claims, resources of whole pods, Windows. Placement and security are next door.
 
 use fake_kube_schema::{Cause, quantity_nanos};
 use serde_json::{Value, json};
@@ -8,33 +8,41 @@ use serde_json::{Value, json};
 use super::Rule::{
     Code, Each, EachUnique, In, Labels, NotNegative, OneOf, Only, Port, Positive, Required, Text, Within,
 };
-use super::{Limit, Rule, Walk, is_empty, join, present, text};
+use super::selector::list;
+use super::{Limit, Rule, Walk, is_empty, join, placement, present, quota, security, text};
 use crate::names;
 
 /// A Pod, or the template of one.
 pub(crate) const POD: &[Rule] = &[
     Code(volumes),
-    Code(containers_required),
-    Each("containers", CONTAINER),
-    Code(unique_containers),
-    Each("initContainers", INIT_CONTAINER),
+    Code(containers),
+    Code(init_containers),
+    Code(security::host_network),
     OneOf("restartPolicy", &["Always", "OnFailure", "Never"]),
     OneOf("dnsPolicy", &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]),
     Labels("nodeSelector"),
-    Each("imagePullSecrets", &[Required("name", "")]),
+    Code(security::of_pod),
+    In("securityContext", security::POD),
+    In("affinity", placement::AFFINITY),
+    Code(placement::dns),
+    Code(placement::gates),
+    Code(placement::spread),
+    Code(security::host_users),
     Text("serviceAccountName", names::subdomain),
     Text("nodeName", names::subdomain),
     Within("activeDeadlineSeconds", 1, 2_147_483_647),
     Text("hostname", names::label),
     Text("subdomain", names::label),
     Each("tolerations", TOLERATION),
-    Each("hostAliases", &[Required("ip", "")]),
+    Each("hostAliases", &[Code(placement::host_aliases)]),
     Text("priorityClassName", names::subdomain),
     Text("runtimeClassName", names::subdomain),
+    OneOf("preemptionPolicy", &["PreemptLowerPriority", "Never"]),
+    In("os", &[Required("name", "cannot be empty")]),
 ];
 
-const CONTAINER: &[Rule] = &[
-    Code(common),
+/// What containers have that run as long as the pod does.
+const RUNNING: &[Rule] = &[
     In("lifecycle", &[In("postStart", HANDLER), In("preStop", HANDLER)]),
     In("livenessProbe", PROBE),
     In("livenessProbe", ONE_SUCCESS),
@@ -42,8 +50,6 @@ const CONTAINER: &[Rule] = &[
     In("startupProbe", PROBE),
     In("startupProbe", ONE_SUCCESS),
 ];
-
-const INIT_CONTAINER: &[Rule] = &[Code(common)];
 
 /// What every container has, in the order of validateContainerCommon.
 const COMMON: &[Rule] = &[
@@ -57,6 +63,7 @@ const COMMON: &[Rule] = &[
     Code(mounts),
     OneOf("imagePullPolicy", &["Always", "IfNotPresent", "Never"]),
     In("resources", &[Code(resources)]),
+    In("securityContext", security::CONTAINER),
 ];
 
 const PORT: &[Rule] = &[
@@ -86,7 +93,7 @@ const ONE_HANDLER: Limit =
 
 const ACTION: &[Rule] = &[
     In("exec", &[Required("command", "")]),
-    In("httpGet", &[Required("path", ""), Port("port"), OneOf("scheme", &["HTTP", "HTTPS"])]),
+    In("httpGet", &[Required("path", ""), Port("port"), OneOf("scheme", &["HTTP", "HTTPS"]), Code(headers)]),
     In("tcpSocket", &[Port("port")]),
     In("grpc", &[Within("port", 1, 65535)]),
 ];
@@ -177,26 +184,87 @@ fn mode(w: &mut Walk<'_>, source: &Value, path: &str) {
     }
 }
 
-fn containers_required(w: &mut Walk<'_>, spec: &Value, path: &str) {
+fn containers(w: &mut Walk<'_>, spec: &Value, path: &str) {
     w.apply(const { &[Required("containers", "")] }, spec, path);
+    let (all, at) = (list(spec, "containers"), join(path, "containers"));
+    let mut seen: Vec<&str> = Vec::new();
+    for (i, container) in all.iter().enumerate() {
+        let at = format!("{at}[{i}]");
+        w.apply(COMMON, container, &at);
+        unique(w, container, &mut seen, &at);
+        w.apply(RUNNING, container, &at);
+    }
+    host_ports(w, all, &at);
+    images(w, all, &at);
 }
 
-/// Names differ among containers; init containers share the names of the others.
-fn unique_containers(w: &mut Walk<'_>, spec: &Value, path: &str) {
-    let mut seen: Vec<&str> = Vec::new();
-    for list in ["containers", "initContainers"] {
-        for (i, c) in spec[list].as_array().into_iter().flatten().enumerate() {
-            let name = text(c, "name");
-            if !name.is_empty() && seen.contains(&name) {
-                w.out.push(Cause::duplicate(format!("{path}.{list}[{i}].name"), &json!(name)));
+/// Init containers share the names of the others. Those that go on beside them are containers like the others.
+fn init_containers(w: &mut Walk<'_>, spec: &Value, path: &str) {
+    let (all, at) = (list(spec, "initContainers"), join(path, "initContainers"));
+    let mut seen: Vec<&str> = list(spec, "containers").iter().map(|c| text(c, "name")).collect();
+    for (i, container) in all.iter().enumerate() {
+        let at = format!("{at}[{i}]");
+        w.apply(COMMON, container, &at);
+        unique(w, container, &mut seen, &at);
+        // Each runs alone, and its ports have the path of the first.
+        host_ports(w, std::slice::from_ref(container), &join(path, "initContainers"));
+        if text(container, "restartPolicy") == "Always" {
+            w.apply(RUNNING, container, &at);
+            continue;
+        }
+        for key in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
+            if present(container, key).is_some() {
+                let why = "may not be set for init containers without restartPolicy=Always";
+                w.out.push(Cause::forbidden(join(&at, key), why));
             }
-            seen.push(name);
+        }
+    }
+    images(w, all, &at);
+}
+
+fn unique<'a>(w: &mut Walk<'_>, container: &'a Value, seen: &mut Vec<&'a str>, path: &str) {
+    let name = text(container, "name");
+    if !name.is_empty() && seen.contains(&name) {
+        w.out.push(Cause::duplicate(join(path, "name"), &json!(name)));
+    }
+    seen.push(name);
+}
+
+/// A port of the node is taken once (AccumulateUniqueHostPorts).
+fn host_ports(w: &mut Walk<'_>, containers: &[Value], path: &str) {
+    let mut seen = Vec::new();
+    for (i, container) in containers.iter().enumerate() {
+        for (j, port) in list(container, "ports").iter().enumerate() {
+            let Some(number) = port["hostPort"].as_i64().filter(|n| *n != 0) else { continue };
+            let taken = format!("{}/{}/{number}", text(port, "protocol"), text(port, "hostIP"));
+            if seen.contains(&taken) {
+                w.out.push(Cause::duplicate(format!("{path}[{i}].ports[{j}].hostPort"), &json!(taken)));
+            }
+            seen.push(taken);
         }
     }
 }
 
-fn common(w: &mut Walk<'_>, container: &Value, path: &str) {
-    w.apply(COMMON, container, path);
+/// Templates may hold placeholders; the image of a pod is taken as it is written.
+fn images(w: &mut Walk<'_>, containers: &[Value], path: &str) {
+    for (i, container) in containers.iter().enumerate().filter(|_| w.object["kind"] == "Pod") {
+        let image = text(container, "image");
+        if image.trim() != image {
+            let why = "must not have leading or trailing whitespace";
+            w.invalid(format!("{path}[{i}].image"), &json!(image), why);
+        }
+    }
+}
+
+fn headers(w: &mut Walk<'_>, action: &Value, path: &str) {
+    for header in list(action, "httpHeaders") {
+        let name = text(header, "name");
+        if name.is_empty() || !name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-') {
+            let why = "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex \
+                       used for validation is '[-A-Za-z0-9]+')";
+            w.invalid(join(path, "httpHeaders"), &json!(name), why);
+        }
+    }
 }
 
 fn handler(w: &mut Walk<'_>, probe: &Value, path: &str) {
@@ -370,6 +438,36 @@ fn sub_path(w: &mut Walk<'_>, mount: &Value, at: &str) {
     }
 }
 
+/// Of Kubernetes itself: `kubernetes.io/..` and what is below it.
+fn is_native(name: &str) -> bool {
+    !name.contains('/') || name.contains("kubernetes.io/")
+}
+
+/// validateContainerResourceName.
+pub(super) fn resource_name(w: &mut Walk<'_>, name: &str, path: &str) {
+    let shown = json!(name);
+    let wrong = names::qualified_all(name);
+    for why in &wrong {
+        w.invalid(path.to_owned(), &shown, why);
+    }
+    if name.contains('/') {
+        // A request for it must have a name in quotas, too.
+        let is_extended =
+            !name.starts_with("requests.") && names::qualified(&format!("requests.{name}")).is_none();
+        if !is_native(name) && !is_extended {
+            w.invalid(path.to_owned(), &shown, "doesn't follow extended resource name standard");
+        }
+        return;
+    }
+    if matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-") {
+        return;
+    }
+    if wrong.is_empty() && !quota::is_standard(name) && name != "storage" {
+        w.invalid(path.to_owned(), &shown, "must be a standard resource type or fully qualified");
+    }
+    w.invalid(path.to_owned(), &shown, "must be a standard resource for containers");
+}
+
 /// Amounts are not negative, and a request stays below its limit.
 fn resources(w: &mut Walk<'_>, resources: &Value, path: &str) {
     let amount = |v: &Value| {
@@ -378,14 +476,31 @@ fn resources(w: &mut Walk<'_>, resources: &Value, path: &str) {
     };
     for list in ["limits", "requests"] {
         for (name, v) in resources[list].as_object().into_iter().flatten() {
+            resource_name(w, name, &format!("{path}.{list}[{name}]"));
             let Some((n, shown)) = amount(v) else { continue };
             let limit = if list == "requests" { amount(&resources["limits"][name]) } else { None };
+            let is_extended = name.contains('/') && !is_native(name);
+            let at = format!("{path}.{list}[{name}]");
             if n < 0 {
-                let why = "must be greater than or equal to 0";
-                w.invalid(format!("{path}.{list}[{name}]"), &json!(shown), why);
-            } else if let Some((_, most)) = limit.filter(|(l, _)| n > *l) {
-                let why = format!("must be less than or equal to {name} limit of {most}");
-                w.invalid(join(path, "requests"), &json!(shown), &why);
+                w.invalid(at.clone(), &json!(shown), "must be greater than or equal to 0");
+            }
+            if is_extended && n % 1_000_000_000 != 0 {
+                w.invalid(at, &json!(shown), "must be an integer");
+            }
+            match limit {
+                Some((l, most)) if n != l && (is_extended || name.starts_with("hugepages-")) => {
+                    let why = format!("must be equal to {name} limit of {most}");
+                    w.invalid(join(path, "requests"), &json!(shown), &why);
+                }
+                Some((l, most)) if n > l => {
+                    let why = format!("must be less than or equal to {name} limit of {most}");
+                    w.invalid(join(path, "requests"), &json!(shown), &why);
+                }
+                None if list == "requests" && (is_extended || name.starts_with("hugepages-")) => {
+                    let why = "Limit must be set for non overcommitable resources";
+                    w.out.push(Cause::required(join(path, "limits"), why));
+                }
+                _ => {}
             }
         }
     }

@@ -43,7 +43,7 @@ const MEASURED: [&str; 10] = [
     "limits.ephemeral-storage",
 ];
 
-fn is_standard(name: &str) -> bool {
+pub(super) fn is_standard(name: &str) -> bool {
     COUNTED.contains(&name)
         || MEASURED.contains(&name)
         || name.starts_with("hugepages-")

@@ -54,6 +54,28 @@ pub(crate) fn role_ref(object: &Value, old: &Value) -> Vec<Cause> {
     vec![Cause::invalid("roleRef", &shown, "cannot change roleRef")]
 }
 
+/// A PriorityClass is what pods were given.
+pub(crate) fn priority(object: &Value, old: &Value) -> Vec<Cause> {
+    let is_other = object["value"] != old["value"];
+    let value = is_other.then(|| Cause::forbidden("value", "may not be changed in an update."));
+    value.into_iter().chain(immutable(object, old, "preemptionPolicy")).collect()
+}
+
+/// What a StorageClass says about volumes holds for those it made.
+pub(crate) fn storage_class(object: &Value, old: &Value) -> Vec<Cause> {
+    let mut out = Vec::new();
+    for key in ["parameters", "provisioner"] {
+        if object[key] != old[key] {
+            out.push(Cause::forbidden(key, &format!("updates to {key} are forbidden.")));
+        }
+    }
+    if object["reclaimPolicy"] != old["reclaimPolicy"] {
+        out.push(Cause::forbidden("reclaimPolicy", "updates to reclaimPolicy are forbidden."));
+    }
+    out.extend(immutable(object, old, "volumeBindingMode"));
+    out
+}
+
 /// `object[key]` becomes what it was.
 pub(crate) fn put_back(object: &mut Value, old: &Value, key: &str) {
     crate::strategy::keep(object, old, key);

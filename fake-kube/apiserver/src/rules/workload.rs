@@ -5,7 +5,8 @@ use fake_kube_schema::Cause;
 use serde_json::{Value, json};
 
 use super::Rule::NotNegative;
-use super::{Rule, Walk, is_empty, pod};
+use super::selector::LABEL_SELECTOR;
+use super::{Rule, Walk, is_empty, join, kinds, pod};
 use crate::resource::Definition;
 use crate::selector::LabelSelector;
 
@@ -13,9 +14,13 @@ use crate::selector::LabelSelector;
 pub(crate) fn workload(def: &Definition, object: &Value, old: Option<&Value>) -> Vec<Cause> {
     let spec = &object["spec"];
     let mut walk = Walk::new(object);
+    if def.plural == "statefulsets" {
+        stateful_set(&mut walk, spec);
+    }
     walk.apply(const { &[NotNegative("replicas")] }, spec, "spec");
     let selector = &spec["selector"];
     let empty = selector.as_object().is_some_and(|s| s.values().all(is_empty));
+    walk.apply(const { &[Rule::In("selector", LABEL_SELECTOR)] }, spec, "spec");
     if selector.is_null() {
         walk.out.push(Cause::required("spec.selector", ""));
     } else if empty {
@@ -31,15 +36,25 @@ pub(crate) fn workload(def: &Definition, object: &Value, old: Option<&Value>) ->
     if let Some(other) = template["spec"]["restartPolicy"].as_str().filter(|p| *p != "Always") {
         walk.out.push(Cause::not_supported("spec.template.spec.restartPolicy", &json!(other), &["Always"]));
     }
+    if !template["spec"]["activeDeadlineSeconds"].is_null() {
+        let at = "spec.template.spec.activeDeadlineSeconds";
+        // What a Deployment makes of it is a ReplicaSet.
+        let kind = if def.plural == "deployments" { "ReplicaSet" } else { &def.kind };
+        let why = format!("activeDeadlineSeconds in {kind} is not Supported");
+        walk.out.push(Cause::forbidden(at, &why));
+    }
+    if def.plural == "deployments" {
+        strategy(&mut walk, spec, "spec");
+    }
     walk.apply(
         const { &[NotNegative("minReadySeconds"), NotNegative("revisionHistoryLimit")] },
         spec,
         "spec",
     );
-    let mut out = walk.out;
     if def.plural == "deployments" {
-        deployment(spec, &mut out);
+        deadline(&mut walk, spec);
     }
+    let mut out = walk.out;
     let Some(old) = old else { return out };
     if def.plural == "statefulsets" {
         out.extend(stateful_set_update(spec, &old["spec"]));
@@ -99,6 +114,59 @@ pub(crate) fn status(def: &Definition, object: &Value) -> Vec<Cause> {
     walk.out
 }
 
+/// What a StatefulSet says first.
+fn stateful_set(w: &mut Walk<'_>, spec: &Value) {
+    if let Some(policy) =
+        spec["podManagementPolicy"].as_str().filter(|p| !["OrderedReady", "Parallel"].contains(p))
+    {
+        let why = "must be 'OrderedReady' or 'Parallel'";
+        w.invalid("spec.podManagementPolicy".to_owned(), &json!(policy), why);
+    }
+    let (strategy, rolling) = (&spec["updateStrategy"], &spec["updateStrategy"]["rollingUpdate"]);
+    let at = "spec.updateStrategy.rollingUpdate";
+    match strategy["type"].as_str().unwrap_or("RollingUpdate") {
+        "OnDelete" if !rolling.is_null() => {
+            // Printed as the Go struct.
+            let shown = json!({"Partition": rolling["partition"].as_i64().unwrap_or(0), "MaxUnavailable": rolling["maxUnavailable"]});
+            w.invalid(at.to_owned(), &shown, "only allowed for updateStrategy 'RollingUpdate'");
+        }
+        "OnDelete" => {}
+        "RollingUpdate" => {
+            w.apply(const { &[NotNegative("partition")] }, rolling, at);
+            kinds::int_or_percent(w, rolling, "maxUnavailable", at);
+        }
+        other => {
+            let shown = json!({"Type": other, "RollingUpdate": null});
+            w.invalid("spec.updateStrategy".to_owned(), &shown, "must be 'RollingUpdate' or 'OnDelete'");
+        }
+    }
+}
+
+fn strategy(w: &mut Walk<'_>, spec: &Value, path: &str) {
+    let rolling = &spec["strategy"]["rollingUpdate"];
+    let at = join(path, "strategy.rollingUpdate");
+    let is_rolling = spec["strategy"]["type"].as_str().unwrap_or("RollingUpdate") == "RollingUpdate";
+    for key in ["maxUnavailable", "maxSurge"].iter().filter(|_| is_rolling) {
+        kinds::int_or_percent(w, rolling, key, &at);
+    }
+    deployment(spec, &mut w.out);
+    if is_rolling {
+        kinds::at_most_all(w, rolling, "maxUnavailable", &at);
+    }
+}
+
+fn deadline(w: &mut Walk<'_>, spec: &Value) {
+    w.apply(const { &[NotNegative("progressDeadlineSeconds")] }, spec, "spec");
+    let ready = spec["minReadySeconds"].as_i64().unwrap_or(0);
+    if let Some(n) = spec["progressDeadlineSeconds"].as_i64().filter(|n| *n <= ready) {
+        w.invalid(
+            "spec.progressDeadlineSeconds".to_owned(),
+            &json!(n),
+            "must be greater than minReadySeconds",
+        );
+    }
+}
+
 fn deployment(spec: &Value, out: &mut Vec<Cause>) {
     let (kind, rolling) =
         (spec["strategy"]["type"].as_str().unwrap_or("RollingUpdate"), &spec["strategy"]["rollingUpdate"]);
@@ -125,14 +193,6 @@ fn deployment(spec: &Value, out: &mut Vec<Cause>) {
             let reason = fake_kube_schema::Reason::NotSupported;
             out.push(Cause { field: "spec.strategy".to_owned(), reason, message });
         }
-    }
-    let ready = spec["minReadySeconds"].as_i64().unwrap_or(0);
-    if let Some(n) = spec["progressDeadlineSeconds"].as_i64().filter(|n| *n <= ready) {
-        out.push(Cause::invalid(
-            "spec.progressDeadlineSeconds",
-            &json!(n),
-            "must be greater than minReadySeconds",
-        ));
     }
 }
 
