@@ -113,11 +113,23 @@ static TABLE: &[Row] = &[
     ("batch.v1.CronJobSpec", "suspend", "false", Always),
     ("batch.v1.CronJobSpec", "successfulJobsHistoryLimit", "3", Always),
     ("batch.v1.CronJobSpec", "failedJobsHistoryLimit", "1", Always),
+    ("batch.v1.PodFailurePolicyOnPodConditionsPattern", "status", "\"True\"", Always),
     ("networking.v1.NetworkPolicyPort", "protocol", "\"TCP\"", Always),
+    ("networking.v1.IngressClassParametersReference", "scope", "\"Cluster\"", Always),
+    ("core.v1.ReplicationControllerSpec", "replicas", "1", Always),
+    ("core.v1.ISCSIVolumeSource", "iscsiInterface", "\"default\"", Always),
+    ("core.v1.ISCSIPersistentVolumeSource", "iscsiInterface", "\"default\"", Always),
     ("rbac.v1.RoleRef", "apiGroup", "\"rbac.authorization.k8s.io\"", Always),
     ("rbac.v1.Subject", "apiGroup", "\"rbac.authorization.k8s.io\"", In("kind", &["User", "Group"])),
     ("storage.v1.StorageClass", "reclaimPolicy", "\"Delete\"", Always),
     ("storage.v1.StorageClass", "volumeBindingMode", "\"Immediate\"", Always),
+    ("storage.v1.CSIDriverSpec", "attachRequired", "true", Always),
+    ("storage.v1.CSIDriverSpec", "podInfoOnMount", "false", Always),
+    ("storage.v1.CSIDriverSpec", "storageCapacity", "false", Always),
+    ("storage.v1.CSIDriverSpec", "fsGroupPolicy", "\"ReadWriteOnceWithFSType\"", Always),
+    ("storage.v1.CSIDriverSpec", "volumeLifecycleModes", "[\"Persistent\"]", Always),
+    ("storage.v1.CSIDriverSpec", "requiresRepublish", "false", Always),
+    ("storage.v1.CSIDriverSpec", "seLinuxMount", "false", Always),
     ("scheduling.v1.PriorityClass", "preemptionPolicy", "\"PreemptLowerPriority\"", Always),
     ("autoscaling.v1.HorizontalPodAutoscalerSpec", "minReplicas", "1", Always),
     ("autoscaling.v2.HorizontalPodAutoscalerSpec", "minReplicas", "1", Always),
@@ -140,6 +152,19 @@ static TABLE: &[Row] = &[
     ("admissionregistration.v1.MutatingWebhook", "reinvocationPolicy", "\"Never\"", Always),
     ("admissionregistration.v1.RuleWithOperations", "scope", "\"*\"", Always),
     ("admissionregistration.v1.ServiceReference", "port", "443", Always),
+    ("admissionregistration.v1.ValidatingAdmissionPolicySpec", "failurePolicy", "\"Fail\"", Always),
+    ("admissionregistration.v1.MatchResources", "matchPolicy", "\"Equivalent\"", Always),
+    ("admissionregistration.v1.MatchResources", "namespaceSelector", "{}", Always),
+    ("admissionregistration.v1.MatchResources", "objectSelector", "{}", Always),
+    ("admissionregistration.v1.NamedRuleWithOperations", "scope", "\"*\"", Always),
+    ("flowcontrol.v1.FlowSchemaSpec", "matchingPrecedence", "1000", Always),
+    ("flowcontrol.v1.LimitedPriorityLevelConfiguration", "nominalConcurrencyShares", "30", Always),
+    ("flowcontrol.v1.LimitedPriorityLevelConfiguration", "lendablePercent", "0", Always),
+    ("flowcontrol.v1.ExemptPriorityLevelConfiguration", "nominalConcurrencyShares", "0", Always),
+    ("flowcontrol.v1.ExemptPriorityLevelConfiguration", "lendablePercent", "0", Always),
+    ("flowcontrol.v1.QueuingConfiguration", "queues", "64", Always),
+    ("flowcontrol.v1.QueuingConfiguration", "handSize", "8", Always),
+    ("flowcontrol.v1.QueuingConfiguration", "queueLengthLimit", "50", Always),
 ];
 
 type Row = (&'static str, &'static str, &'static str, When);
@@ -166,8 +191,14 @@ pub(crate) fn fill(arena: &Arena, object: &mut Value) {
     normalize::write_empty_lists(arena, object);
 }
 
+const JOB_SPEC: &str = "batch.v1.JobSpec";
+
 /// Types with defaults that compute ([`by_code`]).
-const CODED: [&str; 10] = [
+const CODED: [&str; 14] = [
+    "batch.v1.Job",
+    "core.v1.ReplicationController",
+    "discovery.v1.EndpointPort",
+    "autoscaling.v2.HorizontalPodAutoscalerBehavior",
     "core.v1.Container",
     "core.v1.EphemeralContainer",
     "core.v1.Volume",
@@ -196,7 +227,8 @@ fn walk(arena: &Arena, id: NodeId, value: &mut Value, depth: usize) -> bool {
     match value {
         Value::Object(map) => {
             if let Some(name) = node.name.as_deref().and_then(|n| n.strip_prefix("io.k8s.api.")) {
-                has_added |= by_table(name, map);
+                // Those of a job are of Jobs: what a CronJob makes them from stays as it is written.
+                has_added |= name != JOB_SPEC && by_table(name, map);
                 // What is added further down are texts and amounts, which have no defaults.
                 let before = map.len();
                 by_code(name, map);
@@ -259,6 +291,17 @@ fn by_code(name: &str, map: &mut Map<String, Value>) {
             }
         }
         "core.v1.EndpointPort" => drop(map.entry("protocol").or_insert_with(|| json!("TCP"))),
+        "discovery.v1.EndpointPort" => {
+            map.entry("name").or_insert_with(|| json!(""));
+            map.entry("protocol").or_insert_with(|| json!("TCP"));
+        }
+        "batch.v1.Job" => {
+            if let Some(spec) = map.get_mut("spec").and_then(Value::as_object_mut) {
+                by_table(JOB_SPEC, spec);
+            }
+        }
+        "core.v1.ReplicationController" => replication_controller(map),
+        "autoscaling.v2.HorizontalPodAutoscalerBehavior" => scaling_rules(map),
         "core.v1.PodSpec" => mirror_service_account(map),
         "core.v1.Pod" => pod(map),
         "core.v1.LimitRangeItem" => limit_range_item(map),
@@ -310,12 +353,57 @@ fn mirror_service_account(map: &mut Map<String, Value>) {
     }
 }
 
+/// Selector and labels of a ReplicationController are those of its template.
+fn replication_controller(map: &mut Map<String, Value>) {
+    let labels = map.get("spec").and_then(|spec| spec.pointer("/template/metadata/labels")).cloned();
+    let Some(labels) = labels.filter(|labels| labels.as_object().is_some_and(|l| !l.is_empty())) else {
+        return;
+    };
+    for (of, key) in [("spec", "selector"), ("metadata", "labels")] {
+        let Some(of) = map.get_mut(of).and_then(Value::as_object_mut) else { continue };
+        if of.get(key).and_then(Value::as_object).is_none_or(Map::is_empty) {
+            of.insert(key.into(), labels.clone());
+        }
+    }
+}
+
+/// Rules of an autoscaler are whole as soon as it has any (SetDefaults_HorizontalPodAutoscalerBehavior).
+fn scaling_rules(map: &mut Map<String, Value>) {
+    let percent = json!({"type": "Percent", "value": 100, "periodSeconds": 15});
+    let pods = json!({"type": "Pods", "value": 4, "periodSeconds": 15});
+    let up = json!({"stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": [pods, percent]});
+    let down = json!({"selectPolicy": "Max", "policies": [percent]});
+    for (key, defaults) in [("scaleUp", up), ("scaleDown", down)] {
+        let rules = map.entry(key).or_insert_with(|| json!({}));
+        let (Some(rules), Value::Object(defaults)) = (rules.as_object_mut(), defaults) else { continue };
+        for (key, value) in defaults {
+            rules.entry(key).or_insert(value);
+        }
+    }
+}
+
+/// With the network of its node each port of a container is one of the node (defaultHostNetworkPorts).
+fn host_ports(container: &mut Value) {
+    for port in container.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some(port) = port.as_object_mut() else { continue };
+        if let Some(number) = port.get("containerPort").cloned()
+            && port.get("hostPort").is_none_or(|host| *host == 0)
+        {
+            port.insert("hostPort".into(), number);
+        }
+    }
+}
+
 /// Requests default to limits, in pods only.
 fn pod(map: &mut Map<String, Value>) {
     let Some(spec) = map.get_mut("spec").and_then(Value::as_object_mut) else { return };
     spec.entry("enableServiceLinks").or_insert(json!(true));
+    let has_node_network = spec.get("hostNetwork") == Some(&json!(true));
     for list in ["initContainers", "containers"] {
         for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            if has_node_network {
+                host_ports(container);
+            }
             let Some(resources) = container.get_mut("resources").and_then(Value::as_object_mut) else {
                 continue;
             };
