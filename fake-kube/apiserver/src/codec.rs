@@ -170,8 +170,18 @@ fn go_kind(v: &Value) -> &'static str {
 
 /// Parses JSON, later keys winning, and notes duplicate keys. Nesting is bounded by serde_json (128).
 pub(crate) fn parse(body: &[u8]) -> std::result::Result<Decoded, String> {
+    // What is UTF-8 as a whole is not looked at again, text by text.
+    match std::str::from_utf8(body) {
+        Ok(text) => read(serde_json::Deserializer::from_str(text), body),
+        Err(_) => read(serde_json::Deserializer::from_slice(body), body),
+    }
+}
+
+fn read<'de, R: serde_json::de::Read<'de>>(
+    mut de: serde_json::Deserializer<R>,
+    body: &[u8],
+) -> std::result::Result<Decoded, String> {
     let mut strict = Vec::new();
-    let mut de = serde_json::Deserializer::from_slice(body);
     let value = Node { at: Trail::Root, strict: &mut strict }
         .deserialize(&mut de)
         .map_err(|e| go_syntax(body, &e))?;
