@@ -89,6 +89,10 @@ impl Cluster {
             return self.log(BOOTSTRAP, format!("Job {id} was recovered successfully."));
         }
         let conf = self.conf.overlaid(&BTreeMap::new());
+        match program.clone().in_mode(&conf, self.version) {
+            Ok(made) => program = made,
+            Err(cause) => return self.main_failed(main_error(cause)),
+        }
         let has_class = matches!(&self.mode, Mode::Application { main_class: Some(_), .. });
         if let Some(name) = conf.get("pipeline.name").filter(|_| !has_class) {
             program.name = name.to_owned();

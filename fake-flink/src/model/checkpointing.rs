@@ -6,6 +6,7 @@
 use super::api::{JobFact, SavepointFault};
 use super::checkpoints::{Entry, Kind, Outcome, Pending, Retained, Waiting};
 use super::cluster::{Cluster, JobTimer, SnapshotVerdict};
+use super::job::Job;
 use super::ops::{OpKey, OpResult};
 use super::state::JobState;
 use crate::logs::{self, Level, Part};
@@ -22,6 +23,7 @@ const DECLINED: &str = "Checkpoint was declined.";
 const ASYNC_FAILED: &str = "Asynchronous task checkpoint failed.";
 const IO_PROBLEM: &str = "An Exception occurred while triggering the checkpoint. IO-problem detected.";
 const NOT_EXECUTING: &str = "The Flink job is currently not executing.";
+const BLOCKING_OUTPUT: &str = "Blocking output edge exists in running tasks.";
 const TRIGGER_FAILED: &str = "Trigger checkpoint failure.";
 
 impl Cluster {
@@ -100,7 +102,11 @@ impl Cluster {
             c.waiting.push_back(waiting);
             self.next_savepoint(job);
         } else if let Some(key) = &waiting.op {
-            let cause = Throwable::new(class::ILLEGAL_STATE, format!("Job {job} is not a streaming job."));
+            let is_told = self.version.since_1_20();
+            let cause = match is_told && self.jobs.get(job).is_some_and(Job::writes_results) {
+                true => Throwable::new(class::CHECKPOINT, BLOCKING_OUTPUT),
+                false => not_streaming(job),
+            };
             self.ops.finish(key, OpResult::Failure(Throwable::wrap(class::COMPLETION, cause)), self.now);
         }
     }
@@ -136,6 +142,9 @@ impl Cluster {
         if entry.adaptive && entry.state != JobState::Running {
             // Only the state that executes has somebody to ask (recorded).
             return Err(checkpoint_exception(format!("{NOT_EXECUTING} Failure reason: {TRIGGER_FAILED}")));
+        }
+        if entry.coordinator.is_none() {
+            return Err(Throwable::wrap(class::COMPLETION, not_streaming(job)));
         }
         if !entry.all_running() {
             let task = entry.vertices.first().map_or_else(String::new, |v| v.task_name(0));
@@ -586,4 +595,8 @@ fn type_text(kind: Kind, format: Option<&str>) -> Cow<'static, str> {
     };
     let format = format.unwrap_or("CANONICAL");
     format!("SavepointType{{name='{name}', postCheckpointAction={action}, formatType={format}}}").into()
+}
+
+fn not_streaming(job: &str) -> Throwable {
+    Throwable::new(class::ILLEGAL_STATE, format!("Job {job} is not a streaming job."))
 }

@@ -234,6 +234,11 @@ impl Coordinator {
         open as i64 >= limit
     }
 
+    /// That of a job without checkpoints, for who shows its figures.
+    pub fn none() -> Coordinator {
+        Coordinator::new(CheckpointConfig::from_conf(&Conf::default()), 0)
+    }
+
     pub fn new(config: CheckpointConfig, history_max: usize) -> Coordinator {
         Coordinator {
             config,

@@ -47,7 +47,7 @@ impl Cluster {
                 let running = self.jobs[&job].all_running();
                 let left = if running { times.map(|n| n.saturating_sub(1)) } else { times };
                 let plan = (left != Some(0)).then(|| FailPlan { cause: cause.clone(), left });
-                let vertex = self.jobs[&job].program.failing_vertex;
+                let vertex = self.jobs[&job].failing_vertex();
                 if let Some(entry) = self.jobs.get_mut(&job) {
                     entry.fail_every_attempt = plan;
                 }

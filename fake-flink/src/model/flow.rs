@@ -5,7 +5,8 @@
 //! a vertex reaches the next at once, and a vertex at its capacity slows the sources above it. Several sources share
 //! a bottleneck by their subtasks.
 //!
-//! Left out: single records, skew of keys (key groups are spread as Flink spreads them), stages of batch jobs.
+//! Left out: single records, skew of keys (key groups are spread as Flink spreads them), what a stage of a batch job
+//! reads of the one before: flow is of the sources, and what follows from them (`stages.rs` says when a stage runs).
 
 use super::job::Vertex;
 use crate::program::Ship;
@@ -385,12 +386,21 @@ fn pressed(vertices: &[Vertex], full: &[bool]) -> Vec<bool> {
 mod tests {
     use super::*;
     use crate::program::workload::{Arrivals, Work};
-    use crate::program::{Input, VertexSpec};
+    use crate::program::{Exchange, Input, VertexSpec};
     use proptest::prelude::*;
     use std::time::Duration;
 
     fn vertex(spec: VertexSpec, parallelism: u32) -> Vertex {
-        Vertex { id: String::new(), spec, parallelism, max_parallelism: 128, subtasks: Vec::new() }
+        Vertex {
+            id: String::new(),
+            spec,
+            parallelism,
+            max_parallelism: 128,
+            subtasks: Vec::new(),
+            is_sized: true,
+            is_open: false,
+            slot_group: None,
+        }
     }
 
     fn priced(spec: VertexSpec, cost_us: u64, selectivity: f64) -> VertexSpec {
@@ -480,7 +490,7 @@ mod tests {
                 let mut spec = priced(VertexSpec::named("v"), cost, selectivity);
                 let mut from: Vec<usize> = vec![a % out.len(), b % out.len()];
                 from.dedup();
-                spec.inputs = from.into_iter().map(|from| Input { from, ship: Ship::ALL[ship], blocking: false }).collect();
+                spec.inputs = from.into_iter().map(|from| Input { from, ship: Ship::ALL[ship], exchange: Exchange::Pipelined }).collect();
                 out.push(vertex(spec, p));
             }
             out

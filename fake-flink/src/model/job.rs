@@ -7,6 +7,7 @@ use super::restart::RestartStrategy;
 use super::state::{JobState, TaskState};
 use crate::conf::Conf;
 use crate::program;
+use crate::program::mode::{BatchScheduler, Sizing};
 use crate::storage::Snapshot;
 use crate::throwable::{Throwable, class};
 use std::collections::VecDeque;
@@ -26,7 +27,7 @@ pub struct Subtask {
 }
 
 impl Subtask {
-    pub(super) fn new(now: i64) -> Subtask {
+    pub(crate) fn new(now: i64) -> Subtask {
         let mut stamps = [-1; 10];
         stamps[TaskState::Created.index()] = now;
         Subtask {
@@ -95,9 +96,20 @@ pub struct Vertex {
     pub parallelism: u32,
     pub max_parallelism: u32,
     pub subtasks: Vec<Subtask>,
+    /// Its tasks are known: only a stage of a batch job that has not begun may have none yet.
+    pub is_sized: bool,
+    /// How many they are is left to the scheduler.
+    pub is_open: bool,
+    /// Where stages do not share slots.
+    pub slot_group: Option<String>,
 }
 
 impl Vertex {
+    /// -1 while nobody has decided it.
+    pub fn parallelism_shown(&self) -> i64 {
+        if self.is_open && !self.is_sized { -1 } else { i64::from(self.parallelism) }
+    }
+
     pub fn status(&self) -> TaskState {
         let states: Vec<TaskState> = self.subtasks.iter().map(|s| s.state).collect();
         TaskState::aggregate(&states)
@@ -147,6 +159,10 @@ pub struct Job {
     /// Empty until the scheduler made the graph.
     pub vertices: Vec<Vertex>,
     pub coordinator: Option<Coordinator>,
+    /// Of batch jobs.
+    pub scheduler: Option<BatchScheduler>,
+    /// Its graph grows stage by stage (2.x, under the scheduler of batch jobs).
+    pub grows: bool,
     pub restart: RestartStrategy,
     pub restarts: u64,
     pub rescales: u64,
@@ -221,16 +237,31 @@ impl Job {
     pub fn build_graph(&mut self, now: i64) {
         let max = self.conf.int("pipeline.max-parallelism", -1);
         let overrides = self.conf.map("pipeline.jobvertex-parallelism-overrides");
+        let grows = self.grows;
+        let sizing = self.scheduler.map_or(Sizing::Nobody, BatchScheduler::sizing);
+        let mut sized = Vec::new();
         let vertices = self.program.vertices.iter().map(|spec| {
             let overridden = overrides.get(spec.id()).and_then(|p| p.parse().ok());
             let parallelism = overridden.or(spec.parallelism).unwrap_or(self.parallelism).max(1);
             let own = spec.max_parallelism.or(u32::try_from(max).ok().filter(|m| *m > 0));
+            // What the scheduler of batch jobs decides later stays below the parallelism of the job.
+            let is_open = overridden.is_none() && sizing.leaves_open(spec);
+            let own = own.or(is_open.then_some(parallelism));
+            let is_old = is_open && spec.is_source() && sizing == Sizing::UnsetButKeyed;
+            let parallelism = if is_old { 1 } else { parallelism };
+            let is_sized = spec.is_source()
+                || !is_open && !grows && spec.inputs.iter().all(|input| sized.get(input.from) == Some(&true));
+            sized.push(is_sized);
+            let tasks = if is_sized { parallelism as usize } else { 0 };
             Vertex {
                 id: spec.id().to_owned(),
                 spec: spec.clone(),
                 parallelism,
                 max_parallelism: own.unwrap_or_else(|| default_max_parallelism(parallelism)),
-                subtasks: vec![Subtask::new(now); parallelism as usize],
+                subtasks: vec![Subtask::new(now); tasks],
+                is_sized,
+                is_open,
+                slot_group: None,
             }
         });
         self.vertices = vertices.collect();
@@ -294,6 +325,9 @@ impl Job {
             true => Box::new(self.requirements.iter().map(|(_, upper)| *upper)),
             false => Box::new(self.vertices.iter().map(|v| v.parallelism)),
         };
+        if self.is_staged() {
+            return self.slots_of_stages();
+        }
         wanted.max().unwrap_or(0) as usize
     }
 
@@ -307,6 +341,10 @@ impl Job {
     }
 
     pub fn all_running(&self) -> bool {
+        if self.is_staged() {
+            return self.state == JobState::Running
+                && self.vertices.iter().any(|v| v.count(TaskState::Running) > 0);
+        }
         self.state == JobState::Running
             && !self.vertices.is_empty()
             && self

@@ -21,6 +21,12 @@ impl Cluster {
         entry.running_since = None;
         if adaptive {
             self.await_resources(job);
+        } else if entry.is_staged() {
+            if !self.go(job, JobState::Running) {
+                return;
+            }
+            self.resume_stages(job);
+            self.begin_stages(job);
         } else {
             entry.each_subtask(|s| s.follow(TaskState::Created, TaskState::Scheduled, now));
             if !self.go(job, JobState::Running) {
@@ -109,6 +115,10 @@ impl Cluster {
                 s.follow(TaskState::Initializing, TaskState::Running, now);
             });
         }
+        if entry.is_staged() {
+            self.log_tasks(job);
+            return self.stages_run(job);
+        }
         if !entry.all_running() {
             return self.log_tasks(job);
         }
@@ -142,7 +152,7 @@ impl Cluster {
             }
             None => entry.program.failure.clone(),
         };
-        let vertex = entry.program.failing_vertex;
+        let vertex = entry.failing_vertex();
         self.fail(job, cause, Some((vertex, 0)));
     }
 
@@ -150,6 +160,11 @@ impl Cluster {
         let now = self.now;
         let Some(entry) = self.jobs.get_mut(job).filter(|j| j.all_running()) else { return };
         let records = entry.program.records.unwrap_or(0);
+        if entry.is_staged() {
+            // Its sources end; what comes after them still has its turn.
+            entry.program.records = Some(0);
+            return self.stage_tick(job);
+        }
         entry.accumulators = records;
         self.finish_tasks(job, now);
     }
@@ -261,6 +276,7 @@ impl Cluster {
             remember(entry, failure);
         }
         let reached = entry.progress_base;
+        let is_staged = entry.is_staged();
         let whole = entry.adaptive;
         // The adaptive scheduler makes a new graph each time, which knows nothing of the one before.
         let kept = match whole {
@@ -272,6 +288,12 @@ impl Cluster {
                 s.again(kept as usize, now);
             }
         });
+        if is_staged {
+            // Stages that are over stay so, and with them what they have read.
+            self.forget_lost_results(job, kept as usize);
+            self.fact(JobFact::Restored { job: job.to_owned(), from: None, progress: reached, lost: 0 });
+            return self.schedule_tasks(job);
+        }
         entry.progress_base = 0;
         let retained = entry.coordinator.as_ref().and_then(|c| c.latest_restorable()).cloned();
         if let Some(retained) = &retained {

@@ -18,6 +18,7 @@ mod lifecycle;
 pub mod ops;
 mod regions;
 pub mod restart;
+pub(crate) mod stages;
 pub mod state;
 pub(crate) mod submission;
 mod tasklog;

@@ -59,8 +59,11 @@ impl Regions {
         }
         let mut regions = Regions { first, parent: (0..count).collect() };
         for (v, vertex) in vertices.iter().enumerate() {
-            for input in vertex.spec.inputs.iter().filter(|input| !input.blocking) {
+            for input in vertex.spec.inputs.iter().filter(|input| !input.is_staged()) {
                 let (up, down) = (vertices[input.from].subtasks.len(), vertex.subtasks.len());
+                if up == 0 || down == 0 {
+                    continue;
+                }
                 let pointwise = input.ship == Ship::Forward && up == down;
                 for s in 0..up.max(down) {
                     let (from, to) = if pointwise { (s, s) } else { (s.min(up - 1), 0) };
@@ -102,6 +105,9 @@ mod tests {
                 spec,
                 parallelism: parallelism as u32,
                 max_parallelism: 128,
+                is_sized: true,
+                is_open: false,
+                slot_group: None,
                 subtasks: vec![Subtask::new(0); parallelism],
             })
             .collect();

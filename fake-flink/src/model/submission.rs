@@ -10,9 +10,13 @@ use super::restart::RestartStrategy;
 use super::state::JobState;
 use crate::conf::Conf;
 use crate::program;
+use crate::program::mode::BatchScheduler;
 use crate::storage::{HaFile, Plan, ReadError, Snapshot, normal};
 use crate::throwable::{Throwable, class, local_host, unknown_scheme};
 use std::collections::VecDeque;
+
+const NOT_STAGED: &str = "At the moment, adaptive batch scheduler requires batch workloads to be executed with types of all edges being BLOCKING or HYBRID_FULL/HYBRID_SELECTIVE. To do that, you need to configure 'execution.batch-shuffle-mode' to 'ALL_EXCHANGES_BLOCKING' or 'ALL_EXCHANGES_HYBRID_FULL/ALL_EXCHANGES_HYBRID_SELECTIVE'.";
+const NOT_STAGED_DATA_SET: &str = " Note that for DataSet jobs which do not recognize the aforementioned shuffle mode, the ExecutionMode needs to be BATCH_FORCED to force BLOCKING shuffle";
 
 pub(crate) struct Submission {
     pub id: String,
@@ -36,7 +40,10 @@ impl Cluster {
         config.num_retained = CheckpointConfig::from_conf(&self.conf).num_retained;
         let restart = RestartStrategy::from_conf(&conf, self.version, config.interval.is_some());
         let history_max = self.conf.int("web.checkpoints.history", 10).clamp(1, 1000) as usize;
-        let coordinator = (!program.batch).then(|| Coordinator::new(config, history_max));
+        let scheduler = program.batch.then(|| BatchScheduler::of(&conf, &self.conf, self.version));
+        // The scheduler of batch jobs takes no checkpoints at all.
+        let checkpoints = matches!(scheduler, None | Some(BatchScheduler::Default));
+        let coordinator = checkpoints.then(|| Coordinator::new(config, history_max));
         let mut stamps = [0; 11];
         stamps[JobState::Initializing.index()] = self.now;
         let job = Job {
@@ -48,6 +55,8 @@ impl Cluster {
             slot_group: self.ids.hex32(),
             vertices: Vec::new(),
             coordinator,
+            scheduler,
+            grows: self.version.is_2() && matches!(scheduler, Some(BatchScheduler::Adaptive(_))),
             restart,
             restarts: 0,
             rescales: 0,
@@ -125,7 +134,15 @@ impl Cluster {
                 format!("Operator parallelism not within bounds: {widest}"),
             ));
         }
+        let is_adaptive = matches!(entry.scheduler, Some(BatchScheduler::Adaptive(_)));
+        let mut inputs = entry.program.vertices.iter().flat_map(|v| &v.inputs);
+        if is_adaptive && !self.version.is_2() && inputs.any(|input| !input.is_staged()) {
+            let data_sets = if self.version.since_1_20() { NOT_STAGED_DATA_SET } else { "" };
+            return Err(Throwable::new(class::ILLEGAL_STATE, format!("{NOT_STAGED}{data_sets}")));
+        }
         entry.build_graph(now);
+        self.part_slots(job);
+        let entry = self.jobs.get_mut(job).expect("an accepted job is listed");
         if let Some(v) = entry.vertices.iter().find(|v| v.parallelism > v.max_parallelism) {
             let (name, given, max) = (&v.spec.name, v.parallelism, v.max_parallelism);
             let text = format!(

@@ -132,6 +132,11 @@ impl Cluster {
                 }
             }
             let entry = &self.jobs[&job];
+            if entry.is_staged() {
+                missing += needed.saturating_sub(entry.slots.len());
+                self.deploy_stages(&job);
+                continue;
+            }
             let (has, is_adaptive) = (entry.slots.len(), entry.adaptive);
             missing += needed.saturating_sub(has);
             if is_adaptive {
@@ -202,7 +207,9 @@ impl Cluster {
 
     pub(super) fn slot_timeout(&mut self, job: &str) {
         let Some(entry) = self.jobs.get(job) else { return };
-        if !wants_slots(entry) || entry.adaptive {
+        // A stage goes on in turns with whatever slots there are.
+        let goes_on = entry.adaptive || entry.is_staged() && !entry.slots.is_empty();
+        if !wants_slots(entry) || goes_on {
             return;
         }
         let none = |text: &str| Throwable::new(NO_RESOURCE, text);

@@ -4,7 +4,7 @@
 //! `class` it answers to that entry class, without it to every class that nobody else answers to. The shape is
 //! described in docs/fake-flink-jobs.md.
 
-use super::job::{Input, InvalidJob, Job, Ship, VertexSpec};
+use super::job::{Exchange, Input, InvalidJob, Job, Ship, VertexSpec};
 use super::table::{Behaviour, Execution, Program, ProgramTable};
 use super::workload::{Arrivals, StateSize, Topic, Work};
 use crate::throwable::{Throwable, class};
@@ -277,7 +277,10 @@ impl Reader<'_> {
             vertex.inputs.push(Input {
                 from,
                 ship,
-                blocking: input.value.exchange == ExchangeFile::Blocking,
+                exchange: match input.value.exchange {
+                    ExchangeFile::Blocking => Exchange::Blocking,
+                    ExchangeFile::Pipelined => Exchange::Pipelined,
+                },
             });
         }
         vertex.topic = file.source.map(|source| self.topic(source, &file.name)).transpose()?;

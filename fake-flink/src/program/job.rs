@@ -52,19 +52,42 @@ impl Ship {
     }
 }
 
+/// When what travels along an edge can be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exchange {
+    #[default]
+    Pipelined,
+    /// The upstream vertex finishes before the downstream one starts.
+    Blocking,
+    HybridFull,
+    HybridSelective,
+}
+
+impl Exchange {
+    /// As a job's plan names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Exchange::Pipelined => "pipelined_bounded",
+            Exchange::Blocking => "blocking",
+            Exchange::HybridFull => "hybrid_full",
+            Exchange::HybridSelective => "hybrid_selective",
+        }
+    }
+}
+
 /// An edge, seen from the vertex that reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
     /// Index of the upstream vertex.
     pub from: usize,
     pub ship: Ship,
-    /// A batch edge: the upstream vertex finishes before the downstream one starts.
-    pub blocking: bool,
+    pub exchange: Exchange,
 }
 
 impl Input {
-    pub fn exchange(&self) -> &'static str {
-        if self.blocking { "blocking" } else { "pipelined_bounded" }
+    /// Parts two stages of a batch job.
+    pub fn is_staged(&self) -> bool {
+        self.exchange != Exchange::Pipelined
     }
 }
 
@@ -111,13 +134,13 @@ impl VertexSpec {
     }
 
     pub fn fed_by(mut self, vertex: usize, ship: Ship) -> VertexSpec {
-        self.inputs.push(Input { from: vertex, ship, blocking: false });
+        self.inputs.push(Input { from: vertex, ship, exchange: Exchange::Pipelined });
         self
     }
 
     /// Fed over a batch edge.
     pub fn after(mut self, vertex: usize, ship: Ship) -> VertexSpec {
-        self.inputs.push(Input { from: vertex, ship, blocking: true });
+        self.inputs.push(Input { from: vertex, ship, exchange: Exchange::Blocking });
         self
     }
 
@@ -178,6 +201,9 @@ pub struct Job {
     pub name: String,
     pub vertices: Vec<VertexSpec>,
     pub batch: bool,
+    /// Its sources end, if late: without `records` nobody waits for it, but it may run in batch mode.
+    #[serde(default)]
+    pub bounded: bool,
     /// Records per second and source subtask; the unit of `progress`.
     pub rate: u64,
     /// Ends after this many records of each source subtask.
@@ -235,6 +261,7 @@ impl Job {
             failing_vertex: vertices.len().saturating_sub(1),
             vertices,
             batch: false,
+            bounded: false,
             rate: 50,
             records: None,
             fail_at: None,

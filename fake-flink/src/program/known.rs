@@ -45,7 +45,12 @@ fn ends(name: &str, vertices: Vec<VertexSpec>, records: u64) -> Job {
 fn stream() -> Job {
     let source = VertexSpec::new("Source: numbers -> throttle", "numbers");
     let count = VertexSpec::new("count -> out: Writer", "count").fed_by(0, Ship::Hash);
-    Job { counts_records: true, shaped_by: ShapedBy::Pairs, ..job("stream", vec![source, count]) }
+    Job {
+        counts_records: true,
+        bounded: true,
+        shaped_by: ShapedBy::Pairs,
+        ..job("stream", vec![source, count])
+    }
 }
 
 /// The five-vertex job of the conformance jar.
@@ -62,7 +67,7 @@ fn wide() -> Job {
         middle,
         VertexSpec::new("tail -> out: Writer", "tail").fed_by(3, Ship::Forward).fixed(1),
     ];
-    Job { shaped_by: ShapedBy::Pairs, ..job("wide", vertices) }
+    Job { bounded: true, shaped_by: ShapedBy::Pairs, ..job("wide", vertices) }
 }
 
 pub(crate) fn state_machine() -> Job {

@@ -7,10 +7,11 @@ mod file;
 mod identity;
 mod job;
 pub(crate) mod known;
+pub(crate) mod mode;
 mod table;
 pub mod workload;
 
 pub use file::{FileError, read};
-pub use job::{Input, InvalidJob, Job, MAX_PARALLELISM, Ship, VertexSpec};
+pub use job::{Exchange, Input, InvalidJob, Job, MAX_PARALLELISM, Ship, VertexSpec};
 pub(crate) use known::state_machine;
 pub use table::{Behaviour, Execution, Program, ProgramTable};

@@ -178,6 +178,7 @@ pub(super) fn config(c: &mut Cluster, call: &Call) -> Answer {
         || error::rest(StatusCode::NOT_FOUND, format!("Checkpointing is not enabled for this job ({id})."));
     let k = &job.coordinator.as_ref().ok_or_else(off)?.config;
     let retain = k.retain_on_cancel || k.retain_on_failure;
+    let is_batch = job.scheduler.is_some();
     let storage =
         if k.filesystem_storage { "FileSystemCheckpointStorage" } else { "JobManagerCheckpointStorage" };
     // Loaded with the graph.
@@ -187,7 +188,8 @@ pub(super) fn config(c: &mut Cluster, call: &Call) -> Answer {
         "interval": k.interval.unwrap_or(i64::MAX), "timeout": k.timeout, "min_pause": k.min_pause,
         "max_concurrent": k.max_concurrent,
         "externalization": {"enabled": retain, "delete_on_cancellation": !k.retain_on_cancel},
-        "state_backend": loaded(k.backend), "checkpoint_storage": loaded(storage),
+        "state_backend": loaded(if is_batch { "BatchExecutionStateBackend" } else { k.backend }),
+        "checkpoint_storage": loaded(if is_batch { "BatchExecutionCheckpointStorage" } else { storage }),
         "unaligned_checkpoints": k.unaligned, "tolerable_failed_checkpoints": k.tolerable_failures,
         "aligned_checkpoint_timeout": k.aligned_timeout, "checkpoints_after_tasks_finish": k.after_tasks_finish,
         "state_changelog_enabled": k.changelog, "changelog_periodic_materialization_interval": 600_000,
@@ -196,6 +198,10 @@ pub(super) fn config(c: &mut Cluster, call: &Call) -> Answer {
 }
 
 fn entry(c: &mut Cluster, job: &Job, call: &Call) -> Result<Entry, RestError> {
+    if job.coordinator.is_none() {
+        let text = format!("Checkpointing was not enabled for job {}.", job.id);
+        return Err(error::rest(StatusCode::NOT_FOUND, text));
+    }
     let id = call.number("checkpointid");
     let found = u64::try_from(id).ok().and_then(|id| {
         let own = coordinator(job).ok().and_then(|k| k.entry(id));

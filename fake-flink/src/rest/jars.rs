@@ -9,6 +9,7 @@ use crate::model::checks;
 use crate::model::cluster::{Cluster, Upload};
 use crate::model::job::{ClaimMode, Restore};
 use crate::model::submission::Submission;
+use crate::program::mode::Sizing;
 use crate::program::{self, Behaviour};
 use crate::throwable::{Throwable, class};
 use http::StatusCode;
@@ -243,12 +244,19 @@ pub(super) fn plan(c: &mut Cluster, call: &Call) -> Answer {
     if parallelism < 1 && parallelism != SYSTEM_DEFAULT {
         return Err(RestError::Server(Throwable::new(class::ILLEGAL_ARGUMENT, NO_PARALLELISM)));
     }
+    let job = job.in_mode(&r.conf, c.version).map_err(|cause| RestError::Server(main_error(cause)))?;
+    let sizing = if job.batch { Sizing::of(&r.conf, c.version) } else { Sizing::Nobody };
     let kind = if job.batch { "BATCH" } else { "STREAMING" };
     let given = parallelism.min(32_768);
     let vertices: Vec<(&program::VertexSpec, i64)> =
-        job.vertices.iter().map(|v| (v, v.parallelism.map_or(given, i64::from))).collect();
+        job.vertices.iter().map(|v| (v, planned(v, sizing, given))).collect();
     let id = call.text("jobId").map_or_else(|| c.ids.hex32(), str::to_owned);
     ok(json!({"plan": super::jobs::plan_of(&id, &job.name, kind, &vertices)}))
+}
+
+/// The parallelism of a vertex in a plan: -1 where the scheduler is to decide it.
+fn planned(vertex: &program::VertexSpec, sizing: Sizing, given: i64) -> i64 {
+    if sizing.leaves_open(vertex) { -1 } else { vertex.parallelism.map_or(given, i64::from) }
 }
 
 pub(super) fn run(c: &mut Cluster, call: &Call) -> Answer {
@@ -273,6 +281,10 @@ pub(super) fn run(c: &mut Cluster, call: &Call) -> Answer {
     if let Err(cause) = checks::in_main(&r.conf, c.version) {
         return refused(cause);
     }
+    let program = match program.in_mode(&r.conf, c.version) {
+        Ok(program) => program,
+        Err(cause) => return refused(cause),
+    };
     let name = program.name.clone();
     let id = call.text("jobId").map_or_else(|| c.ids.hex32(), str::to_owned);
     let failed = |cause: Throwable| {

@@ -9,6 +9,7 @@ use crate::java::int_accumulator;
 use crate::model::cluster::Cluster;
 use crate::model::job::{Failure, Job, Vertex};
 use crate::model::state::{JobState, TaskState};
+use crate::program::{Input, Ship};
 use crate::throwable::{Throwable, class, job_not_found};
 use crate::version::Version;
 use http::StatusCode;
@@ -65,7 +66,7 @@ fn job_overview(job: &Job, version: Version) -> Value {
         "state": job.state.name(), "last-modification": job.last_modification(), "tasks": tasks
     });
     if version.is_2() {
-        out["pending-operators"] = 0.into();
+        out["pending-operators"] = job.pending_operators().into();
     }
     out
 }
@@ -112,12 +113,11 @@ fn details_of(job: &Job, version: Version, metrics: &MetricStore) -> Details {
     }
     let mut counts: Map<String, Value> =
         TaskState::ALL.iter().map(|s| (s.name().to_owned(), 0.into())).collect();
-    for vertex in &job.vertices {
+    for vertex in in_graph(job) {
         let name = vertex_status(job, vertex).name();
         counts[name] = (counts[name].as_u64().unwrap_or(0) + 1).into();
     }
-    let mut vertices: Vec<Timed> =
-        job.vertices.iter().map(|v| vertex_shown(job, v, version, metrics)).collect();
+    let mut vertices: Vec<Timed> = in_graph(job).map(|v| vertex_shown(job, v, version, metrics)).collect();
     if waits_adaptively(job) {
         // There is no graph to give them an order: they come as the job was submitted, sink first (recorded).
         vertices.reverse();
@@ -132,10 +132,58 @@ fn details_of(job: &Job, version: Version, metrics: &MetricStore) -> Details {
         what["job-type"] = job_type(job).into();
     }
     if version.is_2() {
-        what["pending-operators"] = 0.into();
+        what["pending-operators"] = job.pending_operators().into();
+    }
+    if job.grows {
+        what["stream-graph"] = json!({"nodes": stream_nodes(job)});
     }
     let plan = plan_json(job, version);
     Details { job: Timed { what, duration: duration(job) }, now: NOW, vertices, plan }
+}
+
+/// Vertices that can be asked about.
+pub(super) fn in_graph(job: &Job) -> impl Iterator<Item = &Vertex> {
+    job.vertices.iter().filter(|v| job.has_in_graph(v))
+}
+
+/// The operators of a graph that grows, those without a vertex yet included. Flink counts them on from job to job, here each
+/// job has its own numbers.
+fn stream_nodes(job: &Job) -> Vec<Value> {
+    let mut nodes = Vec::new();
+    let mut ends: Vec<u64> = Vec::new();
+    let mut next = 0;
+    for vertex in &job.vertices {
+        // What was decided is noted when the stage is over (recorded).
+        let parallelism =
+            if vertex.is_open && !vertex.is_over() { -1 } else { i64::from(vertex.parallelism) };
+        let input = |num: usize, id: u64, ship: Ship| json!({"num": num, "id": id.to_string(), "ship_strategy": ship.name(), "exchange": "UNDEFINED"});
+        for (place, operator) in vertex.spec.operators().enumerate() {
+            let inputs: Vec<Value> = match place {
+                0 => {
+                    let all = vertex.spec.inputs.iter().enumerate();
+                    let ship =
+                        |i: &Input| match (job.vertices[i.from].spec.parallelism, vertex.spec.parallelism) {
+                            // What is rescaled only for the scheduler's sake is joined task by task to the program.
+                            (Some(from), Some(to)) if i.ship == Ship::Rescale && from == to => Ship::Forward,
+                            _ => i.ship,
+                        };
+                    all.map(|(num, i)| input(num, ends[i.from], ship(i))).collect()
+                }
+                _ => vec![input(0, next, Ship::Forward)],
+            };
+            next += 1 + u64::from(place == 0 && !vertex.spec.is_source());
+            let mut node = json!({
+                "id": next.to_string(), "parallelism": parallelism, "operator": operator, "description": operator,
+                "inputs": inputs
+            });
+            if job.has_in_graph(vertex) {
+                node["job_vertex_id"] = vertex.id.as_str().into();
+            }
+            nodes.push(node);
+        }
+        ends.push(next);
+    }
+    nodes
 }
 
 fn job_type(job: &Job) -> &'static str {
@@ -158,12 +206,12 @@ fn vertex_shown(job: &Job, v: &crate::model::job::Vertex, version: Version, metr
     let tasks: Map<String, Value> =
         TaskState::ALL.iter().map(|s| (s.name().to_owned(), count(s).into())).collect();
     let mut what = json!({
-        "id": v.id, "name": v.spec.name, "maxParallelism": v.max_parallelism, "parallelism": v.parallelism,
+        "id": v.id, "name": v.spec.name, "maxParallelism": v.max_parallelism, "parallelism": v.parallelism_shown(),
         "status": vertex_status(job, v).name(), "start-time": start, "end-time": end, "tasks": tasks,
         "metrics": super::vertices::io_metrics(job, v, None, metrics)
     });
     if version.since_1_20() {
-        what["slotSharingGroupId"] = job.slot_group.clone().into();
+        what["slotSharingGroupId"] = v.slot_group.as_ref().unwrap_or(&job.slot_group).as_str().into();
     }
     Timed { what, duration }
 }
@@ -205,10 +253,12 @@ pub(super) fn plan_json(job: &Job, version: Version) -> Value {
             json!({})
         };
     }
-    let vertices: Vec<_> = job.vertices.iter().map(|v| (&v.spec, i64::from(v.parallelism))).collect();
+    let vertices: Vec<_> = job.vertices.iter().map(|v| (&v.spec, v.parallelism_shown())).collect();
     let mut plan = plan_of(&job.id, &job.name, job_type(job), &vertices);
-    // The adaptive scheduler's plans come in topological order (recorded).
-    if let Some(nodes) = plan["nodes"].as_array_mut().filter(|_| job.adaptive) {
+    // Plans of the adaptive scheduler, and of graphs that grow, come in topological order (recorded).
+    if let Some(nodes) = plan["nodes"].as_array_mut().filter(|_| job.adaptive || job.grows) {
+        let is_there = |node: &mut Value| in_graph(job).any(|v| node["id"] == *v.id);
+        nodes.retain_mut(is_there);
         nodes.sort_by_key(|node| job.vertices.iter().position(|v| node["id"] == *v.id));
     }
     plan
@@ -235,7 +285,7 @@ pub(super) fn plan_of(
             let inputs = spec.inputs.iter().enumerate().filter_map(|(num, input)| {
                 let (upstream, _) = vertices.get(input.from)?;
                 Some(json!({
-                    "num": num, "id": upstream.id(), "ship_strategy": input.ship.name(), "exchange": input.exchange()
+                    "num": num, "id": upstream.id(), "ship_strategy": input.ship.name(), "exchange": input.exchange.name()
                 }))
             });
             node["inputs"] = inputs.collect();
@@ -388,8 +438,12 @@ const HEARTBEAT_MS: i64 = 10_000;
 
 /// What the JobMaster knows of the accumulator of a job that counts records.
 fn counted(job: &Job, now: i64) -> Option<u64> {
-    let heard = job.running_since.is_some_and(|since| now - since >= HEARTBEAT_MS);
-    let tasks = || job.vertices.iter().flat_map(|v| &v.subtasks);
+    // The last vertex counts; in a batch job it runs when the others are over.
+    let counts = |v: &&Vertex| !job.is_staged() || job.vertices.last().is_some_and(|last| last.id == v.id);
+    let tasks = || job.vertices.iter().filter(counts).flat_map(|v| &v.subtasks);
+    let runs = || tasks().map(|s| s.stamps[TaskState::Running.index()]).filter(|at| *at >= 0).min();
+    let since = if job.is_staged() { runs() } else { job.running_since };
+    let heard = since.is_some_and(|since| now - since >= HEARTBEAT_MS);
     let opened = tasks().any(|s| s.stamps[TaskState::Running.index()] >= 0);
     let told = heard || opened && tasks().all(|s| s.state.is_terminal());
     (job.program.counts_records && told).then(|| job.counted(now))

@@ -6,7 +6,7 @@ use super::route::Call;
 use super::{Answer, ok};
 use crate::ids::parse_hex32;
 use crate::java;
-use crate::model::checkpoints::Outcome;
+use crate::model::checkpoints::{Coordinator, Outcome};
 use crate::model::cluster::Cluster;
 use crate::model::job::Job;
 use crate::model::state::JobState;
@@ -22,9 +22,9 @@ pub(super) fn collect(c: &Cluster) -> MetricStore {
     for id in c.tms.keys() {
         store.insert(format!("tm:{id}"), taskmanager_values(c));
     }
-    for job in c.jobs.values().filter(|j| !j.driver_only && j.coordinator.is_some()) {
+    for job in c.jobs.values().filter(|j| !j.driver_only) {
         store.insert(job.id.clone(), job_values(c, job));
-        if job.running_since.is_some() {
+        if job.running_since.is_some() || job.is_staged() && job.all_running() {
             super::task_metrics::collect(c, job, &mut store);
         }
     }
@@ -133,14 +133,18 @@ fn job_values(c: &Cluster, job: &Job) -> Values {
     put("numRestarts", restarts.to_string());
     if c.version.is_2() {
         put("numRescales", job.rescales.to_string());
-        put("allSubTasksRunningOrFinishedTime", job.running_since.map_or(0, |s| now - s).to_string());
+        if !job.program.batch {
+            put("allSubTasksRunningOrFinishedTime", job.running_since.map_or(0, |s| now - s).to_string());
+        }
     } else {
         put("fullRestarts", restarts.to_string());
     }
     let running = job.state == JobState::Running;
     put("uptime", if running { now - job.stamps[JobState::Running as usize] } else { -1 }.to_string());
     put("downtime", if running || job.state.is_terminal() { 0 } else { now - job.last_change }.to_string());
-    if let Some(k) = &job.coordinator {
+    // 2.x shows them of jobs that take no checkpoints, too.
+    let none = c.version.is_2().then(Coordinator::none);
+    if let Some(k) = job.coordinator.as_ref().or(none.as_ref()) {
         put("totalNumberOfCheckpoints", k.counts.total.to_string());
         put("numberOfInProgressCheckpoints", k.pending.len().to_string());
         put("numberOfCompletedCheckpoints", k.counts.completed.to_string());

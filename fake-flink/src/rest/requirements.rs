@@ -2,15 +2,17 @@
 
 use super::body;
 use super::error::{self, RestError};
+use super::jobs::in_graph;
 use super::route::Call;
 use super::{Answer, ok};
 use crate::model::cluster::Cluster;
 use crate::model::job::Job;
+use crate::model::stages::scheduler_name;
 use crate::throwable::{Throwable, class, job_not_found};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-const DEFAULT_SCHEDULER: &str = "The DefaultScheduler does not support changing the parallelism without a job restart. This feature is currently only expected to work with the AdaptiveScheduler.";
+const UNSUPPORTED: &str = "does not support changing the parallelism without a job restart. This feature is currently only expected to work with the AdaptiveScheduler.";
 
 fn running<'a>(c: &'a Cluster, call: &Call) -> Result<&'a Job, RestError> {
     let id = call.param("jobid");
@@ -21,7 +23,8 @@ fn check_scheduler(job: &Job) -> Result<(), RestError> {
     if job.adaptive {
         return Ok(());
     }
-    Err(RestError::Server(Throwable::new(class::UNSUPPORTED, DEFAULT_SCHEDULER)))
+    let text = format!("The {} {UNSUPPORTED}", scheduler_name(job));
+    Err(RestError::Server(Throwable::new(class::UNSUPPORTED, text)))
 }
 
 pub(super) fn get(c: &Cluster, call: &Call) -> Answer {
@@ -42,7 +45,7 @@ pub(super) fn put(c: &mut Cluster, call: &Call) -> Answer {
         ));
     }
     let job = running(c, call)?;
-    let is_known = |id: &String| job.vertices.iter().any(|vertex| vertex.id == *id);
+    let is_known = |id: &String| in_graph(job).any(|vertex| vertex.id == *id);
     if let Some((id, _)) = call.body.iter().find(|(id, bounds)| bounds.is_null() && is_known(id)) {
         let text = format!("No requirement set for vertex {id}");
         return Err(RestError::Server(Throwable::new(class::ILLEGAL_STATE, text)));
@@ -70,7 +73,7 @@ fn complaints(job: &Job, body: &Map<String, Value>, bounds: &dyn Fn(&Value) -> (
     let mut out = Vec::new();
     for (id, value) in body {
         let (lower, upper) = bounds(value);
-        let Some(vertex) = job.vertices.iter().find(|v| v.id == *id) else {
+        let Some(vertex) = in_graph(job).find(|v| v.id == *id) else {
             out.push(format!("Job vertex [{id}] was not found in the JobGraph."));
             continue;
         };
@@ -83,7 +86,7 @@ fn complaints(job: &Job, body: &Map<String, Value>, bounds: &dyn Fn(&Value) -> (
             out.push(format!("The newly requested parallelism {upper} for the job vertex {id} exceeds its maximum parallelism {}.", vertex.max_parallelism));
         }
     }
-    for vertex in job.vertices.iter().filter(|v| !body.contains_key(&v.id)) {
+    for vertex in in_graph(job).filter(|v| !body.contains_key(&v.id)) {
         out.push(format!(
             "The request is incomplete, missing job vertex [{}] resource requirements.",
             vertex.id

@@ -43,6 +43,8 @@ pub(super) fn submit(c: &mut Cluster, call: &Call) -> Answer {
     let id = graph.id.clone();
     let program = job_of(c, call, &graph);
     let conf = c.conf.overlaid(&graph.conf);
+    // The client has built the graph and met what `main()` throws.
+    let program = program.clone().in_mode(&conf, c.version).unwrap_or(program);
     let parallelism = conf.int("parallelism.default", 1).clamp(1, 1 << 20) as u32;
     c.accept(Submission { id: id.clone(), program, parallelism, conf, restore: restore(&graph) });
     // The client learns from the status of the job that it could not be started.
@@ -64,7 +66,7 @@ fn job_of(c: &Cluster, call: &Call, graph: &JobGraph) -> Job {
         Behaviour::Throws(_) | Behaviour::NoJob | Behaviour::NotMain => None,
     };
     let job = known.unwrap_or_else(program::known::default);
-    Job { name: graph.name.clone(), batch: graph.batch, ..job }
+    Job { name: graph.name.clone(), batch: graph.batch, bounded: graph.batch, ..job }
 }
 
 fn restore(graph: &JobGraph) -> Restore {

@@ -95,7 +95,8 @@ pub(super) fn collect(c: &Cluster, job: &Job, store: &mut MetricStore) {
     let watermarks = watermarks(&flow, job, c.now);
     for (at, rate) in rates.iter().enumerate() {
         let looks = Look { c, job, flow: &flow, at, rate, watermarks: &watermarks };
-        for subtask in 0..job.vertices[at].subtasks.len() {
+        let is_there = |s: &usize| !job.is_staged() || job.vertices[at].subtasks[*s].start() >= 0;
+        for subtask in (0..job.vertices[at].subtasks.len()).filter(is_there) {
             let key = format!("{}/{}/{subtask}", job.id, job.vertices[at].id);
             store.insert(key, looks.subtask(subtask).0);
         }

@@ -2,7 +2,7 @@
 
 use super::cache::MetricStore;
 use super::error::{self, RestError, not_found};
-use super::jobs::{endpoint, graph, host, user_accumulators};
+use super::jobs::{endpoint, graph, host, in_graph, user_accumulators};
 use super::route::Call;
 use super::{Answer, ok};
 use crate::model::cluster::Cluster;
@@ -15,12 +15,12 @@ use serde_json::{Map, Value, json};
 fn vertex<'a>(job: &'a Job, call: &Call) -> Result<&'a Vertex, RestError> {
     let id = call.param("vertexid");
     let missing = || error::rest(StatusCode::NOT_FOUND, format!("No vertex with ID '{id}' exists."));
-    job.vertices.iter().find(|v| v.id == id).ok_or_else(missing)
+    in_graph(job).find(|v| v.id == id).ok_or_else(missing)
 }
 
 fn job_vertex<'a>(job: &'a Job, call: &Call) -> Result<&'a Vertex, RestError> {
     let id = call.param("vertexid");
-    job.vertices.iter().find(|v| v.id == id).ok_or_else(|| not_found(format!("JobVertex {id} not found")))
+    in_graph(job).find(|v| v.id == id).ok_or_else(|| not_found(format!("JobVertex {id} not found")))
 }
 
 fn subtask_of<'a>(v: &'a Vertex, call: &Call) -> Result<(usize, &'a Subtask), RestError> {
@@ -113,16 +113,14 @@ fn status_duration(s: &Subtask, now: i64) -> Value {
     Value::Object(out)
 }
 
-fn aggregated(subtasks: &[Value]) -> Value {
+/// Minimum, mean and so on of what subtasks show; `shape` is what one shows, for when there is none.
+fn aggregated(subtasks: &[Value], shape: &Value) -> Value {
     let collect = |block: &str, key: &str| -> Vec<i64> {
         subtasks.iter().map(|s| s[block][key].as_f64().unwrap_or(0.0) as i64).collect()
     };
     let keys = |block: &str| -> Vec<String> {
-        let names = subtasks
-            .first()
-            .and_then(|s| s[block].as_object())
-            .map(|o| o.keys().cloned().collect::<Vec<_>>());
-        names.unwrap_or_default().into_iter().filter(|k| !k.ends_with("-complete")).collect()
+        let names = subtasks.first().unwrap_or(shape)[block].as_object();
+        names.into_iter().flat_map(Map::keys).filter(|k| !k.ends_with("-complete")).cloned().collect()
     };
     let block = |name: &str| -> Map<String, Value> {
         keys(name).into_iter().map(|k| (k.clone(), spread(collect(name, &k)))).collect()
@@ -148,9 +146,10 @@ pub(super) fn details(c: &mut Cluster, call: &Call) -> Answer {
     let metrics = c.fetched_metrics();
     let v = job_vertex(&job, call)?;
     let subtasks: Vec<Value> = (0..v.subtasks.len()).map(|i| subtask_json(c, &job, v, i, &metrics)).collect();
+    let shape = attempt_json(c, &job, v, (0, &Subtask::new(c.now)), &metrics);
     ok(json!({
-        "id": v.id, "name": v.spec.name, "parallelism": v.parallelism, "maxParallelism": v.max_parallelism,
-        "now": c.now, "aggregated": aggregated(&subtasks), "subtasks": subtasks
+        "id": v.id, "name": v.spec.name, "parallelism": v.parallelism_shown(), "maxParallelism": v.max_parallelism,
+        "now": c.now, "aggregated": aggregated(&subtasks, &shape), "subtasks": subtasks
     }))
 }
 
@@ -211,7 +210,7 @@ pub(super) fn subtasks_accumulators(c: &mut Cluster, call: &Call) -> Answer {
             out
         })
         .collect();
-    ok(json!({"id": v.id, "parallelism": v.parallelism, "subtasks": subtasks}))
+    ok(json!({"id": v.id, "parallelism": v.parallelism_shown(), "subtasks": subtasks}))
 }
 
 pub(super) fn subtask_times(c: &mut Cluster, call: &Call) -> Answer {
@@ -272,7 +271,7 @@ pub(super) fn taskmanagers(c: &mut Cluster, call: &Call) -> Answer {
             "status": TaskState::aggregate(&states).name(), "start-time": start, "end-time": end,
             "duration": if start < 0 { -1 } else { (if over { end } else { c.now }) - start },
             "metrics": io, "status-counts": counts, "taskmanager-id": tm.as_deref().unwrap_or("(unassigned)"),
-            "aggregated": aggregated(&subtasks)
+            "aggregated": aggregated(&subtasks, &Value::Null)
         });
         locate(c, tm.as_deref(), &mut out);
         out
