@@ -9,6 +9,8 @@
 mod entries;
 mod fieldset;
 mod shortcut;
+#[cfg(test)]
+mod tests;
 mod typed;
 mod walks;
 mod wire;
@@ -204,7 +206,7 @@ fn tracked_by_updater(
         let old = match live {
             Some(live) => live,
             None => {
-                empty = json!({"apiVersion": new.get("apiVersion"), "kind": new.get("kind")});
+                empty = created_from(schema, new);
                 &empty
             }
         };
@@ -217,6 +219,16 @@ fn tracked_by_updater(
         entries::cap_updaters(&mut managers);
     }
     entries::store(new, managers);
+}
+
+/// What a created object is compared with: an empty one of its type (`scope.Creater.New` in handlers/create.go). Whoever
+/// creates a Deployment does not own its `spec` as such, which every Deployment has.
+fn created_from(schema: &Schema, new: &Value) -> Value {
+    let mut empty = schema.empty().clone();
+    for key in ["apiVersion", "kind"] {
+        empty[key] = new.get(key).cloned().unwrap_or_default();
+    }
+    empty
 }
 
 /// A value that does not fit its schema cannot be tracked, and whoever owned the object loses it (`UpdateNoErrors` of

@@ -1,7 +1,7 @@
 //! Defaulting of custom resources, and dropping nulls that may not be null (apiextensions' structural/defaulting).
 //! Evidence: reference 2.9, cases crv-default, ssa-empty-containers. Defaults of built-in kinds live in `builtins`.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::node::{Additional, Arena, Node, NodeId, Type};
 use crate::DEPTH_MAX;
@@ -51,6 +51,33 @@ fn replace_null(node: &Node, value: &mut Value) {
     if let (true, false, Some(default)) = (value.is_null(), node.nullable, &node.default) {
         *value = default.clone();
     }
+}
+
+/// What a Go type writes of a value with nothing in it: structs, zeros that are not left out, null for what may not be
+/// missing and is a list or a pointer.
+pub(crate) fn empty(arena: &Arena) -> Value {
+    nothing_below(arena, arena.root, 0)
+}
+
+fn nothing_below(arena: &Arena, id: NodeId, depth: usize) -> Value {
+    let (node, mut members) = (arena.node(id), Map::new());
+    if depth > DEPTH_MAX {
+        return Value::Object(members);
+    }
+    for (key, child) in node.properties.iter() {
+        let is_required = || node.checks.as_ref().is_some_and(|c| c.required.contains(key));
+        match &arena.node(*child).default {
+            Some(Value::Object(_)) => {
+                drop(members.insert(key.clone(), nothing_below(arena, *child, depth + 1)))
+            }
+            Some(zero) if *zero == "" || *zero == 0 || *zero == false => {
+                members.insert(key.clone(), zero.clone());
+            }
+            None if is_required() => drop(members.insert(key.clone(), Value::Null)),
+            _ => {}
+        }
+    }
+    Value::Object(members)
 }
 
 /// Whether there is a null anywhere, which is soon seen: nearly no object has one.

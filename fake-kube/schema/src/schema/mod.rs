@@ -21,7 +21,7 @@ mod run_cost;
 mod structural;
 mod validate;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 
@@ -41,6 +41,8 @@ struct Compiled {
     origin: Origin,
     /// Objects can be too expensive for the rules: what they cost is measured.
     is_metered: bool,
+    /// See [`Schema::empty`].
+    empty: OnceLock<Value>,
 }
 
 /// Custom resources stay unstructured; built-in kinds pass through Go structs, which forget nulls and extras.
@@ -98,18 +100,32 @@ impl Schema {
         let arena = compile::compile_crd(open_api_v3_schema, &meta::object_meta(), &meta::resolve);
         let has_rules = arena.rules_below[arena.root as usize];
         let is_metered = has_rules && open_api_v3_schema.as_object().is_some_and(meter::is_needed);
-        Schema(Arc::new(Compiled { arena, origin: Origin::Custom, is_metered }))
+        Schema(Arc::new(Compiled { arena, origin: Origin::Custom, is_metered, empty: OnceLock::new() }))
     }
 
     /// The schema of a built-in type; `resolve` finds the types it refers to.
     pub(crate) fn built_in(name: &str, resolve: compile::Resolve<'_>) -> Schema {
         let arena = compile::compile(&json!({"$ref": name}), resolve);
-        Schema(Arc::new(Compiled { arena, origin: Origin::BuiltIn, is_metered: false }))
+        Schema(Arc::new(Compiled {
+            arena,
+            origin: Origin::BuiltIn,
+            is_metered: false,
+            empty: OnceLock::new(),
+        }))
     }
 
     /// A kind whose fields nobody declared: everything is kept, maps are granular, lists atomic.
     pub fn schemaless() -> Schema {
         Schema::custom(&json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}))
+    }
+
+    /// The object without any value as this type writes it: a Go type writes its structs, and null for the lists and
+    /// pointers that are not left out. A custom resource writes nothing.
+    pub(crate) fn empty(&self) -> &Value {
+        self.0.empty.get_or_init(|| match self.0.origin {
+            Origin::Custom => json!({}),
+            Origin::BuiltIn => default::empty(self.arena()),
+        })
     }
 
     /// Of a kind every server has: no write can change it.
