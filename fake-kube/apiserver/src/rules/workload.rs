@@ -51,8 +51,10 @@ pub(crate) fn workload(def: &Definition, object: &Value, old: Option<&Value>) ->
         spec,
         "spec",
     );
-    if def.plural == "deployments" {
-        deadline(&mut walk, spec);
+    match def.plural.as_str() {
+        "deployments" => deadline(&mut walk, spec),
+        "daemonsets" => daemon_set(&mut walk, spec),
+        _ => {}
     }
     let mut out = walk.out;
     let Some(old) = old else { return out };
@@ -112,6 +114,35 @@ pub(crate) fn status(def: &Definition, object: &Value) -> Vec<Cause> {
         walk.invalid("status.availableReplicas".to_owned(), &json!(available), why);
     }
     walk.out
+}
+
+/// Pods of a node are replaced by going first or by coming first (ValidateRollingUpdateDaemonSet).
+fn daemon_set(w: &mut Walk<'_>, spec: &Value) {
+    let (rolling, at) = (&spec["updateStrategy"]["rollingUpdate"], "spec.updateStrategy.rollingUpdate");
+    match spec["updateStrategy"]["type"].as_str().unwrap_or("RollingUpdate") {
+        "OnDelete" => return,
+        "RollingUpdate" => {}
+        other => {
+            // Printed as the Go struct.
+            let shown = json!({"Type": other, "RollingUpdate": null});
+            let known = ["RollingUpdate", "OnDelete"];
+            return w.out.push(Cause::not_supported("spec.updateStrategy", &shown, &known));
+        }
+    }
+    for key in ["maxUnavailable", "maxSurge"] {
+        kinds::int_or_percent(w, rolling, key, at);
+        kinds::at_most_all(w, rolling, key, at);
+    }
+    match (is_zero(&rolling["maxUnavailable"]), is_zero(&rolling["maxSurge"])) {
+        (false, false) => {
+            let why = "may not be set when maxUnavailable is non-zero";
+            w.invalid(join(at, "maxSurge"), &rolling["maxSurge"], why);
+        }
+        (true, true) => {
+            w.out.push(Cause::required(join(at, "maxUnavailable"), "cannot be 0 when maxSurge is 0"))
+        }
+        _ => {}
+    }
 }
 
 /// What a StatefulSet says first.
@@ -198,4 +229,56 @@ fn deployment(spec: &Value, out: &mut Vec<Cause>) {
 
 fn is_zero(v: &Value) -> bool {
     v.as_i64() == Some(0) || v.as_str() == Some("0%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(rules: fn(&mut Walk<'_>, &Value), spec: Value, expected: &[&str]) {
+        let mut walk = Walk::new(&spec);
+        rules(&mut walk, &spec);
+        assert_eq!(walk.out.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{spec}");
+    }
+
+    #[test]
+    fn daemons_go_first_or_come_first() {
+        let rolling = |unavailable: Value, surge: Value| {
+            json!({"updateStrategy": {"type": "RollingUpdate",
+                "rollingUpdate": {"maxUnavailable": unavailable, "maxSurge": surge}}})
+        };
+        check(daemon_set, rolling(json!(1), json!(0)), &[]);
+        check(daemon_set, rolling(json!(0), json!("10%")), &[]);
+        check(
+            daemon_set,
+            rolling(json!(1), json!(1)),
+            &[
+                "spec.updateStrategy.rollingUpdate.maxSurge: Invalid value: 1: may not be set when maxUnavailable is non-zero",
+            ],
+        );
+        check(
+            daemon_set,
+            rolling(json!(0), json!(0)),
+            &[
+                "spec.updateStrategy.rollingUpdate.maxUnavailable: Required value: cannot be 0 when maxSurge is 0",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_stateful_set_says_how_it_goes_on() {
+        check(
+            stateful_set,
+            json!({"podManagementPolicy": "Parallel", "updateStrategy": {"type": "OnDelete"}}),
+            &[],
+        );
+        check(
+            stateful_set,
+            json!({"podManagementPolicy": "Random", "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": -1}}}),
+            &[
+                "spec.podManagementPolicy: Invalid value: \"Random\": must be 'OrderedReady' or 'Parallel'",
+                "spec.updateStrategy.rollingUpdate.partition: Invalid value: -1: must be greater than or equal to 0",
+            ],
+        );
+    }
 }
