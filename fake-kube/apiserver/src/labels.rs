@@ -11,7 +11,9 @@ use crate::store::Key;
 
 /// By namespace, label and value.
 #[derive(Clone, Default)]
-pub(crate) struct Labels(BTreeMap<Box<str>, BTreeMap<Box<str>, BTreeMap<Box<str>, Keys>>>);
+pub(crate) struct Labels(ByWord<ByWord<ByWord<Keys>>>);
+
+type ByWord<T> = BTreeMap<Box<str>, T>;
 
 /// Objects that have a label. Values such as those of `app` are often of one object alone, and a set takes the room of
 /// eleven.
@@ -106,7 +108,7 @@ impl Labels {
 }
 
 /// What is under a word, made when missing.
-fn below<'a, T: Default>(map: &'a mut BTreeMap<Box<str>, T>, word: &str) -> &'a mut T {
+fn below<'a, T: Default>(map: &'a mut ByWord<T>, word: &str) -> &'a mut T {
     if !map.contains_key(word) {
         map.insert(word.into(), T::default());
     }
