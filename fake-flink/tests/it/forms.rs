@@ -76,7 +76,8 @@ pub fn call(address: &str, method: &str, path: &str, head: &str, body: &str) -> 
     try_call(address, method, path, head, body.as_bytes()).expect("an answer")
 }
 
-fn try_call(address: &str, method: &str, path: &str, head: &str, body: &[u8]) -> Option<(u16, Value)> {
+/// None when nothing answers.
+pub fn try_call(address: &str, method: &str, path: &str, head: &str, body: &[u8]) -> Option<(u16, Value)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let host = if head.contains("Host:") { String::new() } else { format!("Host: {address}\r\n") };
