@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use drey_benches::load::flink::{self, Plan, side_by_side};
+use drey_benches::load::flink::{self, Plan, Programs, side_by_side};
 use drey_benches::load::{Endpoint, Served, Turns, beside, check_pairs};
 use drey_benches::page;
 
@@ -14,13 +14,20 @@ use drey_benches::page;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Its compiler is not done after twice as many requests as count: job details cost a third after thirty thousand of what
+/// they cost after eight.
+const WARM_UP: usize = 8;
+
 #[derive(Parser)]
 #[command(name = "load-flink")]
 struct Options {
     /// Our server's binary; without it, the one beside this program.
     #[arg(long, value_name = "FILE")]
     fake: Option<PathBuf>,
-    /// Address of a real session cluster with four free slots (`ci/real-flink/cluster start`).
+    /// The large job as a jar, with classes where a real cluster is to run it; `ci/load-flink` makes one.
+    #[arg(long, value_name = "FILE")]
+    large: PathBuf,
+    /// Address of a real session cluster with seven free slots (`ci/real-flink/cluster start`).
     #[arg(long, value_name = "URL")]
     real: Option<String>,
     /// Process id of its JobManager: without it there is no CPU time and no memory.
@@ -28,7 +35,7 @@ struct Options {
     pid: Option<u32>,
     #[arg(long, default_value_t = 8)]
     connections: usize,
-    /// Requests of each kind; a real one gets twice as many before they count.
+    /// Requests of each kind; a real one gets eight times as many before they count.
     #[arg(long, default_value_t = 4_000)]
     requests: usize,
     /// Instead of the table: both are asked in turn, for `drey gate --ratios FILE`.
@@ -61,9 +68,14 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn jar() -> anyhow::Result<Vec<u8>> {
-    let jar = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fake-flink/tests/data/Job.jar");
-    std::fs::read(&jar).with_context(|| format!("read {}", jar.display()))
+fn programs(options: &Options) -> anyhow::Result<Programs> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |jar: &Path| std::fs::read(jar).with_context(|| format!("read {}", jar.display()));
+    Ok(Programs {
+        small: read(&root.join("fake-flink/tests/data/Job.jar"))?,
+        large: read(&options.large)?,
+        described: root.join("ci/real-flink/load/orders.yaml"),
+    })
 }
 
 fn binary(options: &Options) -> anyhow::Result<PathBuf> {
@@ -71,25 +83,26 @@ fn binary(options: &Options) -> anyhow::Result<PathBuf> {
 }
 
 async fn in_turn(options: &Options) -> anyhow::Result<Turns> {
-    let ours = flink::start(binary(options)?).context("start fake-flink")?;
+    let programs = programs(options)?;
+    let ours = flink::start(binary(options)?, &programs).context("start fake-flink")?;
     let url = options.real.clone().context("find the real JobManager: give --real URL")?;
     let real = Served::running(Endpoint::Url(url), options.pid);
     let Options { connections, requests, .. } = *options;
-    let plan = Plan { connections, requests, warm_up: 2 * requests };
-    flink::in_turn(&ours, &real, &jar()?, &plan, options.pairs).await
+    let plan = Plan { connections, requests, warm_up: WARM_UP * requests };
+    flink::in_turn(&ours, &real, &programs, &plan, options.pairs).await
 }
 
 async fn measure(options: &Options) -> anyhow::Result<String> {
-    let jar = jar()?;
+    let programs = programs(options)?;
     let Options { connections, requests, .. } = *options;
     let plan = Plan { connections, requests, warm_up: 100 };
-    let ours = flink::ours(binary(options)?, &jar, &plan).await.context("measure fake-flink")?;
+    let ours = flink::ours(binary(options)?, &programs, &plan).await.context("measure fake-flink")?;
     let Some(url) = &options.real else {
         eprintln!("no real JobManager: `make load-flink` starts one; measured without");
         return Ok(side_by_side(&ours, None));
     };
     let served = Served::running(Endpoint::Url(url.clone()), options.pid);
-    let plan = Plan { warm_up: 2 * requests, ..plan };
-    let real = flink::load(&served, &jar, &plan).await.context("measure the real JobManager")?;
+    let plan = Plan { warm_up: WARM_UP * requests, ..plan };
+    let real = flink::load(&served, &programs, &plan).await.context("measure the real JobManager")?;
     Ok(side_by_side(&ours, Some(&real)))
 }

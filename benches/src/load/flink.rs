@@ -15,7 +15,7 @@ use super::process::{Program, Served};
 use super::turns::Turns;
 use crate::plot::grouped;
 
-/// Jobs that run; a session cluster of the comparison has four slots.
+/// Small jobs that run.
 pub const JOBS: usize = 3;
 /// Clusters of one process, for the memory of each.
 pub const HOSTED: usize = 500;
@@ -41,19 +41,45 @@ pub struct Figures {
     pub memory: Option<u64>,
     /// Bytes of each of [`HOSTED`] idle clusters in one process.
     pub hosted: Option<u64>,
-    /// Question by question, in the order of [`QUESTIONS`].
-    pub asked: Vec<Work>,
+    /// Question by question, in the order of [`QUESTIONS`]: what it cost, and the bytes of an answer.
+    pub asked: Vec<(Work, usize)>,
 }
 
-/// What is asked; `{job}` is one of the jobs.
-pub const QUESTIONS: [&str; 4] =
-    ["/jobs/overview", "/jobs/{job}", "/jobs/{job}/checkpoints", "/taskmanagers"];
+/// What is asked; `{job}` is one of the small jobs, `{large}` the large one.
+pub const QUESTIONS: [&str; 6] = [
+    "/jobs/overview",
+    "/jobs/{job}",
+    "/jobs/{large}",
+    "/jobs/{job}/checkpoints",
+    "/jobs/{large}/checkpoints",
+    "/taskmanagers",
+];
+/// What has a goal.
+const GOALS: usize = 3;
+/// Slots that all jobs take together.
+pub const SLOTS: usize = JOBS + LARGE_PARALLELISM;
+const LARGE_PARALLELISM: usize = 4;
+
+/// The programs that run, as jars, and what fake-flink is told of the large one.
+pub struct Programs {
+    /// The conformance job: two vertices, run with one subtask each.
+    pub small: Vec<u8>,
+    /// `ci/real-flink/load/Orders.java`: nine vertices, run with four subtasks each.
+    pub large: Vec<u8>,
+    pub described: PathBuf,
+}
+
+/// What runs, by id.
+struct Jobs {
+    small: Vec<String>,
+    large: String,
+}
 
 /// Starts ours as often as it takes for a median, and asks the last one.
-pub async fn ours(binary: PathBuf, jar: &[u8], plan: &Plan) -> anyhow::Result<Figures> {
+pub async fn ours(binary: PathBuf, programs: &Programs, plan: &Plan) -> anyhow::Result<Figures> {
     let mut starts = Vec::new();
     for _ in 0..STARTS {
-        let served = start(binary.clone())?;
+        let served = start(binary.clone(), programs)?;
         let ready = served.ready.context("it was started here")?;
         // What the client takes to get ready is left out.
         let connection = Connection::open(&served.endpoint).await?;
@@ -61,8 +87,8 @@ pub async fn ours(binary: PathBuf, jar: &[u8], plan: &Plan) -> anyhow::Result<Fi
         connection.get("/overview").await?;
         starts.push((ready, ready + began.elapsed()));
     }
-    let served = start(binary.clone())?;
-    let mut figures = load(&served, jar, plan).await?;
+    let served = start(binary.clone(), programs)?;
+    let mut figures = load(&served, programs, plan).await?;
     figures.ready = median(starts.iter().map(|(ready, _)| *ready));
     figures.answered = median(starts.iter().map(|(_, answered)| *answered));
     figures.hosted = hosted(binary)?;
@@ -83,14 +109,14 @@ fn hosted(binary: PathBuf) -> anyhow::Result<Option<u64>> {
 }
 
 /// A cluster that runs: the jobs are started, then it is asked.
-pub async fn load(served: &Served, jar: &[u8], plan: &Plan) -> anyhow::Result<Figures> {
+pub async fn load(served: &Served, programs: &Programs, plan: &Plan) -> anyhow::Result<Figures> {
     let connections = Connection::open_many(&served.endpoint, plan.connections).await?;
-    let jobs = run_jobs(&connections[0], jar).await?;
+    let jobs = run_jobs(&connections[0], programs).await?;
     let mut asked = Vec::new();
     for question in QUESTIONS {
         ask(&connections, question, &jobs, plan.warm_up).await?;
         let work = clocked(served, plan.requests, ask(&connections, question, &jobs, plan.requests)).await?;
-        asked.push(work);
+        asked.push((work, connections[0].get(&path(question, &jobs, 0)).await?.len()));
     }
     Ok(Figures { memory: served.memory(), asked, ..Figures::default() })
 }
@@ -99,13 +125,13 @@ pub async fn load(served: &Served, jar: &[u8], plan: &Plan) -> anyhow::Result<Fi
 pub async fn in_turn(
     ours: &Served,
     real: &Served,
-    jar: &[u8],
+    programs: &Programs,
     plan: &Plan,
     pairs: usize,
 ) -> anyhow::Result<Turns> {
     let open = async |served: &Served| {
         let connections = Connection::open_many(&served.endpoint, plan.connections).await?;
-        let jobs = run_jobs(&connections[0], jar).await?;
+        let jobs = run_jobs(&connections[0], programs).await?;
         for question in QUESTIONS {
             ask(&connections, question, &jobs, plan.warm_up).await?;
         }
@@ -115,7 +141,7 @@ pub async fn in_turn(
     let mut turns = Turns::default();
     for pair in 0..pairs {
         for question in QUESTIONS {
-            let sample = async |served: &Served, (connections, jobs): &(Vec<Connection>, Vec<String>)| {
+            let sample = async |served: &Served, (connections, jobs): &(Vec<Connection>, Jobs)| {
                 clocked(served, plan.requests, ask(connections, question, jobs, plan.requests)).await
             };
             let name = format!("GET {question}");
@@ -126,28 +152,47 @@ pub async fn in_turn(
 }
 
 /// A session cluster of ours.
-pub fn start(binary: PathBuf) -> anyhow::Result<Served> {
-    let arguments = ["--flink", "1.20", "--session", "--listen", "127.0.0.1:0"].map(str::to_owned);
-    Served::start(&Program::Flink { binary, arguments: arguments.to_vec() })
+pub fn start(binary: PathBuf, programs: &Programs) -> anyhow::Result<Served> {
+    let slots = format!("taskmanager.numberOfTaskSlots={SLOTS}");
+    let described = programs.described.to_str().context("a path of text")?;
+    let arguments = ["--flink", "1.20", "--session", "--listen", "127.0.0.1:0", "--config", &slots];
+    let arguments = arguments.into_iter().chain(["--job", described]).map(str::to_owned).collect();
+    Served::start(&Program::Flink { binary, arguments })
 }
 
-async fn ask(
-    connections: &[Connection],
-    question: &str,
-    jobs: &[String],
-    count: usize,
-) -> anyhow::Result<()> {
+async fn ask(connections: &[Connection], question: &str, jobs: &Jobs, count: usize) -> anyhow::Result<()> {
     many(connections, count, async |connection, index| {
-        let job = &jobs[index % jobs.len()];
-        let body = connection.get(&question.replace("{job}", job)).await?;
+        let body = connection.get(&path(question, jobs, index)).await?;
         ensure!(body.len() > 100, "{question} was answered with {} bytes", body.len());
         Ok(())
     })
     .await
 }
 
-/// Uploads the jar and waits until its jobs run.
-async fn run_jobs(connection: &Connection, jar: &[u8]) -> anyhow::Result<Vec<String>> {
+fn path(question: &str, jobs: &Jobs, index: usize) -> String {
+    question.replace("{job}", &jobs.small[index % jobs.small.len()]).replace("{large}", &jobs.large)
+}
+
+/// Starts all jobs and waits until they run.
+async fn run_jobs(connection: &Connection, programs: &Programs) -> anyhow::Result<Jobs> {
+    let (small, large) =
+        (upload(connection, &programs.small).await?, upload(connection, &programs.large).await?);
+    let mut jobs = Jobs { small: Vec::new(), large: run(connection, &large, LARGE_PARALLELISM).await? };
+    for _ in 0..JOBS {
+        jobs.small.push(run(connection, &small, 1).await?);
+    }
+    let deadline = Instant::now() + PATIENCE;
+    for job in jobs.small.iter().chain([&jobs.large]) {
+        while !is_running(connection, job).await? {
+            ensure!(Instant::now() < deadline, "job {job} does not run");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    Ok(jobs)
+}
+
+/// The id of the jar.
+async fn upload(connection: &Connection, jar: &[u8]) -> anyhow::Result<String> {
     let head = "--b\r\nContent-Disposition: form-data; name=\"jarfile\"; filename=\"Job.jar\"\r\n\
                 Content-Type: application/x-java-archive\r\n\r\n";
     let form = [head.as_bytes(), jar, b"\r\n--b--\r\n"].concat();
@@ -156,23 +201,17 @@ async fn run_jobs(connection: &Connection, jar: &[u8]) -> anyhow::Result<Vec<Str
     ensure!(code == 200, "the upload was answered {code}: {}", String::from_utf8_lossy(&body));
     let answer: Value = serde_json::from_slice(&body).context("read the answer to the upload")?;
     let file = answer["filename"].as_str().context("the upload names a file")?;
-    let jar = file.rsplit('/').next().unwrap_or(file);
-    let mut jobs = Vec::new();
-    for _ in 0..JOBS {
-        let run =
-            json!({"parallelism": 1, "flinkConfiguration": {"execution.checkpointing.interval": "1 h"}});
-        let answer = connection.post(&format!("/jars/{jar}/run"), &run).await?;
-        let answer: Value = serde_json::from_slice(&answer).context("read the answer to the run")?;
-        jobs.push(answer["jobid"].as_str().context("a run has a job")?.to_owned());
-    }
-    let deadline = Instant::now() + PATIENCE;
-    for job in &jobs {
-        while !is_running(connection, job).await? {
-            ensure!(Instant::now() < deadline, "job {job} does not run");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-    Ok(jobs)
+    Ok(file.rsplit('/').next().unwrap_or(file).to_owned())
+}
+
+/// The id of the job.
+async fn run(connection: &Connection, jar: &str, parallelism: usize) -> anyhow::Result<String> {
+    let run = json!({
+        "parallelism": parallelism, "flinkConfiguration": {"execution.checkpointing.interval": "1 h"}
+    });
+    let answer = connection.post(&format!("/jars/{jar}/run"), &run).await?;
+    let answer: Value = serde_json::from_slice(&answer).context("read the answer to the run")?;
+    Ok(answer["jobid"].as_str().context("a run has a job")?.to_owned())
 }
 
 async fn is_running(connection: &Connection, job: &str) -> anyhow::Result<bool> {
@@ -200,12 +239,18 @@ pub fn side_by_side(ours: &Figures, real: Option<&Figures>) -> String {
     let mb = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64 / 1e6);
     row("start to `ready`", ms(ours.ready), ms(other.ready), "ms", "");
     row("start to the first answer", ms(ours.answered), ms(other.answered), "ms", "5 ms");
-    row(&format!("memory with {JOBS} jobs"), mb(ours.memory), mb(other.memory), "MB", "");
+    row(&format!("memory with {} jobs", JOBS + 1), mb(ours.memory), mb(other.memory), "MB", "");
     row(&format!("memory of one of {HOSTED} clusters"), mb(ours.hosted), None, "MB", "1 MB");
-    let micros = |figures: &Figures, at: usize| figures.asked.get(at)?.cpu_micros();
+    let micros = |figures: &Figures, at: usize| figures.asked.get(at)?.0.cpu_micros();
     for (at, question) in QUESTIONS.iter().enumerate() {
-        let goal = if at < 2 { "30 x" } else { "" };
+        let goal = if at < GOALS { "30 x" } else { "" };
         row(&format!("`GET {question}`"), micros(ours, at), micros(other, at), "us CPU", goal);
+    }
+    let kilobytes =
+        |figures: &Figures, at: usize| figures.asked.get(at).map(|(_, bytes)| *bytes as f64 / 1e3);
+    for at in [1, 2] {
+        let what = format!("answer to `GET {}`", QUESTIONS[at]);
+        row(&what, kilobytes(ours, at), kilobytes(other, at), "kB", "");
     }
     text
 }
