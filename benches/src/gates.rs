@@ -10,9 +10,7 @@ use drey_gate::counts::Counts as GateCounts;
 use drey_gate::judge::accept;
 use drey_gate::verdict::Verdict;
 use drey_gate::{Baseline, Limits, Measured};
-use drey_reconciler::Policy;
 
-use crate::observations::samples;
 use crate::operations::{Operation, SEED, converged, operations};
 
 /// Name of a count to its value; smaller is better in each.
@@ -42,13 +40,21 @@ pub fn measure() -> anyhow::Result<Counts> {
     for operation in operations(SEED)? {
         add_operation(&mut counts, &operation);
     }
-    let policy = Policy::default();
-    for sample in samples(SEED).context("take observations out of a run")? {
-        let name = format!("decide, {}: allocations in {PROFILE}", sample.name);
-        #[cfg(feature = "count-allocations")]
-        counts.insert(name, sample.allocations(&policy));
-    }
+    #[cfg(feature = "count-allocations")]
+    add_allocations(&mut counts)?;
     Ok(counts)
+}
+
+#[cfg(feature = "count-allocations")]
+fn add_allocations(counts: &mut Counts) -> anyhow::Result<()> {
+    let policy = drey_reconciler::Policy::default();
+    for sample in crate::observations::samples(SEED).context("take observations out of a run")? {
+        counts.insert(
+            format!("decide, {}: allocations in {PROFILE}", sample.name),
+            sample.allocations(&policy),
+        );
+    }
+    Ok(())
 }
 
 fn add_operation(counts: &mut Counts, operation: &Operation) {

@@ -98,7 +98,8 @@ fn starting(p: &mut Pass, facts: &JobManagerFacts) -> Flow {
         p.set_jm(JobManagerDeploymentStatus::Deploying);
         return Ok(());
     };
-    if p.jm() != JobManagerDeploymentStatus::Error {
+    // Told once, and again where another error has hidden it and is over.
+    if p.jm() != JobManagerDeploymentStatus::Error || p.status.error.is_none() {
         p.note("3.4.3b", format!("the JobManager cannot start: {}", failure.reason));
         let mut error = ErrorDocument::new(ErrorType::DeploymentFailed, failure.message);
         error.reason = Some(failure.reason.clone());

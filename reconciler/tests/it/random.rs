@@ -211,6 +211,14 @@ proptest! {
     }
 }
 
+/// What chance found: the JobManager that takes the place of a killed one cannot start, while the spec is invalid. Once it is
+/// valid again, why nothing runs has to be told still.
+#[test]
+fn an_invalid_spec_does_not_hide_for_good_that_the_job_manager_cannot_start() {
+    let ops = vec![Op::Advance(1), Op::Kill, Op::LoseMetadata, Op::Invalid(true), Op::Advance(1)];
+    history(ops, false, "zookeeper", 0).unwrap();
+}
+
 #[test]
 fn the_policy_of_the_tests_is_the_default_one() {
     assert_eq!(policy().reconcile_interval().as_secs(), 60);
