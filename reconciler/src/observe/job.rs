@@ -97,7 +97,8 @@ fn ended(p: &mut Pass, job: &JobFact) -> Flow {
     Ok(())
 }
 
-fn final_checkpoint(p: &mut Pass, job: &JobFact) -> Flow {
+/// Where a job that has ended can be restored from.
+pub fn final_checkpoint(p: &mut Pass, job: &JobFact) -> Flow {
     let o = p.o;
     let none = CheckpointFacts::default();
     let facts = match p.need(&o.flink.checkpoints, Ask::Checkpoints { job: job.id.clone() })? {

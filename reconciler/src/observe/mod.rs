@@ -6,7 +6,7 @@
 pub mod created;
 mod exceptions;
 mod info;
-mod job;
+pub mod job;
 mod job_manager;
 mod savepoint;
 

@@ -11,6 +11,7 @@ use crate::ha::HaMetadata;
 use crate::ids;
 use crate::observation::{Cause, CheckpointFacts, Seen, TriggerFact};
 use crate::observe::Sight;
+use crate::observe::job::final_checkpoint;
 use crate::pace;
 use crate::pass::{Flow, Pass};
 use drey_api::constants::LAST_STATE_SAVEPOINT_PATH;
@@ -148,6 +149,10 @@ pub fn look(p: &mut Pass, sight: &Sight) -> Flow<Stopped> {
             Ok(Stopped::Done)
         }
         Seen::Known(TriggerFact::Failed { causes, savepoint_path: None }) => {
+            // A job that failed on the way has no savepoint: its newest checkpoint is the state to go on from.
+            if let Some(job) = sight.job.as_ref().filter(|job| job.state.is_terminal()) {
+                final_checkpoint(p, job)?;
+            }
             failed(p, causes);
             Ok(Stopped::Failed)
         }

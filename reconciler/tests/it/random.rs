@@ -219,6 +219,13 @@ fn an_invalid_spec_does_not_hide_for_good_that_the_job_manager_cannot_start() {
     history(ops, false, "zookeeper", 0).unwrap();
 }
 
+/// As above: the job fails while it is stopped with a savepoint, and has completed a checkpoint after the stop began.
+#[test]
+fn a_job_that_fails_while_it_is_stopped_goes_on_from_its_newest_checkpoint() {
+    let ops = vec![Op::Advance(3_000), Op::Bump, Op::Advance(1), Op::Checkpoint, Op::Job(0)];
+    history(ops, true, "kubernetes", 0).unwrap();
+}
+
 #[test]
 fn the_policy_of_the_tests_is_the_default_one() {
     assert_eq!(policy().reconcile_interval().as_secs(), 60);
