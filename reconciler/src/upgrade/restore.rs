@@ -139,7 +139,7 @@ fn create(p: &mut Pass, after_another: bool) -> Flow {
     p.set_job_state(FlinkJobState::Reconciling);
     note_source(p, &start.restore);
     p.persist();
-    clean_metadata(p, start.drop_ha && after_another);
+    clean_metadata(p, start.drop_ha && after_another && !(pending && attempt_ran(p)));
     submit(p, start.restore)?;
     p.record_deployed();
     deployed(p)
@@ -303,6 +303,17 @@ fn attempt_pending(p: &Pass) -> bool {
             ReconciliationState::Upgrading | ReconciliationState::RollingBack
         )
         && stored.reconciliation_status.last_reconciled_spec.is_some()
+}
+
+/// The create request took effect unseen, and its JobManager is gone again: metadata of the job stored before it was sent
+/// is newer than what the attempt starts from, and a JobManager that finds it goes on from there.
+fn attempt_ran(p: &Pass) -> bool {
+    if p.configs.deploy.user_job_id.is_some() {
+        // Every attempt has this id: whose metadata it is cannot be told.
+        return false;
+    }
+    let own = format!("-{}-config-map", p.job_id());
+    ha::map_names(&p.o.ha).iter().any(|name| name.ends_with(&own))
 }
 
 /// The spec changed while a create request may still take effect: two answers to "what runs" must not exist, so the

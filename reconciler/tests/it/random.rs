@@ -226,6 +226,22 @@ fn a_job_that_fails_while_it_is_stopped_goes_on_from_its_newest_checkpoint() {
     history(ops, true, "kubernetes", 0).unwrap();
 }
 
+/// As above: the answer to the first create is lost, its JobManager completes a checkpoint and is deleted before anybody has
+/// seen it, and the spec has changed.
+#[test]
+fn what_an_attempt_left_that_nobody_saw_is_gone_on_from() {
+    let ops = vec![
+        Op::BadImage(true),
+        Op::SavepointFails,
+        Op::LoseReply,
+        Op::BadImage(false),
+        Op::Advance(1),
+        Op::Checkpoint,
+        Op::Kill,
+    ];
+    history(ops, false, "kubernetes", 0).unwrap();
+}
+
 #[test]
 fn the_policy_of_the_tests_is_the_default_one() {
     assert_eq!(policy().reconcile_interval().as_secs(), 60);
