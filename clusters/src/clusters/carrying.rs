@@ -14,6 +14,8 @@ use crate::problem::{Problem, Trouble};
 
 /// How often a cluster that comes up is asked.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// For how long an engine may go on with what a client that was cut off had asked for.
+const SETTLES: Duration = Duration::from_secs(2);
 
 impl Clusters<'_> {
     pub(super) fn carry_out(&self, plan: &Plan, wait: Duration) -> Result<(), Problem> {
@@ -65,8 +67,15 @@ impl Clusters<'_> {
             return problem;
         }
         (self.say)("taking back what was begun");
-        let failed: Vec<String> =
-            undo.iter().filter_map(|call| self.gone(call).err()).map(|p| p.why).collect();
+        let take_all = || -> Vec<String> {
+            undo.iter().filter_map(|call| self.gone(call).err()).map(|p| p.why).collect()
+        };
+        let mut failed = take_all();
+        if matches!(problem.trouble, Trouble::Interrupted | Trouble::TookTooLong) {
+            // A node that the engine was still making is not there to be removed the first time.
+            thread::sleep(SETTLES);
+            failed = take_all();
+        }
         match failed.is_empty() {
             true => problem.and("What was begun is taken back"),
             false => problem.and("Something could not be taken back: run `drey cluster prune`"),
